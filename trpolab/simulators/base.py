@@ -1,0 +1,124 @@
+"""What every simulator offers: slots that reset, step, snapshot and restore.
+
+A simulator holds W slots. Every call names the slots it touches, and nothing resets by itself: who samples decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import Space
+
+
+class UnknownTask(ValueError):
+    """The task's name is not known; the message gives the nearest names."""
+
+
+class SnapshotUnsupported(RuntimeError):
+    """This simulator cannot be restored exactly; the message says why."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step of n slots.
+
+    A slot that blew up (`unstable`) has no meaningful observation or reward: its episode is cut before this step.
+    """
+
+    obs: np.ndarray  # [n, *O] the true next state, never the state after a reset
+    reward: np.ndarray  # [n] float64
+    terminated: np.ndarray  # [n] bool: the task ended
+    truncated: np.ndarray  # [n] bool: the time limit cut the episode
+    unstable: np.ndarray  # [n] bool: the physics blew up and was silently reset
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything the future of n slots depends on: named arrays with n rows each.
+
+    Rows of dtype `object` hold copies of Python environments.
+    """
+
+    parts: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts.values())))
+
+    def take(self, rows: Any) -> Snapshot:
+        """The snapshot of the given rows (an index array, a slice or a mask)."""
+        return Snapshot({name: part[rows] for name, part in self.parts.items()})
+
+    def repeat(self, count: int) -> Snapshot:
+        """Each row `count` times in succession: N states become N * count branches."""
+        return Snapshot({name: np.repeat(part, count, axis=0) for name, part in self.parts.items()})
+
+    @staticmethod
+    def concatenate(snapshots: Sequence[Snapshot]) -> Snapshot:
+        """Rows of several snapshots of one task, in order."""
+        names = snapshots[0].parts
+        return Snapshot({name: np.concatenate([s.parts[name] for s in snapshots]) for name in names})
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a player needs to draw a task: geometry once, then one pose per body and frame."""
+
+    bodies: tuple[str, ...]
+    geoms: tuple[dict[str, Any], ...]  # type, size, rgba, body (index), pos [3], quat [4], all plain numbers
+    view: str = "xz"  # the plane a flat picture shows
+    follow: int | None = None  # the body that the camera follows
+
+
+class Simulator(Protocol):
+    """W slots of one task. `slots` is a sorted, unique integer array, or None for all slots in order."""
+
+    task: str
+    width: int
+    observation_space: Space  # of one slot
+    action_space: Space  # of one slot
+    time_limit: int | None
+    can_restore: bool
+    restore_reason: str  # why not, when `can_restore` is False; else ""
+    scene: Scene | None  # None when there is nothing to draw
+
+    def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
+        """Start new episodes; `seeds` [n] are non-negative integers. Returns obs [n, *O]."""
+        ...
+
+    def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
+        """Advance by one decision with actions [n, *A], taken as they are (the sampler clips)."""
+        ...
+
+    def snapshot(self, slots: np.ndarray | None) -> Snapshot:
+        """Raises SnapshotUnsupported where the future could not be restored bit for bit."""
+        ...
+
+    def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
+        """Make the slots' future the saved future; with seeds [n], the task's own noise is drawn anew.
+
+        Returns obs [n, *O] of the restored states.
+        """
+        ...
+
+    def poses(self, slots: np.ndarray | None) -> np.ndarray:
+        """World poses for drawing: [n, bodies, 7] position and quaternion (w first), in `scene.bodies` order."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task by name: what its spaces are, what suits it, and how to make a simulator of it."""
+
+    name: str
+    observation_space: Space
+    action_space: Space
+    time_limit: int | None
+    can_restore: bool
+    restore_reason: str = ""
+    defaults: dict[str, Any] = field(default_factory=dict)  # settings that suit it, over the preset's
+    paper_defaults: dict[str, Any] = field(default_factory=dict)  # the same for preset="paper"

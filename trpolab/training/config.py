@@ -1,0 +1,247 @@
+"""The configuration of a run: a tree of frozen dataclasses, read once at the start of an iteration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from trpolab.simulators.base import Task
+from trpolab.training.settings import ConfigError, Setting, nearest, registry, setting
+
+
+@dataclass(frozen=True)
+class SinglePath:
+    """Section 5.1: trajectories from s_0, every visited state with the action taken there."""
+
+    steps_per_iteration: int = setting(
+        2048, "simulator steps of one iteration", low=1, shown=(256, 65536), scale="log", source="Table 2", flat=True
+    )
+    advantage: str = setting(
+        "gae",
+        "Q̂ as discounted sums (the paper), the same minus their mean, or GAE(λ) with a value function",
+        choices=("monte_carlo", "centred", "gae"),
+        source="Section 5.1",
+        flat=True,
+    )
+    lam: float = setting(
+        0.98, "GAE's λ: 0 trusts the value function, 1 the returns", symbol="λ", low=0, high=1, shown=(0.8, 1), flat=True
+    )
+    standardize: bool = setting(True, "advantages to mean 0 and standard deviation 1 over the batch")
+    whole: bool = setting(False, "whole trajectories from s_0 (the paper); off: a step budget, episodes go on")
+    horizon: int = setting(1000, "longest trajectory in steps", low=1, shown=(50, 1000), source="Table 2")
+
+
+@dataclass(frozen=True)
+class Vine:
+    """Section 5.2: trunks, a rollout set of their states, and branches from each."""
+
+    trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")
+    trunk_length: int = setting(500, "length of a trunk in steps", low=1, shown=(50, 1000), source="Table 2")
+    states: int = setting(60, "N, size of the rollout set", symbol="N", low=1, shown=(5, 1000), scale="log")
+    actions: int = setting(4, "K, actions tried in each state", symbol="K", low=1, shown=(1, 16), source="Table 2")
+    rollout_length: int = setting(50, "steps of a branch", low=1, shown=(5, 200), source="Table 2")
+    common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
+    choose: str = setting("uniform", "how the rollout set is drawn from the trunks", choices=("uniform",))
+    tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
+    widening: float = setting(2.0, "proposal `widened`: factor on the standard deviation", low=1, shown=(1, 4))
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """Appendix C: conjugate gradient, step length and line search."""
+
+    delta: float = setting(
+        0.02, "bound on the mean KL(old‖new)", symbol="δ", low=0, open_low=True, scale="log", shown=(1e-4, 1e-1),
+        source="Eq. 14", flat=True,
+    )  # fmt: skip
+    cg_iterations: int = setting(
+        10, "conjugate-gradient iterations", symbol="k", low=1, shown=(1, 50), source="App. C.1", flat=True
+    )
+    damping: float = setting(
+        0.1, "multiple of I added to the Fisher matrix (ours)", low=0, scale="log", shown=(1e-5, 1), flat=True
+    )
+    fisher_fraction: float = setting(
+        0.5, "share of the states in Fisher products", low=0, open_low=True, high=1, shown=(0.05, 1),
+        source="App. C.1", flat=True,
+    )  # fmt: skip
+    line_search: bool = setting(True, "shrink the step until KL <= δ and the surrogate gains", source="App. C", flat=True)
+    shrink: float = setting(
+        0.7, "factor of the line search", low=0, open_low=True, high=1, open_high=True, shown=(0.3, 0.9), flat=True
+    )
+    max_tries: int = setting(10, "most trials of the line search", low=1, shown=(1, 20), flat=True)
+    fisher: str = setting(
+        "gauss_newton", "Fisher product: JᵀMJ, or the KL differentiated twice", choices=("gauss_newton", "hessian"),
+        source="App. C.1",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The policy's network and its start."""
+
+    hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers; [] is linear", live=False, flat=True)
+    activation: str = setting(
+        "tanh", "nonlinearity of the hidden layers", choices=("tanh", "relu", "softplus", "elu"), live=False, flat=True
+    )
+    log_std: float = setting(-0.5, "starting log standard deviation of a Gaussian", low=-5, high=2, live=False)
+    output_scale: float = setting(0.01, "gain of the last layer at the start", low=0, high=10, live=False)
+    bias: bool = setting(True, "biases in every layer", live=False)
+    normalize_observations: bool = setting(
+        True, "running mean and variance of observations, frozen within a batch", live=False, flat=True
+    )
+
+
+@dataclass(frozen=True)
+class ValueConfig:
+    """The value function and its Gauss-Newton (Levenberg-Marquardt) fit."""
+
+    hidden: tuple[int, ...] = setting((64, 64), "widths of the value network's hidden layers", live=False)
+    fit_steps: int = setting(2, "Levenberg-Marquardt steps an iteration", low=1, shown=(1, 10))
+    fit_fraction: float = setting(0.25, "share of the rows in the fit's products", low=0, open_low=True, high=1)
+    cg_iterations: int = setting(10, "conjugate-gradient iterations of a fit step", low=1, shown=(1, 50))
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on besides the code: `resolve` makes one from a task, a preset and settings."""
+
+    task: str = setting("", "what is to be learned", live=False)
+    preset: str = setting("modern", "where unnamed settings come from", choices=("modern", "paper"), live=False)
+    method: str = setting("trpo", "the update", choices=("trpo",))
+    sampler: str = setting("single-path", "how states and actions are sampled", choices=("single-path",), source="Section 5")
+    proposal: str = setting(
+        "policy", "q, the distribution of a branch's first action", symbol="q",
+        choices=("policy", "widened", "uniform", "all"), source="Section 5.2",
+    )  # fmt: skip
+    gamma: float = setting(0.995, "discount", symbol="γ", low=0, open_low=True, high=1, shown=(0.9, 0.9999))
+    state_weighting: str = setting(
+        "equal", "weight of a state in the surrogate: equal (ours), or γ^t (the paper's ρ)", choices=("equal", "discounted")
+    )
+    iterations: int = setting(100, "iterations of the run", low=1, shown=(1, 1000), scale="log")
+    seed: int = setting(0, "root of every random stream", low=0, live=False)
+    slots: int | None = setting(None, "simulator slots (none: chosen by rule)", low=1, high=4096, live=False)
+    threads: int | None = setting(None, "threads (none: the cores this process may use)", low=1, high=1024, live=False)
+    device: str = setting("cpu", "where the update runs", choices=("auto", "cpu", "cuda"), live=False)
+    checkpoint_every: int = setting(10, "iterations between checkpoints and kept policies", low=1)
+    evaluate_every: int = setting(0, "iterations between evaluations (0: never)", low=0)
+    evaluate_episodes: int = setting(10, "episodes of an evaluation", low=1)
+    seconds_per_iteration: float = setting(0.0, "least time an iteration takes, to be watched", low=0, shown=(0, 2))
+    path: SinglePath = dataclasses.field(default_factory=SinglePath)
+    vine: Vine = dataclasses.field(default_factory=Vine)
+    trust: TrustRegion = dataclasses.field(default_factory=TrustRegion)
+    policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
+    value: ValueConfig = dataclasses.field(default_factory=ValueConfig)
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy with settings changed by public name, e.g. `replace(delta=0.02, **{"path.whole": True})`.
+
+        A part may be given whole: `replace(sampler=SinglePath(lam=0.9))`, `replace(trust=TrustRegion())`.
+        Raises ConfigError that lists every unknown name and every value out of bounds.
+        """
+        known, problems, config = settings(), [], self
+        for name, value in changes.items():
+            if name == "sampler" and isinstance(value, SinglePath | Vine):
+                part, chosen = ("path", "single-path") if isinstance(value, SinglePath) else ("vine", "vine")
+                config = dataclasses.replace(config, sampler=chosen, **{part: value})
+            elif name in PARTS and isinstance(value, PARTS[name]):
+                config = dataclasses.replace(config, **{name: value})
+            elif name not in known:
+                problems.append(f"unknown setting {name!r}{nearest(name, known)}")
+            elif (value := tuple(value) if isinstance(value, list) else value) is not None and (
+                problem := known[name].problem(value)
+            ):
+                problems.append(problem)
+            elif value is None and not known[name].problem(None) is None:
+                problems.append(f"{name} = None: must be {known[name].allowed()}")
+            else:
+                config = _set(config, known[name].path, value)
+        if problems:
+            raise ConfigError(problems)
+        return config
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by its public name: what run.json and a metrics line record."""
+        return {name: self.get(name) for name in settings()}
+
+    def get(self, name: str) -> Any:
+        """One setting by its public name. Raises KeyError for an unknown one."""
+        value: Any = self
+        for step in settings()[name].path:
+            value = getattr(value, step)
+        return value
+
+
+PARTS = {"path": SinglePath, "vine": Vine, "trust": TrustRegion, "policy": PolicyConfig, "value": ValueConfig}
+
+# What the paper states, over the modern defaults; steps and network sizes come with the task (Table 2).
+PAPER = {
+    "delta": 0.01,
+    "gamma": 0.99,
+    "advantage": "monte_carlo",
+    "path.standardize": False,
+    "path.whole": True,
+    "steps_per_iteration": 50_000,
+    "damping": 0.0,
+    "fisher_fraction": 0.1,
+    "normalize_observations": False,
+    "hidden": (50,),
+    "policy.output_scale": 0.1,
+}
+
+
+@cache
+def settings() -> dict[str, Setting]:
+    """Every setting of `Config` by public name."""
+    return registry(Config)
+
+
+def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | None = None) -> Config:
+    """The config of a run: the preset, then what suits the task, then the overrides.
+
+    Raises ConfigError listing all that is wrong, the combination included.
+    """
+    overrides = dict(overrides or {})
+    preset = overrides.pop("preset", preset)
+    if preset not in ("modern", "paper"):
+        raise ConfigError([f"preset = {preset!r}: must be one of modern, paper"])
+    suited = {**PAPER, **task.paper_defaults} if preset == "paper" else task.defaults
+    config = Config(task=task.name, preset=preset).replace(**suited).replace(**overrides)
+    check(config, task)
+    return config
+
+
+def check(config: Config, task: Task) -> None:
+    """Raise ConfigError that lists every setting out of bounds and every combination that cannot run on the task."""
+    problems = [
+        problem for name, about in settings().items() if (problem := about.problem(config.get(name))) is not None
+    ]
+    problems += combination_problems(config, task)
+    if problems:
+        raise ConfigError(problems)
+
+
+def combination_problems(config: Config, task: Task) -> list[str]:
+    """What cannot go together, each a sentence that quotes the values."""
+    path, problems = config.path, []
+    if config.sampler == "single-path" and path.whole:
+        longest = min(path.horizon, task.time_limit or path.horizon)
+        if path.steps_per_iteration < longest:
+            problems.append(
+                f"steps_per_iteration = {path.steps_per_iteration}: whole paths were asked and one may take {longest} "
+                f"steps; give at least {longest}, a shorter path.horizon, or path.whole = false"
+            )
+    if config.sampler == "single-path" and not path.whole and path.advantage != "gae":
+        problems.append(
+            f"advantage = {path.advantage!r}: discounted sums need whole paths (path.whole = true); "
+            "episodes that go on across iterations need advantage = 'gae'"
+        )
+    return problems
+
+
+def _set(config: Any, path: tuple[str, ...], value: Any) -> Any:
+    head, *rest = path
+    inner = _set(getattr(config, head), tuple(rest), value) if rest else value
+    return dataclasses.replace(config, **{head: inner})

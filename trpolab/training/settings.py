@@ -1,0 +1,182 @@
+"""Settings: one name, one meaning and one set of bounds for the terminal, TOML, Python, the lab and run.json.
+
+A field of a config dataclass is declared with `setting(...)`; everything that shows or reads settings walks the
+registry that `registry()` builds from those declarations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, get_type_hints
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: list[str]):
+        self.problems = tuple(problems)
+        super().__init__(problems[0] if len(problems) == 1 else "\n".join(f"- {text}" for text in problems))
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    symbol: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    open_low: bool = False,
+    open_high: bool = False,
+    scale: str = "linear",
+    choices: tuple[Any, ...] | None = None,
+    source: str = "",
+    live: bool = True,
+    flat: bool = False,
+    shown: tuple[float, float] | None = None,
+) -> Any:
+    """A dataclass field with what a person needs to know about it.
+
+    `low` and `high` are the bounds (open where said), `shown` the range of a slider within them, `scale` is `linear`
+    or `log`, `source` the place in the paper, `live` whether a change applies at the next iteration (else at Reset),
+    and `flat` whether the name stands without its part ("delta", not "trust.delta").
+    """
+    metadata = {k: v for k, v in locals().items() if k != "default"}
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as the registry knows it: its public name and where it sits in the config tree."""
+
+    name: str
+    path: tuple[str, ...]
+    kind: Any  # the annotated type
+    default: Any
+    doc: str
+    symbol: str
+    low: float | None
+    high: float | None
+    open_low: bool
+    open_high: bool
+    scale: str
+    choices: tuple[Any, ...] | None
+    source: str
+    live: bool
+    shown: tuple[float, float] | None
+
+    @property
+    def part(self) -> str:
+        """The sub-config that holds it ("" for the run's own)."""
+        return self.path[0] if len(self.path) > 1 else ""
+
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        if self.choices is not None:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if self.kind is bool:
+            return "true or false"
+        left = "" if self.low is None else f"{'>' if self.open_low else '>='} {self.low:g}"
+        right = "" if self.high is None else f"{'<' if self.open_high else '<='} {self.high:g}"
+        return " and ".join(part for part in (left, right) if part) or describe_kind(self.kind)
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with `value`, in one sentence, or None."""
+        wrong = f"{self.name} = {value!r}: must be {self.allowed()}"
+        if self.choices is not None:
+            return None if value in self.choices else wrong
+        if not fits(self.kind, value):
+            return f"{self.name} = {value!r}: must be {describe_kind(self.kind)}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        inside = math.isfinite(value)
+        if self.low is not None:
+            inside = inside and (value > self.low if self.open_low else value >= self.low)
+        if self.high is not None:
+            inside = inside and (value < self.high if self.open_high else value <= self.high)
+        return None if inside else wrong
+
+
+def describe_kind(kind: Any) -> str:
+    """A type in words."""
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    if kind in names:
+        return names[kind]
+    if kind == tuple[int, ...]:
+        return "a list of whole numbers >= 1, like [64, 64]"
+    options = [describe_kind(option) for option in getattr(kind, "__args__", ()) if option is not type(None)]
+    return " or ".join([*options, "none"])
+
+
+def fits(kind: Any, value: Any) -> bool:
+    """Whether a value has the annotated type (an int is a float, a bool is not an int)."""
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is str:
+        return isinstance(value, str)
+    if kind == tuple[int, ...]:
+        return isinstance(value, tuple) and all(fits(int, width) and width >= 1 for width in value)
+    return any(value is None if option is type(None) else fits(option, value) for option in kind.__args__)
+
+
+def registry(config_type: type) -> dict[str, Setting]:
+    """Every setting of a config tree by its public name, in declaration order."""
+    found: dict[str, Setting] = {}
+
+    def walk(cls: type, path: tuple[str, ...]) -> None:
+        hints = get_type_hints(cls)
+        for entry in fields(cls):
+            here = (*path, entry.name)
+            if dataclasses.is_dataclass(hints[entry.name]):
+                walk(hints[entry.name], here)
+                continue
+            about = dict(entry.metadata)
+            name = entry.name if about.pop("flat", False) or not path else ".".join(here)
+            default = entry.default if entry.default is not MISSING else None
+            found[name] = Setting(name=name, path=here, kind=hints[entry.name], default=default, **about)
+
+    walk(config_type, ())
+    return found
+
+
+def nearest(name: str, names: Any, count: int = 3) -> str:
+    """"; did you mean a, b?" or an empty text."""
+    lowered = {str(known).lower(): str(known) for known in names}
+    close = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)]
+    return f"; did you mean {', '.join(close)}?" if close else ""
+
+
+def parse_value(text: str) -> Any:
+    """A value as typed after `--set KEY=`: TOML where it is TOML, else the text itself; `none` is None."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return as_setting(tomllib.loads(f"value = {text}")["value"])
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def as_setting(value: Any) -> Any:
+    """Lists (from TOML or JSON) become tuples."""
+    return tuple(as_setting(item) for item in value) if isinstance(value, list) else value
+
+
+def flatten(table: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """A TOML table with or without sub-tables as flat names: {"vine": {"trunks": 4}} is {"vine.trunks": 4}."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and key not in names:
+            flat |= {f"{key}.{inner}": as_setting(item) for inner, item in value.items()}
+        else:
+            flat[key] = as_setting(value)
+    return flat
