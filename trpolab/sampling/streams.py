@@ -24,6 +24,7 @@ class Purpose(enum.IntEnum):
     VINE_TASK = 11
     DRAWING = 12
     POPULATION = 13
+    EVALUATION_RESET = 14
 
 
 @dataclass(frozen=True)

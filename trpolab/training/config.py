@@ -8,100 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from trpolab.policies.config import PolicyConfig, ValueConfig
+from trpolab.sampling.config import SinglePath, Vine
+from trpolab.settings import ConfigError, Setting, nearest, registry, setting
 from trpolab.simulators.base import Task
-from trpolab.training.settings import ConfigError, Setting, nearest, registry, setting
-
-
-@dataclass(frozen=True)
-class SinglePath:
-    """Section 5.1: trajectories from s_0, every visited state with the action taken there."""
-
-    steps_per_iteration: int = setting(
-        2048, "simulator steps of one iteration", low=1, shown=(256, 65536), scale="log", source="Table 2", flat=True
-    )
-    advantage: str = setting(
-        "gae",
-        "Q̂ as discounted sums (the paper), the same minus their mean, or GAE(λ) with a value function",
-        choices=("monte_carlo", "centred", "gae"),
-        source="Section 5.1",
-        flat=True,
-    )
-    lam: float = setting(
-        0.98, "GAE's λ: 0 trusts the value function, 1 the returns", symbol="λ", low=0, high=1, shown=(0.8, 1), flat=True
-    )
-    standardize: bool = setting(True, "advantages to mean 0 and standard deviation 1 over the batch")
-    whole: bool = setting(False, "whole trajectories from s_0 (the paper); off: a step budget, episodes go on")
-    horizon: int = setting(1000, "longest trajectory in steps", low=1, shown=(50, 1000), source="Table 2")
-
-
-@dataclass(frozen=True)
-class Vine:
-    """Section 5.2: trunks, a rollout set of their states, and branches from each."""
-
-    trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")
-    trunk_length: int = setting(500, "length of a trunk in steps", low=1, shown=(50, 1000), source="Table 2")
-    states: int = setting(60, "N, size of the rollout set", symbol="N", low=1, shown=(5, 1000), scale="log")
-    actions: int = setting(4, "K, actions tried in each state", symbol="K", low=1, shown=(1, 16), source="Table 2")
-    rollout_length: int = setting(50, "steps of a branch", low=1, shown=(5, 200), source="Table 2")
-    common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
-    choose: str = setting("uniform", "how the rollout set is drawn from the trunks", choices=("uniform",))
-    tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
-    widening: float = setting(2.0, "proposal `widened`: factor on the standard deviation", low=1, shown=(1, 4))
-
-
-@dataclass(frozen=True)
-class TrustRegion:
-    """Appendix C: conjugate gradient, step length and line search."""
-
-    delta: float = setting(
-        0.02, "bound on the mean KL(old‖new)", symbol="δ", low=0, open_low=True, scale="log", shown=(1e-4, 1e-1),
-        source="Eq. 14", flat=True,
-    )  # fmt: skip
-    cg_iterations: int = setting(
-        10, "conjugate-gradient iterations", symbol="k", low=1, shown=(1, 50), source="App. C.1", flat=True
-    )
-    damping: float = setting(
-        0.1, "multiple of I added to the Fisher matrix (ours)", low=0, scale="log", shown=(1e-5, 1), flat=True
-    )
-    fisher_fraction: float = setting(
-        0.5, "share of the states in Fisher products", low=0, open_low=True, high=1, shown=(0.05, 1),
-        source="App. C.1", flat=True,
-    )  # fmt: skip
-    line_search: bool = setting(True, "shrink the step until KL <= δ and the surrogate gains", source="App. C", flat=True)
-    shrink: float = setting(
-        0.7, "factor of the line search", low=0, open_low=True, high=1, open_high=True, shown=(0.3, 0.9), flat=True
-    )
-    max_tries: int = setting(10, "most trials of the line search", low=1, shown=(1, 20), flat=True)
-    fisher: str = setting(
-        "gauss_newton", "Fisher product: JᵀMJ, or the KL differentiated twice", choices=("gauss_newton", "hessian"),
-        source="App. C.1",
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class PolicyConfig:
-    """The policy's network and its start."""
-
-    hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers; [] is linear", live=False, flat=True)
-    activation: str = setting(
-        "tanh", "nonlinearity of the hidden layers", choices=("tanh", "relu", "softplus", "elu"), live=False, flat=True
-    )
-    log_std: float = setting(-0.5, "starting log standard deviation of a Gaussian", low=-5, high=2, live=False)
-    output_scale: float = setting(0.01, "gain of the last layer at the start", low=0, high=10, live=False)
-    bias: bool = setting(True, "biases in every layer", live=False)
-    normalize_observations: bool = setting(
-        True, "running mean and variance of observations, frozen within a batch", live=False, flat=True
-    )
-
-
-@dataclass(frozen=True)
-class ValueConfig:
-    """The value function and its Gauss-Newton (Levenberg-Marquardt) fit."""
-
-    hidden: tuple[int, ...] = setting((64, 64), "widths of the value network's hidden layers", live=False)
-    fit_steps: int = setting(2, "Levenberg-Marquardt steps an iteration", low=1, shown=(1, 10))
-    fit_fraction: float = setting(0.25, "share of the rows in the fit's products", low=0, open_low=True, high=1)
-    cg_iterations: int = setting(10, "conjugate-gradient iterations of a fit step", low=1, shown=(1, 50))
+from trpolab.updates.config import TrustRegion
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""Settings of the samplers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trpolab.settings import setting
+
+
+@dataclass(frozen=True)
+class SinglePath:
+    """Section 5.1: trajectories from s_0, every visited state with the action taken there."""
+
+    steps_per_iteration: int = setting(
+        2048, "simulator steps of one iteration", low=1, shown=(256, 65536), scale="log", source="Table 2", flat=True
+    )
+    advantage: str = setting(
+        "gae",
+        "Q̂ as discounted sums (the paper), the same minus their mean, or GAE(λ) with a value function",
+        choices=("monte_carlo", "centred", "gae"),
+        source="Section 5.1",
+        flat=True,
+    )
+    lam: float = setting(
+        0.98, "GAE's λ: 0 trusts the value function, 1 the returns", symbol="λ", low=0, high=1, shown=(0.8, 1), flat=True
+    )
+    standardize: bool = setting(True, "advantages to mean 0 and standard deviation 1 over the batch")
+    whole: bool = setting(False, "whole trajectories from s_0 (the paper); off: a step budget, episodes go on")
+    horizon: int = setting(1000, "longest trajectory in steps", low=1, shown=(50, 1000), source="Table 2")
+
+
+@dataclass(frozen=True)
+class Vine:
+    """Section 5.2: trunks, a rollout set of their states, and branches from each."""
+
+    trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")
+    trunk_length: int = setting(500, "length of a trunk in steps", low=1, shown=(50, 1000), source="Table 2")
+    states: int = setting(60, "N, size of the rollout set", symbol="N", low=1, shown=(5, 1000), scale="log")
+    actions: int = setting(4, "K, actions tried in each state", symbol="K", low=1, shown=(1, 16), source="Table 2")
+    rollout_length: int = setting(50, "steps of a branch", low=1, shown=(5, 200), source="Table 2")
+    common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
+    choose: str = setting("uniform", "how the rollout set is drawn from the trunks", choices=("uniform",))
+    tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
+    widening: float = setting(2.0, "proposal `widened`: factor on the standard deviation", low=1, shown=(1, 4))

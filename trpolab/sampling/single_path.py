@@ -1,0 +1,130 @@
+"""Section 5.1, single path: states and actions along trajectories, one action per state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from trpolab.policies import Learner, Policy
+from trpolab.sampling.batch import Batch, Estimator
+from trpolab.sampling.config import SinglePath
+from trpolab.sampling.crew import Crew
+from trpolab.sampling.returns import discounted_sums, generalized_advantage, standardized
+from trpolab.sampling.streams import Purpose, Streams
+from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, begin, join
+from trpolab.sampling.whole_paths import Draw, whole_paths
+
+FIRST_STATISTICS = 1024  # steps under the starting policy that give the normaliser its first statistics
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one iteration sampled: the batch, and what the value function and the normaliser learn from."""
+
+    batch: Batch
+    observed: np.ndarray  # [M, *O] trunk states, for the normaliser and the value function
+    targets: np.ndarray | None  # [M] regression targets of the value function at `observed`; None without one
+    values: np.ndarray | None  # [M] what the old value function said there
+    clipped_fraction: float
+
+
+@dataclass
+class SinglePathSampler:
+    """Episodes under way between iterations, one `Ongoing` a block; None where the next batch starts afresh."""
+
+    crew: Crew
+    streams: Streams
+    ongoing: list[Ongoing] | None = field(default=None)
+
+    def trajectories(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
+        """Raw trajectories of one iteration under a frozen policy."""
+        if config.whole:
+            self.ongoing = None
+            return self._whole(policy, config, iteration, interrupt)
+        steps = -(-config.steps_per_iteration // self.crew.slots)
+        return self.advance(policy, steps, iteration, interrupt)
+
+    def advance(self, policy: Policy, steps: int, iteration: int, interrupt: Interrupt) -> Trajectories:
+        """`steps` more steps in every slot. On any error the episodes under way are given up."""
+        crew = self.crew
+        ongoing, self.ongoing = self.ongoing or self._begin(iteration), None
+        noise = [self.streams.generator(iteration, Purpose.ACTION, first) for first in crew.first_slots]
+        resets = [self.streams.generator(iteration, Purpose.RESET, first) for first in crew.first_slots]
+
+        def unit(simulator, going, draws, seeds, first):  # type: ignore[no-untyped-def]
+            return advance(simulator, going, policy, steps, draws, seeds, first, interrupt)
+
+        results = crew.map(unit, ongoing, noise, resets, crew.first_slots)
+        self.ongoing = [going for _, going in results]
+        return join([piece for piece, _ in results])
+
+    def _begin(self, iteration: int) -> list[Ongoing]:
+        crew = self.crew
+
+        def unit(simulator, first):  # type: ignore[no-untyped-def]
+            seeds = self.streams.seeds(simulator.width, iteration, Purpose.STAGGER, first)
+            return begin(simulator, seeds, first, crew.slots, crew.task.time_limit)
+
+        return crew.map(unit, crew.first_slots)
+
+    def _whole(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
+        """Each block starts paths until its share of the budget is spent, and finishes every path it started."""
+        blocks = len(self.crew.simulators)
+        share = -(-config.steps_per_iteration // blocks)
+        draw = Draw(self.streams, iteration)
+
+        def unit(simulator, block):  # type: ignore[no-untyped-def]
+            return whole_paths(
+                simulator,
+                policy,
+                draw,
+                config.horizon,
+                path_id=lambda j: block + blocks * j,
+                wanted=lambda _, steps: steps < share,
+                interrupt=interrupt,
+            )
+
+        return join(self.crew.map(unit, range(blocks)))
+
+
+def single_path_batch(
+    trajectories: Trajectories, learner: Learner, config: SinglePath, gamma: float, state_weighting: str
+) -> Collected:
+    """Q̂ for every state-action pair by the returns that the config chooses; Eq. 14 with q = π_old."""
+    tr, policy = trajectories, learner.policy
+    targets = values = None
+    if config.advantage == "gae":
+        if learner.value is None:
+            raise ValueError("advantage = 'gae' needs a value function; the learner has none")
+        values = learner.value.values(policy.features(tr.obs))
+        last_values = learner.value.values(policy.features(tr.last_obs))
+        q = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, config.lam)
+        targets = q + values
+    else:
+        q = discounted_sums(tr.rewards, tr.start, gamma)
+        if config.advantage == "centred":
+            q = q - q.mean()
+    if config.standardize:
+        q = standardized(q)
+    old = torch.from_numpy(tr.old)
+    log_q = policy.distribution.log_prob(old, torch.from_numpy(tr.actions)).numpy()
+    lengths = np.diff(tr.start)
+    batch = Batch(
+        obs=tr.obs,
+        actions=tr.actions[:, None],
+        log_q=log_q[:, None],
+        q_values=q[:, None],
+        weights=np.power(gamma, tr.t) if state_weighting == "discounted" else np.ones(len(tr)),
+        path=np.repeat(tr.path, lengths),
+        t=tr.t,
+        old=tr.old,
+        constraint_obs=tr.obs,
+        constraint_old=tr.old,
+        estimator=Estimator.IMPORTANCE,
+        episodes=tr.episodes,
+        sim_steps=tr.sim_steps,
+    )
+    components = max(1, tr.actions.size)
+    return Collected(batch, tr.obs, targets, values, tr.clipped / components)

@@ -1,0 +1,36 @@
+"""Settings of the updates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trpolab.settings import setting
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """Appendix C: conjugate gradient, step length and line search."""
+
+    delta: float = setting(
+        0.02, "bound on the mean KL(old‖new)", symbol="δ", low=0, open_low=True, scale="log", shown=(1e-4, 1e-1),
+        source="Eq. 14", flat=True,
+    )  # fmt: skip
+    cg_iterations: int = setting(
+        10, "conjugate-gradient iterations", symbol="k", low=1, shown=(1, 50), source="App. C.1", flat=True
+    )
+    damping: float = setting(
+        0.1, "multiple of I added to the Fisher matrix (ours)", low=0, scale="log", shown=(1e-5, 1), flat=True
+    )
+    fisher_fraction: float = setting(
+        0.5, "share of the states in Fisher products", low=0, open_low=True, high=1, shown=(0.05, 1),
+        source="App. C.1", flat=True,
+    )  # fmt: skip
+    line_search: bool = setting(True, "shrink the step until KL <= δ and the surrogate gains", source="App. C", flat=True)
+    shrink: float = setting(
+        0.7, "factor of the line search", low=0, open_low=True, high=1, open_high=True, shown=(0.3, 0.9), flat=True
+    )
+    max_tries: int = setting(10, "most trials of the line search", low=1, shown=(1, 20), flat=True)
+    fisher: str = setting(
+        "gauss_newton", "Fisher product: JᵀMJ, or the KL differentiated twice", choices=("gauss_newton", "hessian"),
+        source="App. C.1",
+    )  # fmt: skip
