@@ -150,7 +150,7 @@ def registry(config_type: type) -> dict[str, Setting]:
 
 
 def nearest(name: str, names: Any, count: int = 3) -> str:
-    """"; did you mean a, b?" or an empty text."""
+    """ "; did you mean a, b?" or an empty text."""
     lowered = {str(known).lower(): str(known) for known in names}
     close = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)]
     return f"; did you mean {', '.join(close)}?" if close else ""

@@ -22,7 +22,13 @@ class SinglePath:
         flat=True,
     )
     lam: float = setting(
-        0.98, "GAE's λ: 0 trusts the value function, 1 the returns", symbol="λ", low=0, high=1, shown=(0.8, 1), flat=True
+        0.98,
+        "GAE's λ: 0 trusts the value function, 1 the returns",
+        symbol="λ",
+        low=0,
+        high=1,
+        shown=(0.8, 1),
+        flat=True,
     )
     standardize: bool = setting(True, "advantages to mean 0 and standard deviation 1 over the batch")
     whole: bool = setting(False, "whole trajectories from s_0 (the paper); off: a step budget, episodes go on")

@@ -30,7 +30,7 @@ class Crew:
     """W slots in blocks, one simulator a block, worked on by at most `threads` threads.
 
     A block is the unit of work: its width comes from the task, not from the machine, so a batch does not depend on
-    the number of threads. Tasks that step in Python stay in one thread: the interpreter's lock would only get in the way.
+    the number of threads. Tasks that step in Python stay in one thread: the interpreter's lock would get in the way.
     """
 
     def __init__(self, task: str | Callable[[], Any], slots: int, threads: int):

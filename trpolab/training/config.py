@@ -22,14 +22,18 @@ class Config:
     task: str = setting("", "what is to be learned", live=False)
     preset: str = setting("modern", "where unnamed settings come from", choices=("modern", "paper"), live=False)
     method: str = setting("trpo", "the update", choices=("trpo",))
-    sampler: str = setting("single-path", "how states and actions are sampled", choices=("single-path",), source="Section 5")
+    sampler: str = setting(
+        "single-path", "how states and actions are sampled", choices=("single-path",), source="Section 5"
+    )
     proposal: str = setting(
         "policy", "q, the distribution of a branch's first action", symbol="q",
         choices=("policy", "widened", "uniform", "all"), source="Section 5.2",
     )  # fmt: skip
     gamma: float = setting(0.995, "discount", symbol="γ", low=0, open_low=True, high=1, shown=(0.9, 0.9999))
     state_weighting: str = setting(
-        "equal", "weight of a state in the surrogate: equal (ours), or γ^t (the paper's ρ)", choices=("equal", "discounted")
+        "equal",
+        "weight of a state in the surrogate: equal (ours), or γ^t (the paper's ρ)",
+        choices=("equal", "discounted"),
     )
     iterations: int = setting(100, "iterations of the run", low=1, shown=(1, 1000), scale="log")
     seed: int = setting(0, "root of every random stream", low=0, live=False)
@@ -39,6 +43,7 @@ class Config:
     checkpoint_every: int = setting(10, "iterations between checkpoints and kept policies", low=1)
     evaluate_every: int = setting(0, "iterations between evaluations (0: never)", low=0)
     evaluate_episodes: int = setting(10, "episodes of an evaluation", low=1)
+    evaluate_deterministic: bool = setting(True, "evaluate with the distribution's mode instead of sampled actions")
     seconds_per_iteration: float = setting(0.0, "least time an iteration takes, to be watched", low=0, shown=(0, 2))
     path: SinglePath = dataclasses.field(default_factory=SinglePath)
     vine: Vine = dataclasses.field(default_factory=Vine)
@@ -65,7 +70,7 @@ class Config:
                 problem := known[name].problem(value)
             ):
                 problems.append(problem)
-            elif value is None and not known[name].problem(None) is None:
+            elif value is None and known[name].problem(None) is not None:
                 problems.append(f"{name} = None: must be {known[name].allowed()}")
             else:
                 config = _set(config, known[name].path, value)

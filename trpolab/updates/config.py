@@ -25,7 +25,9 @@ class TrustRegion:
         0.5, "share of the states in Fisher products", low=0, open_low=True, high=1, shown=(0.05, 1),
         source="App. C.1", flat=True,
     )  # fmt: skip
-    line_search: bool = setting(True, "shrink the step until KL <= δ and the surrogate gains", source="App. C", flat=True)
+    line_search: bool = setting(
+        True, "shrink the step until KL <= δ and the surrogate gains", source="App. C", flat=True
+    )
     shrink: float = setting(
         0.7, "factor of the line search", low=0, open_low=True, high=1, open_high=True, shown=(0.3, 0.9), flat=True
     )

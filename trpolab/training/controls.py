@@ -1,0 +1,136 @@
+"""The mailbox between whoever turns the knobs and the loop that learns."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from trpolab.settings import ConfigError
+from trpolab.simulators.base import Task
+from trpolab.training.config import Config, check, settings
+
+
+class Controls:
+    """Settings for the next iteration, and run, pause, step, stop. Safe to call from any thread.
+
+    The loop reads the config once at the start of an iteration (`take`); a change made meanwhile is pending until then.
+    """
+
+    def __init__(self, config: Config, task: Task):
+        check(config, task)
+        self.task = task
+        self._changed = threading.Condition()
+        self._requested = self._in_use = config
+        self._paused = self._stopping = self._aborting = False
+        self._steps = 0  # iterations still granted while paused
+
+    def replace(self, **changes: Any) -> Config:
+        """Ask for other settings from the next iteration on; returns the config asked for.
+
+        Raises ConfigError, changing nothing, if any is unknown, out of bounds, not live, or doesn't go with the rest.
+        """
+        with self._changed:
+            config = self._requested.replace(**changes)
+            fixed = [
+                f"{name} can't change while a run goes on (it applies at Reset): {self._requested.get(name)!r} stays"
+                for name, about in settings().items()
+                if not about.live and config.get(name) != self._requested.get(name)
+            ]
+            if fixed:
+                raise ConfigError(fixed)
+            check(config, self.task)
+            self._requested = config
+            return config
+
+    @property
+    def requested(self) -> Config:
+        """The config that the next iteration will use."""
+        return self._requested
+
+    @property
+    def in_use(self) -> Config:
+        """The config of the iteration under way, or of the last one."""
+        return self._in_use
+
+    @property
+    def pending(self) -> dict[str, tuple[Any, Any]]:
+        """Settings that differ: {name: (next, in use)}."""
+        with self._changed:
+            new, old = self._requested.settings(), self._in_use.settings()
+        return {name: (new[name], old[name]) for name in new if new[name] != old[name]}
+
+    def take(self) -> Config:
+        """The loop's: put the requested config into use."""
+        with self._changed:
+            self._in_use = self._requested
+            return self._in_use
+
+    def pause(self) -> None:
+        """Hold before the next iteration."""
+        self._set(paused=True, steps=0)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._set(paused=False)
+
+    def step(self) -> None:
+        """One iteration more, then hold."""
+        with self._changed:
+            self._steps = self._steps + 1 if self._paused else 1
+            self._paused = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the run after the iteration under way; asked a second time, give that iteration up at once."""
+        with self._changed:
+            self._aborting = self._stopping
+            self._stopping = True
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """End the run now: the iteration under way is given up, its parameters never existed."""
+        with self._changed:
+            self._stopping = self._aborting = True
+            self._changed.notify_all()
+
+    def rearm(self) -> None:
+        """Forget an earlier stop, so that the run can go on."""
+        with self._changed:
+            self._stopping = self._aborting = False
+
+    @property
+    def paused(self) -> bool:
+        """Whether the loop holds, or will before the next iteration."""
+        return self._paused
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was told to end."""
+        return self._stopping
+
+    def aborting(self) -> bool:
+        """Polled by sampler, CG and line search: whether to give up the iteration under way."""
+        return self._aborting
+
+    def wait_for_turn(self) -> bool:
+        """The loop's: hold while paused. True: do an iteration; False: the run was told to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or not self._paused or self._steps > 0)
+            if self._stopping:
+                return False
+            if self._paused:
+                self._steps -= 1
+            return True
+
+    def wait(self, seconds: float) -> None:
+        """The loop's: let time pass to be watched; cut short by stop."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, timeout=max(0.0, deadline - time.monotonic()))
+
+    def _set(self, paused: bool, steps: int | None = None) -> None:
+        with self._changed:
+            self._paused = paused
+            self._steps = self._steps if steps is None else steps
+            self._changed.notify_all()

@@ -1,0 +1,206 @@
+"""The loop of Section 6: collect, estimate, step; a generator that others may watch but not touch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from trpolab.policies import Learner, make_policy, make_value
+from trpolab.policies.value import ValueFit, fit_value
+from trpolab.sampling.batch import Batch, Episodes
+from trpolab.sampling.crew import Crew, Interrupted, NonFinite
+from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
+from trpolab.sampling.streams import Purpose, Streams
+from trpolab.simulators.base import Task
+from trpolab.training.config import Config
+from trpolab.training.controls import Controls
+from trpolab.updates import Diagnostics, Outcome, step
+
+SCORE_WINDOW = 100  # episodes over which `load_policy(which="best")` ranks policies
+MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
+
+
+class Diverged(ArithmeticError):
+    """Several iterations in a row were skipped for NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration did, for whoever watches."""
+
+    index: int  # counted from 1
+    config: Config  # the one really used
+    metrics: dict[str, Any]
+    learner: Learner  # after the iteration
+    batch: Batch | None  # None when sampling failed
+    diagnostics: Diagnostics | None
+
+
+@dataclass
+class Progress:
+    """What the loop carries from one iteration to the next; a checkpoint holds it."""
+
+    learner: Learner
+    iteration: int = 0
+    sim_steps: int = 0
+    nonfinite_in_a_row: int = 0
+    recent_returns: deque[float] = field(default_factory=lambda: deque(maxlen=SCORE_WINDOW))
+
+
+def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
+    """An untrained learner: iteration 0's initialisation stream makes the policy (0) and the value function (1)."""
+    policy = make_policy(
+        task.observation_space,
+        task.action_space,
+        config.policy,
+        streams.generator(0, Purpose.INITIALISATION, 0),
+    )
+    return Learner(policy=policy, value=None, state={})
+
+
+def iterate(
+    controls: Controls, crew: Crew, streams: Streams, progress: Progress, sampler: SinglePathSampler
+) -> Iterator[Iteration]:
+    """Yield one Iteration after another until the config's `iterations` are done or the controls say stop.
+
+    Raises Diverged after three iterations in a row with NaN or infinity; whatever else a task raises passes through.
+    """
+    if progress.iteration == 0:
+        try:
+            _first_statistics(controls, progress, sampler)
+        except Interrupted:
+            return
+    while progress.iteration < controls.requested.iterations and controls.wait_for_turn():
+        began = time.perf_counter()
+        config, index = controls.take(), progress.iteration + 1
+        learner = _with_value_function(progress.learner, config, streams)
+        collected: Collected | None = None
+        diagnostics: Diagnostics | None = None
+        fit: ValueFit | None = None
+        message, spent = "", 0
+        sampled = updated = began
+        try:
+            trajectories = sampler.trajectories(learner.policy, config.path, index, controls.aborting)
+            sampled = time.perf_counter()
+            collected = single_path_batch(trajectories, learner, config.path, config.gamma, config.state_weighting)
+            spent = collected.batch.sim_steps
+            rows = streams.generator(index, Purpose.FISHER_ROWS)
+            learner, diagnostics = step(learner, collected.batch, config.trust, rows)
+            outcome, message = diagnostics.outcome, diagnostics.message
+            updated = time.perf_counter()
+            if outcome is not Outcome.SKIPPED_NONFINITE:
+                learner, fit = _learn_values(learner, collected, config, streams, index)
+        except Interrupted:
+            return
+        except NonFinite as error:
+            sampled = updated = time.perf_counter()
+            outcome, message, spent = Outcome.SKIPPED_NONFINITE, str(error), error.sim_steps
+            learner = progress.learner
+        if controls.aborting():
+            return
+        fitted = time.perf_counter()
+        progress.learner, progress.iteration = learner, index
+        progress.sim_steps += spent
+        skipped = outcome is Outcome.SKIPPED_NONFINITE
+        progress.nonfinite_in_a_row = progress.nonfinite_in_a_row + 1 if skipped else 0
+        if collected is not None:
+            progress.recent_returns.extend(collected.batch.episodes.returns.tolist())
+        if (rest := config.seconds_per_iteration - (time.perf_counter() - began)) > 0:
+            controls.wait(rest)
+        metrics = {
+            "iteration": index,
+            "sim_steps": progress.sim_steps,
+            "batch_steps": spent,
+            **_scores(collected.batch.episodes if collected else None, progress),
+            **_update_metrics(diagnostics, config),
+            "explained_variance": _finite(fit.explained_variance_before) if fit else None,
+            "clipped_fraction": collected.clipped_fraction if collected else None,
+            "outcome": str(outcome.value),
+            "message": message,
+            "seconds_sampling": sampled - began,
+            "seconds_update": updated - sampled,
+            "seconds_value": fitted - updated,
+            "seconds_total": time.perf_counter() - began,
+        }
+        yield Iteration(index, config, metrics, learner, collected.batch if collected else None, diagnostics)
+        if progress.nonfinite_in_a_row >= MOST_NONFINITE:
+            raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {message}")
+
+
+def _first_statistics(controls: Controls, progress: Progress, sampler: SinglePathSampler) -> None:
+    """Give the normaliser its first statistics from steps under the starting policy; they count as simulator steps."""
+    policy = progress.learner.policy
+    if policy.normalizer is None:
+        return
+    steps = -(-FIRST_STATISTICS // sampler.crew.slots)
+    try:
+        seen = sampler.advance(policy, steps, 0, controls.aborting)
+    except NonFinite:
+        return  # the first iteration will meet it again, and report it
+    progress.sim_steps += seen.sim_steps
+    progress.learner = replace(progress.learner, policy=replace(policy, normalizer=policy.normalizer.updated(seen.obs)))
+
+
+def _with_value_function(learner: Learner, config: Config, streams: Streams) -> Learner:
+    """A value function where the advantage needs one and none is there yet."""
+    if config.path.advantage != "gae" or learner.value is not None:
+        return learner
+    inputs = math.prod(learner.policy.obs_shape)
+    value = make_value(inputs, config.value, streams.generator(0, Purpose.INITIALISATION, 1))
+    return replace(learner, value=value)
+
+
+def _learn_values(
+    learner: Learner, collected: Collected, config: Config, streams: Streams, index: int
+) -> tuple[Learner, ValueFit | None]:
+    """Fit the value function, then move the normaliser: in this order, after the policy's step."""
+    policy, value, fit = learner.policy, learner.value, None
+    if collected.targets is not None and value is not None:
+        rows = streams.generator(index, Purpose.VALUE_ROWS)
+        value, fit = fit_value(value, policy.features(collected.observed), collected.targets, config.value, rows)
+    if policy.normalizer is not None:
+        policy = replace(policy, normalizer=policy.normalizer.updated(collected.observed))
+    return replace(learner, policy=policy, value=value), fit
+
+
+def _scores(episodes: Episodes | None, progress: Progress) -> dict[str, Any]:
+    """Raw returns of the episodes that this batch completed; null where none did."""
+    some = episodes is not None and len(episodes.returns) > 0
+    recent = progress.recent_returns
+    return {
+        "episodes": len(episodes.returns) if episodes else 0,
+        "return_mean": float(episodes.returns.mean()) if episodes and some else None,
+        "return_std": float(episodes.returns.std()) if episodes and some else None,
+        "length_mean": float(episodes.lengths.mean()) if episodes and some else None,
+        "return_recent": float(np.mean(recent)) if recent else None,
+        "episodes_dropped": episodes.dropped if episodes else 0,
+        "episodes_unstable": episodes.unstable if episodes else 0,
+    }
+
+
+def _update_metrics(diagnostics: Diagnostics | None, config: Config) -> dict[str, Any]:
+    """The update in numbers; what does not apply is null."""
+    d = diagnostics
+    return {
+        "surrogate_gain": d.surrogate_gain if d else None,
+        "expected_gain": d.expected_gain if d else None,
+        "kl_mean": d.kl_mean if d else None,
+        "kl_max": d.kl_max if d else None,
+        "delta": config.trust.delta,
+        "gradient_norm": d.gradient_norm if d else None,
+        "cg_iterations": d.cg.iterations if d and d.cg else None,
+        "cg_residual": d.cg.residuals[-1] if d and d.cg else None,
+        "line_search_trials": len(d.search.trace) if d and d.search else None,
+        "step_fraction": d.step_fraction if d else None,
+        "entropy": d.entropy if d else None,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

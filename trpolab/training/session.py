@@ -1,0 +1,235 @@
+"""A run from start to end: the loop, its controls, its folder; iterate it, or let `train` do so."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from trpolab.policies import Learner, Policy
+from trpolab.sampling.crew import Crew
+from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.single_path import SinglePathSampler
+from trpolab.sampling.streams import Streams
+from trpolab.simulators import find_task
+from trpolab.simulators.base import Task
+from trpolab.training import checkpoint
+from trpolab.training.config import Config, resolve
+from trpolab.training.controls import Controls
+from trpolab.training.loop import Diverged, Iteration, Progress, iterate, start_learner
+from trpolab.training.run_folder import RunFolder
+
+STEPS_PER_SLOT = 64  # a slot's share of an iteration that the library aims at
+SLOTS = (16, 64)  # fewest and most slots that it picks
+
+
+class Session:
+    """One run of one task.
+
+    `history` holds one dict of metrics per iteration, `events` what else happened; both only grow. The run folder is
+    made when the first iteration starts; `out=None` keeps everything in memory. `resume` names a run folder whose last
+    checkpoint is gone on from: its settings are used, and only `iterations` and other live settings may be given.
+    """
+
+    def __init__(
+        self,
+        task: str | Callable[[], Any] | None = None,
+        *,
+        out: str | Path | None = "runs",
+        resume: str | Path | None = None,
+        label: str = "",
+        **settings: Any,
+    ):
+        self._saved = checkpoint.read(resume, task if isinstance(task, str) else None) if resume is not None else None
+        if self._saved is not None:
+            task = task or self._saved.task
+        if task is None:
+            raise ValueError("task: give a task's name, or a run folder to resume")
+        self.source = task
+        self.task: Task = find_task(task)
+        self.out, self.label = out, label
+        config = self._saved.config.replace(**settings) if self._saved else resolve(self.task, overrides=settings)
+        self.controls = Controls(with_chosen_resources(config, self.task), self.task)
+        self.history: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.folder: RunFolder | None = None
+        self.streams = Streams(config.seed)
+        self.progress = (
+            self._saved.progress
+            if self._saved
+            else Progress(start_learner(self.task, self.controls.requested, self.streams))
+        )
+        self.state = "created"
+
+    @property
+    def config(self) -> Config:
+        """The config of the iteration under way, or of the last one."""
+        return self.controls.in_use
+
+    @property
+    def learner(self) -> Learner:
+        """The learner after the last whole iteration."""
+        return self.progress.learner
+
+    @property
+    def policy(self) -> Policy:
+        """The policy after the last whole iteration."""
+        return self.progress.learner.policy
+
+    @property
+    def path(self) -> Path | None:
+        """The run folder, once it exists."""
+        return self.folder.path if self.folder else None
+
+    def run(self) -> Session:
+        """Iterate to the end."""
+        for _ in self.iterate():
+            continue
+        return self
+
+    def iterate(self) -> Iterator[Iteration]:
+        """The loop, with its folder kept: yields each iteration after its metrics are on disk.
+
+        Called again after a stop, it goes on where it ended. Errors are recorded (`status.json`, `events.jsonl`) and
+        raised.
+        """
+        self.controls.rearm()
+        config = self.controls.requested
+        self._open_folder(config)
+        threads = config.threads or usable_cores()
+        torch_threads, state, message = torch.get_num_threads(), "crashed", ""
+        crew = Crew(self.source, config.slots or SLOTS[0], threads)
+        try:
+            torch.set_num_threads(threads)
+            with threadpool_limits(1, "blas"):
+                sampler = SinglePathSampler(crew, self.streams)
+                if self._saved is not None:
+                    self._saved.resume_episodes(sampler)
+                    self._saved = None
+                before = self.controls.in_use if self.progress.iteration else config
+                self._tell("running")
+                for iteration in iterate(self.controls, crew, self.streams, self.progress, sampler):
+                    self._record(iteration, before, sampler)
+                    before = iteration.config
+                    yield iteration
+            state = "finished" if self.progress.iteration >= self.controls.requested.iterations else "stopped"
+        except GeneratorExit:
+            state = "stopped"
+        except Diverged as error:
+            state, message = "diverged", str(error)
+            raise
+        except BaseException as error:
+            message = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            torch.set_num_threads(torch_threads)
+            crew.close()
+            self._finish(state, message)
+
+    def _open_folder(self, config: Config) -> None:
+        if self.folder is not None:
+            self.folder = RunFolder(self.folder.path, self.folder.segment + 1)
+        elif self._saved is not None:
+            self.folder = RunFolder(self._saved.folder, self._saved.segment + 1)
+            self._event("resumed", iteration=self.progress.iteration)
+        elif self.out is not None:
+            self.folder = RunFolder.create(self.out, self.task.name, config.settings(), self.label)
+
+    def _record(self, iteration: Iteration, before: Config, sampler: SinglePathSampler) -> None:
+        config, metrics, index = iteration.config, iteration.metrics, iteration.index
+        changed = {name: value for name, value in config.settings().items() if value != before.get(name)}
+        if changed:
+            self._event("settings_applied", iteration=index, settings=changed)
+            metrics["changed"] = changed
+        if config.evaluate_every and index % config.evaluate_every == 0:
+            metrics.update(self._evaluation(config))
+        if metrics["message"]:
+            self._event(metrics["outcome"], iteration=index, message=metrics["message"])
+        if metrics["episodes_unstable"]:
+            self._event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
+        self.history.append(metrics)
+        if self.folder is None:
+            return
+        self.folder.metrics(metrics)
+        if index % config.checkpoint_every == 0:
+            self._keep(config, sampler)
+        self.state = "paused" if self.controls.paused else "running"
+        self.folder.status(self.state, index)
+
+    def _evaluation(self, config: Config) -> dict[str, Any]:
+        began = time.perf_counter()
+        found = evaluate(
+            self.policy,
+            self.source,
+            config.evaluate_episodes,
+            config.seed,
+            config.evaluate_deterministic,
+            config.threads or 1,
+        )
+        return {
+            "evaluation_mean": found.mean,
+            "evaluation_std": found.std,
+            "evaluation_episodes": len(found.returns),
+            "seconds_evaluation": time.perf_counter() - began,
+        }
+
+    def _keep(self, config: Config, sampler: SinglePathSampler | None) -> None:
+        assert self.folder is not None
+        recent = self.progress.recent_returns
+        score = sum(recent) / len(recent) if recent else None
+        self.folder.keep_policy(self.policy, self.progress.iteration, score, self.task.name)
+        if sampler is not None:
+            checkpoint.write(self.folder, self.task, config, self.progress, sampler)
+
+    def _finish(self, state: str, message: str) -> None:
+        self.state = state
+        if message:
+            self._event(state, iteration=self.progress.iteration, message=message)
+        if self.folder is None:
+            return
+        if self.progress.iteration:
+            self._keep(self.controls.in_use, None)
+        self.folder.status(state, self.progress.iteration, message)
+        self.folder.close()
+
+    def _tell(self, state: str) -> None:
+        self.state = state
+        if self.folder is not None:
+            self.folder.status(state, self.progress.iteration)
+
+    def _event(self, kind: str, **about: Any) -> None:
+        self.events.append(self.folder.event(kind, **about) if self.folder else {"event": kind, **about})
+
+
+def train(task: str | Callable[[], Any], *, out: str | Path | None = "runs", **settings: Any) -> Session:
+    """Train on a task to the end and return the finished session (`.policy`, `.history`, `.path`).
+
+    Settings go by their public names (`delta=0.01, preset="paper", sampler=SinglePath(...)`). Raises ConfigError
+    listing all that is wrong with them, and UnknownTask, before anything is written.
+    """
+    return Session(task, out=out, **settings).run()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def with_chosen_resources(config: Config, task: Task) -> Config:
+    """Slots and threads filled in where the config leaves them open.
+
+    Slots follow from the settings alone, never from the machine: one per 64 steps of an iteration, as a power of two
+    between 16 and 64. They are part of what a seed means, and recorded.
+    """
+    slots = config.slots
+    if slots is None:
+        slots = SLOTS[0]
+        while slots < SLOTS[1] and slots * 2 * STEPS_PER_SLOT <= config.path.steps_per_iteration:
+            slots *= 2
+    return replace(config, slots=slots, threads=config.threads or usable_cores())
