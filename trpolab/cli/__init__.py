@@ -1,0 +1,5 @@
+"""The terminal: `trpolab lab | train | bench | doctor`."""
+
+from trpolab.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,187 @@
+"""`trpolab doctor`: what this machine has, what is missing, and the line that gets it."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib
+import importlib.metadata
+import importlib.util
+import math
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from trpolab import __version__
+from trpolab.cli.exits import Exit
+from trpolab.extras import install_line
+
+CORE = {  # distribution: module
+    "numpy": "numpy",
+    "torch": "torch",
+    "gymnasium": "gymnasium",
+    "mujoco": "mujoco",
+    "safetensors": "safetensors",
+    "threadpoolctl": "threadpoolctl",
+    "imageio": "imageio",
+}
+OPTIONAL = {
+    "jupyterlab": "jupyterlab",
+    "ipywidgets": "ipywidgets",
+    "anywidget": "anywidget",
+    "plotly": "plotly",
+    "Pillow": "PIL",
+    "matplotlib": "matplotlib",
+    "ipykernel": "ipykernel",
+    "ale-py": "ale_py",
+}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LEAST_DISK = 2.0  # GB; a long run with its checkpoints takes some hundred MB
+
+
+class State(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    OPTIONAL = "--"  # absent, and only some things need it
+    WARNING = "warn"
+    MISSING = "MISS"  # the core can't run
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `advice` is what to do about it, a command where there is one."""
+
+    name: str
+    found: str
+    state: State = State.OK
+    advice: str = ""
+
+
+def doctor() -> int:
+    """Print the report. Returns 0 when the core can run, else 1."""
+    checks = list(examine())
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.state.value:>4}  {check.name:<{width}}  {check.found}")
+        if check.advice:
+            print(f"{'':>4}  {'':<{width}}    {check.advice}")
+    broken = [check.name for check in checks if check.state is State.MISSING]
+    print(f"\nThe core can't run: {', '.join(broken)}." if broken else "\nThe core can run.")
+    return Exit.CRASHED if broken else Exit.FINISHED
+
+
+def examine() -> Iterator[Check]:
+    """Every check, in the order of the report."""
+    yield Check("trpolab", __version__)
+    yield _python()
+    for name, module in CORE.items():
+        yield _core(name, module)
+    for name, module in OPTIONAL.items():
+        yield _optional(name, module)
+    yield _kernelspec()
+    yield _cores()
+    yield _accelerator()
+    yield _gl()
+    yield _browser()
+    yield _disk(Path.cwd())
+
+
+def usable_cores() -> float:
+    """Cores that this process may use: its affinity, cut by the quota of its control group."""
+    allowed = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):  # no control groups, or their older form
+        return allowed
+    return allowed if quota == "max" else min(allowed, int(quota) / int(period))
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} at {sys.executable}, {platform.system()} {platform.machine()}"
+    return Check("Python", found)
+
+
+def _core(name: str, module: str) -> Check:
+    try:
+        importlib.import_module(module)
+        return Check(name, importlib.metadata.version(name))
+    except (ImportError, OSError, AttributeError, RuntimeError) as error:  # OSError: a shared library is missing
+        found = "not installed" if isinstance(error, ModuleNotFoundError) else f"can't be loaded: {error}"
+        return Check(name, found, State.MISSING, "pip install trpolab")
+
+
+def _optional(name: str, module: str) -> Check:
+    if importlib.util.find_spec(module) is None:
+        return Check(name, "not installed", State.OPTIONAL, install_line(module))
+    version = importlib.metadata.version(name)
+    if name == "ipykernel" and version.startswith("7.0."):
+        return Check(
+            name,
+            f"{version}: loses the output and the widget updates of threads; the lab will look frozen",
+            State.WARNING,
+            'pip install -U "ipykernel!=7.0.*"',
+        )
+    return Check(name, version)
+
+
+def _kernelspec() -> Check:
+    """The kernel that the notebooks ask for must run in this environment."""
+    if importlib.util.find_spec("jupyter_client") is None or importlib.util.find_spec("ipykernel") is None:
+        return Check("kernel python3", "no Jupyter", State.OPTIONAL, install_line("ipykernel"))
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    advice = f'"{sys.executable}" -m ipykernel install --sys-prefix'
+    try:
+        spec = KernelSpecManager().get_kernel_spec("python3")
+    except NoSuchKernel:
+        return Check("kernel python3", "not installed", State.WARNING, advice)
+    runs = spec.argv[0] if spec.argv else ""
+    # A bare "python" is this interpreter: jupyter_client puts it in when it starts the kernel.
+    if Path(runs).name == runs or Path(runs).absolute() == Path(sys.executable).absolute():
+        return Check("kernel python3", spec.resource_dir)
+    return Check("kernel python3", f"{spec.resource_dir} starts another Python: {runs}", State.WARNING, advice)
+
+
+def _cores() -> Check:
+    usable, logical = usable_cores(), os.cpu_count() or 1
+    return Check("cores", f"{usable:g} usable of {logical} logical")
+
+
+def _accelerator() -> Check:
+    try:
+        import torch
+    except (ImportError, OSError):
+        return Check("GPU", "unknown without torch", State.OPTIONAL)
+    if torch.cuda.is_available():
+        return Check("GPU", torch.cuda.get_device_name(0))
+    return Check("GPU", "none: training runs on the CPU")
+
+
+def _gl() -> Check:
+    """Only pixels rendered by MuJoCo need OpenGL; the lab draws rollouts without it."""
+    libraries = [name for name in ("EGL", "GL", "OSMesa") if ctypes.util.find_library(name)]
+    chosen = os.environ.get("MUJOCO_GL", "not set")
+    if libraries or platform.system() != "Linux":
+        return Check("OpenGL", f"{', '.join(libraries) or 'the system’s own'} (MUJOCO_GL {chosen})")
+    return Check("OpenGL", f"none (MUJOCO_GL {chosen}): not needed to train, nor to draw rollouts", State.OPTIONAL)
+
+
+def _browser() -> Check:
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return Check("Chromium", path)
+    advice = "apt-get install chromium" if shutil.which("apt-get") else "install Chromium and put it on PATH"
+    return Check("Chromium", "not found: only the browser tests need it", State.OPTIONAL, advice)
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free / 1e9
+    found = f"{math.floor(free * 10) / 10:g} GB free at {folder}"
+    if free < LEAST_DISK:
+        return Check("disk", found, State.WARNING, f"long runs want {LEAST_DISK:g} GB: free some, or use --out")
+    return Check("disk", found)

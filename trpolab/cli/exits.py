@@ -1,0 +1,28 @@
+"""What a run of the terminal ends with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes that a script can rely on."""
+
+    FINISHED = 0
+    CRASHED = 1  # a traceback was printed
+    BAD_INPUT = 2  # nothing was started
+    DIVERGED = 3  # training gave up on numbers that are not finite
+    INTERRUPTED = 130  # Ctrl-C
+
+
+def refuse(problems: Sequence[str]) -> Exit:
+    """Print everything that is wrong with the input to stderr."""
+    if len(problems) == 1:
+        print(f"trpolab: {problems[0]}", file=sys.stderr)
+    else:
+        print(f"trpolab: {len(problems)} problems", file=sys.stderr)
+        for problem in problems:
+            print(f"- {problem}", file=sys.stderr)
+    return Exit.BAD_INPUT

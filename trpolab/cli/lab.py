@@ -1,0 +1,146 @@
+"""`trpolab lab [DIR]`: a folder with the notebooks, and JupyterLab on the first of them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trpolab
+from trpolab.cli.exits import Exit, refuse
+from trpolab.extras import install_line
+
+FIRST = "0_start.ipynb"
+DEFAULT_FOLDER = "trpolab-notebooks"
+RECORD = ".trpolab-notebooks.json"  # sha256 of each notebook as it was copied: what differs from it was edited
+SKIPPED = {".ipynb_checkpoints", "__pycache__", "runs"}
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What `copy_notebooks` did, as paths relative to the folder."""
+
+    written: tuple[str, ...]
+    kept: tuple[str, ...]  # edited copies that were left alone
+
+
+def lab(folder: str | None, options: Sequence[str] = ()) -> int:
+    """Put the notebooks into `folder` and run JupyterLab there until it ends; `options` are handed to JupyterLab.
+
+    Without a folder: the checkout's own `notebooks/` inside one, else `trpolab-notebooks` here.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        return refuse([f"the lab needs JupyterLab, which is not installed: {install_line('jupyterlab')}"])
+    checkout = checkout_notebooks(Path.cwd())
+    if folder is None and checkout is not None:
+        target = checkout
+    else:
+        target = Path(folder or DEFAULT_FOLDER).expanduser().absolute()
+        try:
+            copied = copy_notebooks(packaged_notebooks(), target)
+        except OSError as error:
+            return refuse([f"the notebooks could not be copied to {target}: {error.strerror or error}"])
+        if copied.kept:
+            print(f"Kept as you edited them, new versions not written: {', '.join(copied.kept)}")
+    print(f"Notebooks: {target}", flush=True)
+    return serve(target, options)
+
+
+def packaged_notebooks() -> Path:
+    """The notebooks that came with this installation: inside the package, or beside it in a checkout."""
+    package = Path(trpolab.__file__).parent
+    inside = package / "notebooks"
+    return inside if inside.is_dir() else package.parent / "notebooks"
+
+
+def checkout_notebooks(here: Path) -> Path | None:
+    """The `notebooks/` of the trpolab checkout that holds `here`, or None outside one."""
+    for folder in (here, *here.parents):
+        project, notebooks = folder / "pyproject.toml", folder / "notebooks"
+        if project.is_file() and (notebooks / FIRST).is_file():
+            try:
+                name = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("name")
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+                continue
+            if name == "trpolab":
+                return notebooks
+    return None
+
+
+def copy_notebooks(source: Path, folder: Path) -> Copied:
+    """Copy every file of `source` to `folder`, never over one that was edited since it was copied.
+
+    A copy that nobody touched is replaced when the packaged one has changed. Raises OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record, written, kept = _read_record(folder), [], []
+    for relative in _files(source):
+        wanted, target = _digest(source / relative), folder / relative
+        if target.exists():
+            present = _digest(target)
+            if present == wanted:
+                record[relative] = wanted
+                continue
+            if record.get(relative) != present:
+                kept.append(relative)
+                continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / relative, target)
+        record[relative] = wanted
+        written.append(relative)
+    _write_record(folder, record)
+    return Copied(tuple(written), tuple(kept))
+
+
+def jupyter_arguments(folder: Path, options: Sequence[str]) -> list[str]:
+    """JupyterLab's arguments: on loopback, its token on, opened on the first notebook, `options` last so they win."""
+    arguments = [
+        f"--ServerApp.root_dir={folder}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--LabApp.default_url=/lab/tree/{FIRST}",
+        "--LabApp.news_url=None",  # workshops are offline: nothing is asked of the network
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")  # in a container there is often only root
+    return [*arguments, *options]
+
+
+def serve(folder: Path, options: Sequence[str]) -> int:
+    """Run JupyterLab in this process, in `folder`, until it is shut down."""
+    from jupyterlab.labapp import LabApp
+
+    os.chdir(folder)
+    LabApp.launch_instance(jupyter_arguments(folder, options))
+    return Exit.FINISHED
+
+
+def _files(source: Path) -> Iterator[str]:
+    for path in sorted(source.rglob("*")):
+        relative = path.relative_to(source)
+        if path.is_file() and not SKIPPED & set(relative.parts):
+            yield relative.as_posix()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_record(folder: Path) -> dict[str, str]:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}  # without a record every copy that differs counts as edited, which is the safe side
+    return record if isinstance(record, dict) else {}
+
+
+def _write_record(folder: Path, record: dict[str, str]) -> None:
+    scratch = folder / (RECORD + ".new")
+    scratch.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    scratch.replace(folder / RECORD)

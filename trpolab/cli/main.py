@@ -1,0 +1,117 @@
+"""The parser of the terminal, and the way from a command to the function that does it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from trpolab import __version__
+from trpolab.cli.exits import Exit, refuse
+from trpolab.extras import explained
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (see `Exit`)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters is no reason to fail
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with explained("this command"):
+            if words[:1] == ["lab"] and not {"-h", "--help"} & set(words[1:2]):
+                return _lab(words[1:])
+            args = parser().parse_args(words)
+            return int(args.run(args))
+    except ImportError as error:
+        if error.__cause__ is None:
+            raise
+        return refuse([str(error)])
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="trpolab", description="A lab for Trust Region Policy Optimization.", allow_abbrev=False
+    )
+    top.add_argument("--version", action="version", version=f"trpolab {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_lab(commands.add_parser("lab", help="copy the notebooks and open JupyterLab on the first", allow_abbrev=False))
+    _add_train(
+        commands.add_parser(
+            "train",
+            help="train on a task",
+            description="Train on a task; the run folder is printed last.",
+            epilog="Exit codes: 0 finished, 1 crashed, 2 bad input (nothing was started), 3 diverged, 130 Ctrl-C. "
+            "An option wins over --set, --set over --config, and --config over the preset.",
+            allow_abbrev=False,
+        )
+    )
+    bench = commands.add_parser("bench", help="the benchmarks, a table each", allow_abbrev=False)
+    bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
+    bench.set_defaults(run=_bench)
+    doctor = commands.add_parser(
+        "doctor", help="what this machine has, what is missing, and the line that gets it", allow_abbrev=False
+    )
+    doctor.set_defaults(run=_doctor)
+    return top
+
+
+def _add_lab(lab: argparse.ArgumentParser) -> None:
+    lab.usage = "trpolab lab [DIR] [OPTION ...]"
+    lab.description = (
+        "Copy the notebooks to DIR, never over edits, and open JupyterLab there. Without DIR: the notebooks/ of the "
+        "trpolab checkout that this is run in, else trpolab-notebooks. Everything after DIR goes to JupyterLab, as in "
+        "`trpolab lab --no-browser --port 9999`."
+    )
+    lab.set_defaults(run=lambda args: _lab([]))
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    # Values stay texts here: the settings know their own bounds, so that everything wrong is told at once.
+    train.add_argument("task", nargs="?", metavar="TASK", help="for example CartPole-v1, Hopper-v5, paper/Swimmer")
+    add = train.add_argument
+    add("--method", help="the update (default: trpo)")
+    add("--sampler", help="how states and actions are sampled (default: single-path)")
+    add("--proposal", help="distribution of a branch's first action, for the vine")
+    add("--preset", help="modern or paper (default: modern)")
+    add("--delta", help="bound on the mean KL divergence of a step")
+    add("--iterations", metavar="N", help="iterations of the run")
+    add("--steps-per-iteration", metavar="N", help="simulator steps of an iteration")
+    add("--seed", metavar="N", help="root of all randomness (default: 0)")
+    add("--seeds", metavar="N", help="train with the seeds 0 to N-1, one after another")
+    add("--out", default="runs", metavar="FOLDER", help="where run folders are made (default: runs)")
+    add("--config", metavar="FILE.toml", help="settings from a file")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting by its name; may be repeated")
+    add("--resume", metavar="FOLDER", help="go on with a run from its last checkpoint, with its own settings")
+    train.set_defaults(run=_train)
+
+
+def _lab(words: Sequence[str]) -> int:
+    from trpolab.cli.lab import lab
+
+    folder = words[0] if words and not words[0].startswith("-") else None
+    options = list(words if folder is None else words[1:])
+    if "--" in options:
+        options.remove("--")
+    return lab(folder, options)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from trpolab.cli.train import train
+
+    return train(args)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from trpolab.bench import run
+
+    return run(args.names)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from trpolab.cli.doctor import doctor
+
+    return doctor()

@@ -1,0 +1,223 @@
+"""`trpolab train TASK`: one run, or several seeds one after another."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import statistics
+import sys
+import tomllib
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from trpolab.cli.exits import Exit, refuse
+from trpolab.cli.progress import Progress, number
+from trpolab.settings import ConfigError, flatten, parse_value
+from trpolab.simulators import find_task
+from trpolab.simulators.base import UnknownTask
+from trpolab.training.config import Config, resolve, settings
+from trpolab.training.loop import Diverged
+from trpolab.training.run_folder import RunFolderError
+from trpolab.training.session import Session
+
+# Options that are settings under their own name; the rest of the settings is reached by --set.
+FLAGS = ("method", "sampler", "proposal", "delta", "iterations", "steps_per_iteration", "seed", "preset")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command line asks for, checked."""
+
+    task: str | None  # None: the one of the run that is resumed
+    settings: dict[str, Any]
+    seeds: tuple[int, ...] | None  # None: the one of the settings
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one run ended."""
+
+    exit: Exit
+    path: Path | None  # None when it ended before its folder was made
+    seed: int
+    return_recent: float | None  # mean over the last 100 episodes
+    sim_steps: int
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train as the parsed command line says; prints the run folder, or those of all seeds, last."""
+    try:
+        plan = make_plan(args)
+        sessions = [Session(plan.task, out=args.out, resume=args.resume, **settings) for settings in _each_seed(plan)]
+    except ConfigError as error:
+        return refuse(error.problems)
+    except (RunFolderError, OSError) as error:
+        return refuse([str(error)])
+    results: list[Result] = []
+    for session in sessions:
+        results.append(run(session))
+        if results[-1].exit is Exit.INTERRUPTED:
+            break
+    if plan.seeds is not None:
+        summarize(results)
+    for result in results:
+        if result.path is not None:
+            print(result.path, flush=True)
+    ends = {result.exit for result in results}
+    return next((code for code in (Exit.INTERRUPTED, Exit.CRASHED, Exit.DIVERGED) if code in ends), Exit.FINISHED)
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Settings by precedence: an option, then --set, then the file, then the preset.
+
+    Raises ConfigError that lists everything wrong with the command line, the file and the settings together.
+    """
+    problems: list[str] = []
+    chosen = {**_from_file(args.config, problems), **_from_pairs(args.set, problems)}
+    chosen |= {name: parse_value(text) for name in FLAGS if (text := getattr(args, name)) is not None}
+    named = chosen.pop("task", None)
+    name = args.task or named
+    seeds = _seeds(args, problems)
+    task = None
+    if name is not None:
+        try:
+            task = find_task(str(name))
+        except UnknownTask as error:
+            problems.append(str(error))
+    elif args.resume is None:
+        problems.append("no task: give one, as in `trpolab train CartPole-v1`")
+    try:
+        if task is None or args.resume is not None:  # what depends on neither task nor run can be told all the same
+            Config().replace(**chosen)
+        else:
+            resolve(task, overrides=chosen)
+    except ConfigError as error:
+        problems += error.problems
+    if args.resume is not None:
+        problems += _resume_problems(chosen, seeds)
+    if problems:
+        raise ConfigError(problems)
+    return Plan(None if name is None else str(name), chosen, seeds)
+
+
+def run(session: Session) -> Result:
+    """Run a session to its end, showing progress. The first Ctrl-C ends it after the iteration under way."""
+    config, before = session.config, session.progress
+    print(f"{config.task}: {config.method}, {config.sampler}, seed {config.seed}", flush=True)
+    progress = Progress(sys.stdout, config.iterations, done=before.iteration, sim_steps=before.sim_steps)
+    ended = Exit.FINISHED
+    try:
+        with _interrupts(session, progress):
+            for iteration in session.iterate():
+                _show(iteration.metrics, progress)
+        if session.state == "stopped":
+            ended = Exit.INTERRUPTED
+    except KeyboardInterrupt:
+        ended = Exit.INTERRUPTED
+    except Diverged as error:
+        progress.note(f"diverged: {error}")
+        ended = Exit.DIVERGED
+    except Exception:  # noqa: BLE001 - whatever a task raises: its traceback is shown, then where the run lies
+        progress.close()
+        traceback.print_exc()
+        ended = Exit.CRASHED
+    progress.close()
+    last = session.history[-1] if session.history else {"return_recent": None, "sim_steps": 0}
+    return Result(ended, session.path, config.seed, last["return_recent"], last["sim_steps"])
+
+
+def _show(metrics: dict[str, Any], progress: Progress) -> None:
+    progress.show(metrics)
+    if str(metrics["outcome"]).startswith("skipped"):
+        progress.note(f"iteration {metrics['iteration']}: {metrics['outcome']}: {metrics['message']}")
+    if metrics.get("evaluation_mean") is not None:
+        progress.note(
+            f"iteration {metrics['iteration']}: evaluation {metrics['evaluation_mean']:.1f}, standard deviation "
+            f"{metrics['evaluation_std']:.1f}, {metrics['evaluation_episodes']} episodes"
+        )
+
+
+def summarize(results: list[Result]) -> None:
+    """A table of the seeds, and their mean."""
+    print(f"\n{'seed':>6}  {'return':>10}  {'steps':>12}  ended")
+    for result in results:
+        score = number(result.return_recent, ",.1f")
+        print(f"{result.seed:>6}  {score:>10}  {result.sim_steps:>12,}  {result.exit.name.lower()}")
+    scores = [result.return_recent for result in results if result.return_recent is not None]
+    if len(scores) > 1:
+        spread = statistics.stdev(scores)
+        print(f"{'mean':>6}  {statistics.mean(scores):>10,.1f}  standard deviation {spread:,.1f}, {len(scores)} seeds")
+    print("return: mean over a run's last 100 training episodes\n")
+
+
+@contextmanager
+def _interrupts(session: Session, progress: Progress) -> Iterator[None]:
+    """Ctrl-C once: stop after this iteration; twice: give the iteration up; a third time: at once."""
+    pressed = 0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed == 1:
+            where = f"; the run lies in {session.path}" if session.path else ""
+            progress.note(f"stopping after this iteration (Ctrl-C again gives it up){where}")
+        if pressed > 2:
+            raise KeyboardInterrupt
+        session.controls.stop()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _each_seed(plan: Plan) -> list[dict[str, Any]]:
+    return [plan.settings] if plan.seeds is None else [{**plan.settings, "seed": seed} for seed in plan.seeds]
+
+
+def _resume_problems(chosen: dict[str, Any], seeds: tuple[int, ...] | None) -> list[str]:
+    known = settings()
+    fixed = [name for name in chosen if name in known and not known[name].live]
+    problems = [f"{name} = {chosen[name]!r}: a run that is resumed keeps its own" for name in fixed]
+    return [*problems, "--seeds: a resumed run keeps its seed"] if seeds else problems
+
+
+def _from_file(name: str | None, problems: list[str]) -> dict[str, Any]:
+    if name is None:
+        return {}
+    try:
+        return flatten(tomllib.loads(Path(name).read_text(encoding="utf-8")), settings())
+    except OSError as error:
+        problems.append(f"--config {name}: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"--config {name}: not a TOML file: {error}")
+    return {}
+
+
+def _from_pairs(pairs: list[str], problems: list[str]) -> dict[str, Any]:
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            problems.append(f"--set {pair!r}: must be KEY=VALUE")
+        else:
+            found[name.strip()] = parse_value(text.strip())
+    return found
+
+
+def _seeds(args: argparse.Namespace, problems: list[str]) -> tuple[int, ...] | None:
+    if args.seeds is None:
+        return None
+    if args.seed is not None:
+        problems.append(f"--seed {args.seed} and --seeds {args.seeds}: give one of them")
+    count = parse_value(args.seeds)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        problems.append(f"--seeds {args.seeds}: must be a whole number >= 1")
+        return None
+    return tuple(range(count))
