@@ -1,6 +1,10 @@
 """What every simulator offers: slots that reset, step, snapshot and restore.
 
 A simulator holds W slots. Every call names the slots it touches, and nothing resets by itself: who samples decides.
+
+Arrays that `reset`, `step` and `restore` return may be views of the simulator's own buffers: they are valid until its
+next call, so who wants to keep them copies them at once. A `Snapshot` owns its arrays. A simulator is used by one
+thread at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ class SnapshotUnsupported(RuntimeError):
 class Transition:
     """One step of n slots.
 
-    A slot that blew up (`unstable`) has no meaningful observation or reward: its episode is cut before this step.
+    A slot that blew up (`unstable`) has no meaningful observation or reward, and neither terminates nor is truncated:
+    its episode is cut before this step. It must be reset or restored before it goes on.
     """
 
     obs: np.ndarray  # [n, *O] the true next state, never the state after a reset
@@ -122,3 +127,5 @@ class Task:
     restore_reason: str = ""
     defaults: dict[str, Any] = field(default_factory=dict)  # settings that suit it, over the preset's
     paper_defaults: dict[str, Any] = field(default_factory=dict)  # the same for preset="paper"
+    block: int | None = None  # preferred slots of one simulator object; None: all slots in one
+    python: bool = False  # steps in Python and holds the GIL, so threads do not help

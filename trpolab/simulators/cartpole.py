@@ -1,0 +1,200 @@
+"""The cart and pole of Barto, Sutton and Anderson (1983), all slots at once in NumPy.
+
+`CartPole-v1` equals Gymnasium's bit for bit. `paper/CartPole` is the continuous task that the TRPO paper's cart-pole
+most likely was: its policy has six parameters (four weights, a bias, a log standard deviation), which only a Gaussian
+force on a linear policy has, and its reward per step reaches 10. The rest is rllab's: 10 - (1 - cos θ) - 1e-5 u^2 while
+the pole stands, |u| <= 10 N, a decision every 0.05 s, ends at |x| > 2.4 m or |θ| > 0.2. The limit of 500 steps is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+
+from trpolab.simulators.base import Scene, Snapshot, Task, Transition
+
+GRAVITY = 9.8
+CART_MASS = 1.0
+POLE_MASS = 0.1
+TOTAL_MASS = POLE_MASS + CART_MASS
+HALF_LENGTH = 0.5  # of the pole, metres
+POLE_MOMENT = POLE_MASS * HALF_LENGTH
+PUSH = 10.0  # newtons
+TRACK = 2.4  # metres to either side
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What tells the two cart-pole tasks apart."""
+
+    time_step: float  # seconds of one Euler step
+    substeps: int  # Euler steps of one decision
+    angle: float  # radians: the episode ends beyond
+    continuous: bool  # a force in newtons, or 0 and 1 for a push left and right
+
+
+GYMNASIUM = Rules(time_step=0.02, substeps=1, angle=12 * 2 * math.pi / 360, continuous=False)
+# rllab's cart-pole decides every 0.05 s; two Euler steps keep about the step length of the 1983 paper (0.02 s).
+PAPER = Rules(time_step=0.025, substeps=2, angle=0.2, continuous=True)
+
+
+def spaces(rules: Rules) -> tuple[Box, Space]:
+    """Observation space (float32) and action space of one slot."""
+    high = np.array([TRACK * 2, np.inf, rules.angle * 2, np.inf], np.float32)
+    actions: Space = Box(-PUSH, PUSH, (1,), np.float32) if rules.continuous else Discrete(2)
+    return Box(-high, high, dtype=np.float32), actions
+
+
+class CartPoleSimulator:
+    """W slots of a cart-pole task (see `Simulator`)."""
+
+    can_restore = True
+    restore_reason = ""
+
+    def __init__(self, task: str, rules: Rules, slots: int, time_limit: int = 500):
+        self.task = task
+        self.width = slots
+        self.time_limit = time_limit
+        self.observation_space, self.action_space = spaces(rules)
+        self._rules = rules
+        self._state = np.zeros((4, slots))  # x, its velocity, θ, its velocity: one contiguous row each
+        self._steps = np.zeros(slots, np.int64)
+
+    @property
+    def scene(self) -> Scene:
+        """A track, a cart and a pole."""
+        return SCENE
+
+    def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
+        """Start new episodes with all four numbers uniform in +-0.05, as Gymnasium draws them. Obs [n, 4]."""
+        slots = _where(slots)
+        if len(seeds) != len(self._steps[slots]):
+            raise ValueError(f"reset of {len(self._steps[slots])} slots needs as many seeds, got {len(seeds)}")
+        draws = [np.random.default_rng(int(seed)).uniform(low=-0.05, high=0.05, size=(4,)) for seed in seeds]
+        self._state[:, slots] = np.array(draws).reshape(-1, 4).T
+        self._steps[slots] = 0
+        return self._observe(slots)
+
+    def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
+        """Advance by one decision: actions [n] in {0, 1}, or forces [n, 1] in newtons."""
+        slots = _where(slots)
+        state = self._state[:, slots]
+        force = actions[:, 0].astype(np.float64) if self._rules.continuous else np.where(actions == 1, PUSH, -PUSH)
+        for _ in range(self._rules.substeps):
+            state = _euler(state, force, self._rules.time_step)
+        self._state[:, slots] = state
+        x, theta = state[0], state[2]
+        alive = (np.abs(x) <= TRACK) & (np.abs(theta) <= self._rules.angle)
+        reward = _rllab_reward(theta, force, alive) if self._rules.continuous else np.ones(len(x))
+        steps = self._steps[slots] + 1
+        self._steps[slots] = steps
+        return Transition(
+            obs=self._observe(slots),
+            reward=reward,
+            terminated=~alive,
+            truncated=steps >= self.time_limit,
+            unstable=np.zeros(len(x), bool),
+        )
+
+    def snapshot(self, slots: np.ndarray | None) -> Snapshot:
+        """The four state variables and the step counter."""
+        slots = _where(slots)
+        return Snapshot({"state": self._state[:, slots].T.copy(), "steps": self._steps[slots].copy()})
+
+    def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
+        """Copy saved states into the slots. Nothing is drawn after the start, so `seeds` change nothing."""
+        slots = _where(slots)
+        expected = (len(self._steps[slots]), 4)
+        if "state" not in snapshot.parts or snapshot.parts["state"].shape != expected:
+            got = snapshot.parts["state"].shape if "state" in snapshot.parts else sorted(snapshot.parts)
+            raise ValueError(f"{self.task}: a snapshot of {expected[0]} slots has states {expected}, got {got}")
+        self._state[:, slots] = snapshot.parts["state"].T
+        self._steps[slots] = snapshot.parts["steps"]
+        return self._observe(slots)
+
+    def poses(self, slots: np.ndarray | None) -> np.ndarray:
+        """World poses [n, 3, 7] of track, cart and pole in the xz plane; a positive θ leans towards +x."""
+        x, _, theta, _ = self._state[:, _where(slots)]
+        poses = np.zeros((len(x), 3, 7))
+        poses[:, :, 3] = 1.0
+        poses[:, 1:, 0] = x[:, None]
+        poses[:, 2, 3], poses[:, 2, 5] = np.cos(theta / 2), np.sin(theta / 2)  # rotation about +y
+        return poses
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _observe(self, slots: np.ndarray | slice) -> np.ndarray:
+        return np.ascontiguousarray(self._state[:, slots].T, dtype=np.float32)
+
+
+def _euler(state: np.ndarray, force: np.ndarray, time_step: float) -> np.ndarray:
+    """One explicit Euler step of [4, n]; the order of operations is Gymnasium's, for bit equality."""
+    x, x_dot, theta, theta_dot = state
+    cosine, sine = np.cos(theta), np.sin(theta)
+    push = (force + POLE_MOMENT * np.square(theta_dot) * sine) / TOTAL_MASS
+    theta_acc = (GRAVITY * sine - cosine * push) / (
+        HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * np.square(cosine) / TOTAL_MASS)
+    )
+    x_acc = push - POLE_MOMENT * theta_acc * cosine / TOTAL_MASS
+    after = np.empty_like(state)
+    after[0] = x + time_step * x_dot
+    after[1] = x_dot + time_step * x_acc
+    after[2] = theta + time_step * theta_dot
+    after[3] = theta_dot + time_step * theta_acc
+    return after
+
+
+def _rllab_reward(theta: np.ndarray, force: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """10 - (1 - cos θ) - 1e-5 u^2 while the pole stands, 0 for the step that ends the episode."""
+    reward: np.ndarray = (10.0 - (1.0 - np.cos(theta)) - 1e-5 * np.square(force)) * alive
+    return reward
+
+
+def _where(slots: np.ndarray | None) -> np.ndarray | slice:
+    return slice(None) if slots is None else np.asarray(slots)
+
+
+def _geom(kind: str, size: list[float], rgba: list[float], body: int, z: float) -> dict[str, Any]:
+    return {"type": kind, "size": size, "rgba": rgba, "body": body, "pos": [0.0, 0.0, z], "quat": [1.0, 0.0, 0.0, 0.0]}
+
+
+SCENE = Scene(
+    bodies=("track", "cart", "pole"),
+    geoms=(
+        _geom("box", [TRACK + 0.3, 0.02, 0.01], [0.55, 0.6, 0.65, 1.0], 0, -0.12),
+        _geom("box", [0.25, 0.1, 0.1], [0.25, 0.45, 0.7, 1.0], 1, 0.0),
+        _geom("capsule", [0.04, HALF_LENGTH, 0.0], [0.85, 0.55, 0.25, 1.0], 2, HALF_LENGTH),
+    ),
+)
+
+_VINE = {"vine.trunks": 2, "vine.trunk_length": 500, "vine.states": 50, "vine.rollout_length": 20}
+TASKS = {
+    "CartPole-v1": (
+        GYMNASIUM,
+        {"steps_per_iteration": 512, "gamma": 0.99, "lam": 0.95, "slots": 16, **_VINE},
+        {"steps_per_iteration": 5000, "hidden": (), "path.horizon": 500, "iterations": 50},
+    ),
+    "paper/CartPole": (
+        PAPER,
+        {"steps_per_iteration": 1024, "gamma": 0.99, "lam": 0.95, "hidden": (), "policy.log_std": 1.0, **_VINE},
+        {"steps_per_iteration": 5000, "hidden": (), "policy.log_std": 1.0, "path.horizon": 500, "iterations": 50},
+    ),
+}
+
+
+def describe(name: str) -> Task:
+    """The task of this name, one of TASKS."""
+    rules, defaults, paper_defaults = TASKS[name]
+    observations, actions = spaces(rules)
+    return Task(name, observations, actions, 500, True, defaults=defaults, paper_defaults=paper_defaults)
+
+
+def make_cartpole(name: str, slots: int) -> CartPoleSimulator:
+    """A simulator of the task of this name, one of TASKS."""
+    return CartPoleSimulator(name, TASKS[name][0], slots)
