@@ -1,0 +1,29 @@
+"""Policies, value functions and the learner: shapes, parameter vectors and distributions, all frozen."""
+
+from trpolab.policies.actor import Actor
+from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
+from trpolab.policies.learner import Learner
+from trpolab.policies.networks import MLP
+from trpolab.policies.normalizer import Normalizer
+from trpolab.policies.policy import Policy, distribution_for, make_policy
+from trpolab.policies.value import ValueFunction, make_value
+from trpolab.policies.value_fit import FitStatus, ValueFit, fit_value
+
+__all__ = [
+    "MLP",
+    "Actor",
+    "Categorical",
+    "DiagonalGaussian",
+    "Distribution",
+    "FactoredCategorical",
+    "FitStatus",
+    "Learner",
+    "Normalizer",
+    "Policy",
+    "ValueFit",
+    "ValueFunction",
+    "distribution_for",
+    "fit_value",
+    "make_policy",
+    "make_value",
+]

@@ -1,0 +1,80 @@
+"""The sampling path of a policy: NumPy, float32, buffers made once, rows always evaluated in blocks of one size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trpolab.policies.normalizer import CLIP
+
+if TYPE_CHECKING:
+    from trpolab.policies.policy import Policy
+
+
+class Actor:
+    """Distribution parameters of a policy for up to `block` observations at a time.
+
+    Every call evaluates `block` rows, the missing ones as zeros, so the result of a row depends neither on how many
+    rows there are nor on its place among them (matrix products of another shape may round differently). Weights are
+    copied when the actor is made. An actor belongs to one thread: its buffers are reused by every call.
+    """
+
+    def __init__(self, policy: Policy, block: int):
+        if block < 1:
+            raise ValueError(f"block = {block}: must be at least 1")
+        theta = policy.theta.numpy()
+        network, own = policy.network, theta[policy.network.size :]
+        self.block = block
+        self._activation = network.activation
+        self._obs_shape = policy.obs_shape
+        self._weights = [
+            np.ascontiguousarray(theta[layer.start : layer.split].reshape(layer.fan_out, layer.fan_in).T)
+            for layer in network.layers
+        ]
+        self._biases = [theta[layer.split : layer.end].copy() if layer.bias else None for layer in network.layers]
+        self._buffers = [np.zeros((block, width), np.float32) for width in network.sizes]
+        self._input = self._buffers[0].reshape(block, *policy.obs_shape)
+        self._statistics = None if policy.normalizer is None else policy.normalizer.shift_and_scale
+        # columns beyond the network's outputs (log σ) do not depend on the state: filled once
+        self._u = np.zeros((block, policy.distribution.parameter_count), np.float32)
+        self._outputs = self._u[:, : network.sizes[-1]]
+        if own.size:
+            self._u[:, network.sizes[-1] :] = policy.distribution.bounded(policy.theta[network.size :]).numpy()
+
+    def parameters(self, obs: np.ndarray) -> np.ndarray:
+        """u [n, U] float32 at obs [n, *O], n <= block. The array is overwritten by the next call: copy what is kept."""
+        rows = len(obs)
+        if rows > self.block or obs.shape[1:] != self._obs_shape:
+            raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
+        x = self._input
+        x[:rows] = obs
+        if self._statistics is not None:
+            x -= self._statistics[0]
+            x *= self._statistics[1]
+            np.clip(x, -CLIP, CLIP, out=x)
+        if rows < self.block:
+            x[rows:] = 0
+        last = len(self._weights) - 1
+        for index, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            z = self._buffers[index + 1]
+            np.matmul(self._buffers[index], weight, out=z)
+            if bias is not None:
+                z += bias
+            if index < last:
+                activate_in_place(self._activation, z)
+        self._outputs[...] = self._buffers[-1]
+        return self._u[:rows]
+
+
+def activate_in_place(name: str, z: np.ndarray) -> None:
+    """φ(z) written over z; the twin of `networks.activate`."""
+    match name:
+        case "tanh":
+            np.tanh(z, out=z)
+        case "relu":
+            np.maximum(z, 0, out=z)
+        case "softplus":
+            np.logaddexp(z, np.float32(0), out=z)
+        case "elu":
+            np.copyto(z, np.expm1(np.minimum(z, 0)), where=z < 0)

@@ -1,0 +1,303 @@
+"""Action distributions (Appendix D): what the outputs of a network mean.
+
+A distribution is a shape. Its parameters u [B, U] come from a network's outputs and from `own` parameters that do not
+depend on the state. Sampling takes its noise as an argument, in NumPy; everything that an update needs is torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG_STD_LOW, LOG_STD_HIGH = -5.0, 2.0  # outside, exp(log σ) soon under- or overflows in float32
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """Independent normals whose log standard deviations do not depend on the state; u = [mean, log σ], U = 2·size.
+
+    log σ is clamped to [-5, 2]. The gradient passes inside and on the bounds and is zero outside; an update brings
+    parameters that left the bounds back onto them (`bounded`), which leaves the distribution as it was and lets the
+    next gradient move them inwards again. `clamped` counts how many stand on or beyond a bound.
+    """
+
+    size: int
+    shape: tuple[int, ...] | None = None  # of one action, when it is not (size,)
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or math.prod(self.action_shape) != self.size:
+            raise ValueError(f"DiagonalGaussian: size = {self.size} does not fit actions of shape {self.shape}")
+
+    @property
+    def outputs(self) -> int:
+        """Width of the network's output."""
+        return self.size
+
+    @property
+    def own_parameters(self) -> int:
+        """Number of state-independent parameters."""
+        return self.size
+
+    @property
+    def parameter_count(self) -> int:
+        """U."""
+        return 2 * self.size
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that one action takes."""
+        return self.size
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """*A."""
+        return (self.size,) if self.shape is None else self.shape
+
+    @property
+    def action_dtype(self) -> np.dtype[Any]:
+        """Of sampled actions."""
+        return np.dtype(np.float32)
+
+    def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
+        """u [B, U] from network outputs [B, size] and log σ [size]."""
+        return torch.cat([outputs, own.clamp(LOG_STD_LOW, LOG_STD_HIGH).expand_as(outputs)], dim=1)
+
+    def assemble_jvp(self, own: Tensor, d_outputs: Tensor, d_own: Tensor) -> Tensor:
+        """Tangent of u [B, U] from those of the outputs [B, size] and of log σ [size]."""
+        return torch.cat([d_outputs, (d_own * self._inside(own)).expand_as(d_outputs)], dim=1)
+
+    def assemble_vjp(self, own: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Cotangents of the outputs [B, size] and of log σ [size] (summed over rows) from that of u [B, U]."""
+        return cotangent[:, : self.size], cotangent[:, self.size :].sum(0) * self._inside(own)
+
+    def bounded(self, own: Tensor) -> Tensor:
+        """log σ moved onto its bounds where it lies outside; the distribution stays the same."""
+        return own.clamp(LOG_STD_LOW, LOG_STD_HIGH)
+
+    def clamped(self, own: Tensor) -> int:
+        """How many log σ stand on or beyond a bound."""
+        return int(((own <= LOG_STD_LOW) | (own >= LOG_STD_HIGH)).sum())
+
+    def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
+        """log π(a) [B] of actions [B, *A]."""
+        mean, log_std = u.chunk(2, dim=1)
+        z = (actions.reshape(mean.shape) - mean) * torch.exp(-log_std)
+        return -0.5 * (z * z).sum(1) - log_std.sum(1) - 0.5 * self.size * math.log(2 * math.pi)
+
+    def score(self, u: Tensor, actions: Tensor) -> Tensor:
+        """∂ log π(a) / ∂u [B, U]."""
+        mean, log_std = u.chunk(2, dim=1)
+        inverse = torch.exp(-log_std)
+        z = (actions.reshape(mean.shape) - mean) * inverse
+        return torch.cat([z * inverse, z * z - 1], dim=1)
+
+    def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """KL(old‖new) [B]; both terms are >= 0 and lose no digits near 0."""
+        mean_old, log_old = u_old.chunk(2, dim=1)
+        mean_new, log_new = u_new.chunk(2, dim=1)
+        spread = 2 * (log_old - log_new)
+        shift = (mean_old - mean_new) * torch.exp(-log_new)
+        return 0.5 * (torch.expm1(spread) - spread + shift * shift).sum(1)
+
+    def entropy(self, u: Tensor) -> Tensor:
+        """Differential entropy [B] in nats."""
+        return u[:, self.size :].sum(1) + 0.5 * self.size * (1 + math.log(2 * math.pi))
+
+    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
+        """M·du [B, U], M = diag(1/σ², 2): second derivative of the KL in (mean, log σ) at u."""
+        d_mean, d_log_std = du.chunk(2, dim=1)
+        return torch.cat([d_mean * torch.exp(-2 * u[:, self.size :]), 2 * d_log_std], dim=1)
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Standard normals [*shape, size] float32."""
+        return generator.standard_normal((*shape, self.size), dtype=np.float32)
+
+    def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions [B, *A]: mean + σ·noise; u [B, U], noise [B, size]."""
+        actions = np.exp(u[:, self.size :])
+        actions *= noise
+        actions += u[:, : self.size]
+        return actions if self.shape is None else actions.reshape(-1, *self.shape)
+
+    def mode(self, u: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B, *A]: the means."""
+        return u[:, : self.size].reshape(-1, *self.action_shape).copy()
+
+    def _inside(self, own: Tensor) -> Tensor:
+        return ((own >= LOG_STD_LOW) & (own <= LOG_STD_HIGH)).to(own.dtype)
+
+
+class _Logits:
+    """What distributions over finite sets share: u are the network's outputs, and nothing is their own."""
+
+    outputs: int
+
+    own_parameters = 0
+    action_dtype = np.dtype(np.int64)
+
+    @property
+    def parameter_count(self) -> int:
+        """U."""
+        return self.outputs
+
+    def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
+        """u [B, U] = logits."""
+        return outputs
+
+    def assemble_jvp(self, own: Tensor, d_outputs: Tensor, d_own: Tensor) -> Tensor:
+        """Tangent of u."""
+        return d_outputs
+
+    def assemble_vjp(self, own: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Cotangents of the outputs and of no own parameters."""
+        return cotangent, cotangent.new_zeros(0)
+
+    def bounded(self, own: Tensor) -> Tensor:
+        """Nothing to bound."""
+        return own
+
+    def clamped(self, own: Tensor) -> int:
+        """Nothing is ever clamped."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Categorical(_Logits):
+    """One of n actions, start … start + n - 1; u = logits [B, n]."""
+
+    n: int
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"Categorical: n = {self.n}, must be at least 1")
+
+    noise_size = 1
+    action_shape = ()
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        """Width of the network's output."""
+        return self.n
+
+    def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
+        """log π(a) [B] of actions [B]."""
+        return F.log_softmax(u, dim=1).gather(1, self._index(actions)).squeeze(1)
+
+    def score(self, u: Tensor, actions: Tensor) -> Tensor:
+        """∂ log π(a) / ∂u [B, U] = one-hot(a) - p."""
+        score = -F.softmax(u, dim=1)
+        return score.scatter_add(1, self._index(actions), torch.ones_like(score[:, :1]))
+
+    def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """KL(old‖new) [B]."""
+        log_old = F.log_softmax(u_old, dim=1)
+        return (log_old.exp() * (log_old - F.log_softmax(u_new, dim=1))).sum(1)
+
+    def entropy(self, u: Tensor) -> Tensor:
+        """Entropy [B] in nats."""
+        log_p = F.log_softmax(u, dim=1)
+        return -(log_p.exp() * log_p).sum(1)
+
+    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
+        """M·du [B, U], M = diag(p) - ppᵀ."""
+        p = F.softmax(u, dim=1)
+        weighted = p * du
+        return weighted - p * weighted.sum(1, keepdim=True)
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Uniforms in [0, 1): [*shape, 1] float64."""
+        return generator.random((*shape, 1))
+
+    def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions [B] by the inverse cumulative distribution; u [B, U], noise [B, 1] uniform."""
+        weights = np.exp(u - u.max(axis=1, keepdims=True), dtype=np.float64)
+        below = np.cumsum(weights, axis=1)
+        # the last column is left out: rounding cannot push an action beyond n - 1
+        return self.start + (below[:, :-1] <= noise * below[:, -1:]).sum(axis=1, dtype=np.int64)
+
+    def mode(self, u: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B]."""
+        return self.start + u.argmax(axis=1)
+
+    def _index(self, actions: Tensor) -> Tensor:
+        return actions.reshape(-1, 1).long() - self.start
+
+
+@dataclass(frozen=True)
+class FactoredCategorical(_Logits):
+    """A tuple of independent categoricals (Appendix D); u = their logits side by side, one uniform of noise each."""
+
+    nvec: tuple[int, ...]
+    start: tuple[int, ...] | None = None  # first action of each factor, when it is not 0
+
+    def __post_init__(self) -> None:
+        if not self.nvec or min(self.nvec) < 1 or (self.start is not None and len(self.start) != len(self.nvec)):
+            raise ValueError(f"FactoredCategorical: nvec = {self.nvec}, start = {self.start}: each factor needs n >= 1")
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        """Width of the network's output."""
+        return sum(self.nvec)
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that one action takes."""
+        return len(self.nvec)
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """*A."""
+        return (len(self.nvec),)
+
+    @property
+    def factors(self) -> tuple[tuple[Categorical, slice], ...]:
+        """Each factor with its columns of u."""
+        ends = np.cumsum(self.nvec).tolist()
+        starts = self.start or (0,) * len(self.nvec)
+        parts = zip(self.nvec, starts, ends, strict=True)
+        return tuple((Categorical(n, start), slice(end - n, end)) for n, start, end in parts)
+
+    def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
+        """log π(a) [B] of actions [B, factors]."""
+        parts = [part.log_prob(u[:, columns], actions[:, k]) for k, (part, columns) in enumerate(self.factors)]
+        return torch.stack(parts).sum(0)
+
+    def score(self, u: Tensor, actions: Tensor) -> Tensor:
+        """∂ log π(a) / ∂u [B, U]."""
+        parts = [part.score(u[:, columns], actions[:, k]) for k, (part, columns) in enumerate(self.factors)]
+        return torch.cat(parts, dim=1)
+
+    def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """KL(old‖new) [B]: it adds over factors."""
+        return torch.stack([part.kl(u_old[:, c], u_new[:, c]) for part, c in self.factors]).sum(0)
+
+    def entropy(self, u: Tensor) -> Tensor:
+        """Entropy [B] in nats: it adds over factors."""
+        return torch.stack([part.entropy(u[:, c]) for part, c in self.factors]).sum(0)
+
+    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
+        """M·du [B, U], M block-diagonal."""
+        return torch.cat([part.fisher_product(u[:, c], du[:, c]) for part, c in self.factors], dim=1)
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Uniforms in [0, 1): [*shape, factors] float64."""
+        return generator.random((*shape, self.noise_size))
+
+    def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions [B, factors]; u [B, U], noise [B, factors] uniform."""
+        parts = [part.sample_from(u[:, c], noise[:, k : k + 1]) for k, (part, c) in enumerate(self.factors)]
+        return np.stack(parts, axis=1)
+
+    def mode(self, u: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B, factors]."""
+        return np.stack([part.mode(u[:, columns]) for part, columns in self.factors], axis=1)
+
+
+Distribution = DiagonalGaussian | Categorical | FactoredCategorical

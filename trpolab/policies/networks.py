@@ -1,0 +1,189 @@
+"""Multi-layer perceptrons as shapes: θ is a flat vector, a network holds no parameters.
+
+The hand-written forward and backward passes cache activations once and serve gradients, Gauss-Newton products and the
+value fit alike; tests hold them to torch's autograd in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ACTIVATIONS = ("tanh", "relu", "softplus", "elu")
+CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
+
+
+def activate(name: str, z: Tensor) -> Tensor:
+    """φ(z), differentiable."""
+    match name:
+        case "tanh":
+            return torch.tanh(z)
+        case "relu":
+            return torch.relu(z)
+        case "softplus":
+            return F.softplus(z)
+        case "elu":
+            return F.elu(z)
+    raise ValueError(f"activation = {name!r}: must be one of {', '.join(ACTIVATIONS)}")
+
+
+def slope(name: str, a: Tensor) -> Tensor:
+    """φ'(z) from the cached value a = φ(z) alone."""
+    match name:
+        case "tanh":
+            return torch.addcmul(torch.ones((), dtype=a.dtype, device=a.device), a, a, value=-1)
+        case "relu":
+            return (a > 0).to(a.dtype)
+        case "softplus":
+            return -torch.expm1(-a)
+        case "elu":
+            return torch.where(a > 0, torch.ones_like(a), a + 1)
+    raise ValueError(f"activation = {name!r}: must be one of {', '.join(ACTIVATIONS)}")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where one layer lies in θ: its weights [out, in] row by row, then its biases [out]."""
+
+    start: int
+    fan_in: int
+    fan_out: int
+    bias: bool
+
+    @property
+    def split(self) -> int:
+        """End of the weights, start of the biases."""
+        return self.start + self.fan_in * self.fan_out
+
+    @property
+    def end(self) -> int:
+        """One past the layer's last parameter."""
+        return self.split + (self.fan_out if self.bias else 0)
+
+    def weight(self, theta: Tensor) -> Tensor:
+        """View [out, in]."""
+        return theta[self.start : self.split].view(self.fan_out, self.fan_in)
+
+    def biases(self, theta: Tensor) -> Tensor | None:
+        """View [out], or None without biases."""
+        return theta[self.split : self.end] if self.bias else None
+
+
+@dataclass(frozen=True)
+class MLP:
+    """The shape of a network with linear output: sizes (in, *hidden, out); no hidden layer makes it linear.
+
+    θ [P] holds, layer after layer, the weights [out, in] and then the biases [out].
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "tanh"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2 or min(self.sizes) < 1:
+            raise ValueError(f"sizes = {self.sizes}: must be (in, *hidden, out), each at least 1")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation = {self.activation!r}: must be one of {', '.join(ACTIVATIONS)}")
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return sum((fan_in + self.bias) * fan_out for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        found, start = [], 0
+        for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False):
+            found.append(Layer(start, fan_in, fan_out, self.bias))
+            start = found[-1].end
+        return tuple(found)
+
+    def initial(self, generator: np.random.Generator, output_scale: float) -> Tensor:
+        """A random θ [P] float32: orthogonal weights, gain √2 in hidden layers, `output_scale` in the last; biases 0."""
+        theta = np.zeros(self.size)
+        for layer in self.layers:
+            gain = output_scale if layer.end == self.size else np.sqrt(2)
+            weight = gain * orthogonal(generator, layer.fan_out, layer.fan_in)
+            theta[layer.start : layer.split] = weight.ravel()
+        return torch.from_numpy(theta).to(torch.float32)
+
+    def forward(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Outputs [B, out] at inputs x [B, in]; torch can differentiate it in both arguments."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = activate(self.activation, F.linear(x, layer.weight(theta), layer.biases(theta)))
+        return F.linear(x, last.weight(theta), last.biases(theta))
+
+    def linearize(
+        self, theta: Tensor, x: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Outputs at θ and the two products with J = ∂outputs/∂θ, activations computed once.
+
+        Returns (out [B, out], jvp, vjp) with jvp(v [P]) = Jv [B, out] and vjp(c [B, out]) = Jᵀc [P], summed over rows.
+        """
+        with torch.no_grad():
+            linearized = Linearized.at(self, theta, x)
+        return linearized.out, linearized.jvp, linearized.vjp
+
+
+@dataclass(frozen=True, eq=False)
+class Linearized:
+    """A network at one θ with its activations and slopes kept; B rows."""
+
+    layers: tuple[Layer, ...]
+    weights: tuple[Tensor, ...]  # [out, in] of each layer
+    inputs: tuple[Tensor, ...]  # [B, in] of each layer
+    slopes: tuple[Tensor, ...]  # [B, width] φ' of each hidden layer
+    out: Tensor  # [B, out]
+
+    @classmethod
+    def at(cls, network: MLP, theta: Tensor, x: Tensor) -> Linearized:
+        """Run the network forward, keeping what the products need."""
+        layers = network.layers
+        weights = tuple(layer.weight(theta) for layer in layers)
+        inputs, slopes = [x], []
+        for layer, weight in zip(layers[:-1], weights, strict=False):
+            inputs.append(activate(network.activation, F.linear(inputs[-1], weight, layer.biases(theta))))
+            slopes.append(slope(network.activation, inputs[-1]))
+        out = F.linear(inputs[-1], weights[-1], layers[-1].biases(theta))
+        return cls(layers, weights, tuple(inputs), tuple(slopes), out)
+
+    def jvp(self, v: Tensor) -> Tensor:
+        """Jv [B, out] for v [P]: the directional derivative, layer by layer forward."""
+        with torch.no_grad():
+            tangent: Tensor | None = None  # of the layer's input; the network's own input does not move
+            for index, (layer, weight, x) in enumerate(zip(self.layers, self.weights, self.inputs, strict=True)):
+                moved = F.linear(x, layer.weight(v), layer.biases(v))
+                if tangent is not None:
+                    moved.addmm_(tangent, weight.t())
+                tangent = moved.mul_(self.slopes[index]) if index < len(self.slopes) else moved
+            assert tangent is not None
+            return tangent
+
+    def vjp(self, cotangent: Tensor) -> Tensor:
+        """Jᵀc [P] for c [B, out]: back-propagation, summed over rows."""
+        with torch.no_grad():
+            result = cotangent.new_empty(self.layers[-1].end)
+            for index in range(len(self.layers) - 1, -1, -1):
+                layer = self.layers[index]
+                torch.mm(cotangent.t(), self.inputs[index], out=layer.weight(result))
+                if (biases := layer.biases(result)) is not None:
+                    torch.sum(cotangent, 0, out=biases)
+                if index:
+                    cotangent = torch.mm(cotangent, self.weights[index]).mul_(self.slopes[index - 1])
+            return result
+
+
+def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """A random [rows, columns] float64 matrix with orthonormal rows or columns, whichever are fewer (Haar measure)."""
+    tall = generator.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))  # without the signs, QR's convention would bias the draw
+    return q if rows >= columns else q.T

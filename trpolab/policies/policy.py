@@ -1,0 +1,141 @@
+"""Stochastic policies: a network's shape, a distribution, parameters θ and the observation normaliser, all frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from trpolab.policies.actor import Actor
+from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
+from trpolab.policies.networks import MLP
+from trpolab.policies.normalizer import Normalizer
+
+if TYPE_CHECKING:
+    from trpolab.training.config import PolicyConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """π_θ(a|s). θ [D] holds the network's parameters, then the distribution's own; nothing here is written in place."""
+
+    network: MLP
+    distribution: Distribution
+    theta: Tensor  # [D] float32
+    normalizer: Normalizer | None
+    obs_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.theta.shape != (self.size,):
+            raise ValueError(f"theta has shape {tuple(self.theta.shape)}, expected ({self.size},)")
+        if self.network.sizes[-1] != self.distribution.outputs:
+            raise ValueError(
+                f"the network has {self.network.sizes[-1]} outputs, {self.distribution} needs another number"
+            )
+        if self.network.sizes[0] != int(np.prod(self.obs_shape)):
+            raise ValueError(
+                f"the network has {self.network.sizes[0]} inputs, observations have shape {self.obs_shape}"
+            )
+
+    @property
+    def size(self) -> int:
+        """D, the number of parameters."""
+        return self.network.size + self.distribution.own_parameters
+
+    def replace(self, **changes: Any) -> Policy:
+        """A copy with fields changed, e.g. `replace(theta=...)`."""
+        return dataclasses.replace(self, **changes)
+
+    def with_theta(self, theta: Tensor) -> Policy:
+        """The policy at other parameters [D], the distribution's own ones brought onto their bounds."""
+        own = theta[self.network.size :]
+        if self.distribution.clamped(own):
+            theta = torch.cat([theta[: self.network.size], self.distribution.bounded(own)])
+        return dataclasses.replace(self, theta=theta)
+
+    def clamped(self) -> int:
+        """How many of the distribution's own parameters (log σ) stand on or beyond a bound."""
+        return self.distribution.clamped(self.theta[self.network.size :])
+
+    def features(self, obs: np.ndarray) -> np.ndarray:
+        """Network inputs [N, F] float32 from obs [N, *O]: normalised and flattened. Compute once per batch."""
+        obs = np.asarray(obs)
+        if obs.shape[1:] != self.obs_shape:
+            raise ValueError(f"obs has shape {obs.shape}, expected (N, *{self.obs_shape})")
+        x = np.asarray(obs, dtype=np.float32) if self.normalizer is None else self.normalizer.apply(obs)
+        return x.reshape(len(obs), -1)
+
+    def parameters(self, features: Tensor | np.ndarray, theta: Tensor | None = None) -> Tensor:
+        """u [N, U] at features [N, F], for θ or another `theta` [D]; torch can differentiate it."""
+        theta = self.theta if theta is None else theta
+        x = torch.as_tensor(features)
+        size = self.network.size
+        return self.distribution.assemble(self.network.forward(theta[:size], x), theta[size:])
+
+    def linearize(
+        self, features: Tensor, theta: Tensor | None = None
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """u at θ and the products with J = ∂u/∂θ, activations computed once.
+
+        Returns (u [N, U], jvp, vjp) with jvp(v [D]) = Jv [N, U] and vjp(c [N, U]) = Jᵀc [D], summed over rows.
+        """
+        theta = self.theta if theta is None else theta
+        size = self.network.size
+        own = theta[size:]
+        outputs, network_jvp, network_vjp = self.network.linearize(theta[:size], features)
+
+        def jvp(v: Tensor) -> Tensor:
+            return self.distribution.assemble_jvp(own, network_jvp(v[:size]), v[size:])
+
+        def vjp(cotangent: Tensor) -> Tensor:
+            c_outputs, c_own = self.distribution.assemble_vjp(own, cotangent)
+            return torch.cat([network_vjp(c_outputs), c_own])
+
+        return self.distribution.assemble(outputs, own), jvp, vjp
+
+    def actor(self, block: int) -> Actor:
+        """The sampling path: NumPy, `block` rows at a time."""
+        return Actor(self, block)
+
+
+def make_policy(
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    config: PolicyConfig,
+    generator: np.random.Generator,
+) -> Policy:
+    """A fresh policy for these spaces.
+
+    Observations must be a Box (simulators give discrete ones one-hot); actions a Box of floats, Discrete or
+    MultiDiscrete. Raises ValueError that quotes the space otherwise.
+    """
+    if not isinstance(observation_space, spaces.Box):
+        raise ValueError(f"observation space {observation_space}: must be a Box (or Discrete, given one-hot)")
+    distribution = distribution_for(action_space)
+    obs_shape = tuple(int(width) for width in observation_space.shape)
+    sizes = (int(np.prod(obs_shape)), *config.hidden, distribution.outputs)
+    network = MLP(sizes, config.activation, config.bias)
+    own = torch.full((distribution.own_parameters,), config.log_std, dtype=torch.float32)
+    theta = torch.cat([network.initial(generator, config.output_scale), own])
+    normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None
+    return Policy(network, distribution, theta, normalizer, obs_shape)
+
+
+def distribution_for(action_space: spaces.Space[Any]) -> Distribution:
+    """The distribution that fits an action space; ValueError quoting the space if none does."""
+    match action_space:
+        case spaces.Box() if np.issubdtype(action_space.dtype, np.floating):
+            shape = tuple(int(width) for width in action_space.shape)
+            return DiagonalGaussian(int(np.prod(shape)), None if len(shape) == 1 else shape)
+        case spaces.Discrete():
+            return Categorical(int(action_space.n), int(action_space.start))
+        case spaces.MultiDiscrete() if action_space.nvec.ndim == 1:
+            start = tuple(int(first) for first in action_space.start)
+            return FactoredCategorical(tuple(int(n) for n in action_space.nvec), start if any(start) else None)
+    raise ValueError(f"action space {action_space}: must be a Box of floats, Discrete, or a flat MultiDiscrete")

@@ -1,0 +1,168 @@
+"""The value fit: Gauss-Newton steps with Levenberg-Marquardt damping on normalised targets; no learning rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trpolab.numerics import conjugate_gradient
+from trpolab.policies.networks import CHUNK, MLP
+from trpolab.policies.rows import random_rows
+from trpolab.policies.value import ValueFunction
+
+if TYPE_CHECKING:
+    from trpolab.training.config import ValueConfig
+
+STD_FLOOR = 1e-4  # of the targets' standard deviation, for targets that hardly vary
+MU_FLOOR, MU_CAP = 1e-3, 10.0
+
+
+class FitStatus(enum.StrEnum):
+    """How a value fit ended."""
+
+    FITTED = "fitted"
+    KEPT = "kept"  # no step lowered the error; the target statistics moved all the same
+    NONFINITE = "nonfinite"  # nothing was changed
+
+
+@dataclass(frozen=True)
+class ValueFit:
+    """What a fit did; losses are ½ mean squared error in units of the normalised targets."""
+
+    status: FitStatus
+    message: str
+    explained_variance: float | None  # after the fit; None where the targets do not vary
+    explained_variance_before: float | None
+    loss: float | None
+    loss_before: float | None
+    accepted_steps: int
+    mu: float  # damping that the next fit starts from
+
+
+def fit_value(
+    value: ValueFunction, features: np.ndarray, targets: np.ndarray, config: ValueConfig, rng: np.random.Generator
+) -> tuple[ValueFunction, ValueFit]:
+    """Fit V to targets [N] (in units of reward) at features [N, F]; `value` itself is not changed.
+
+    The targets' running mean and variance move first (weight max(0.05, 1/fits)), outputs staying put. Then each of
+    `fit_steps` steps solves (JᵀJ/n + μI) s = -g by conjugate gradient, the product on a random `fit_fraction` of the
+    rows, g and the error on all of them. A step that raises the error is dropped; μ follows the gain ratio. Input or
+    error that is not finite: the old function comes back, and the status says so.
+    """
+    if len(targets) == 0 or len(targets) != len(features):
+        raise ValueError(
+            f"targets and features have {len(targets)} and {len(features)} rows: need the same, at least 1"
+        )
+    for name, array in (("targets", targets), ("features", features)):
+        if not np.isfinite(array).all():
+            return value, _kept(value, f"{name} are not finite")
+    moved = with_statistics(value, targets)
+    x = torch.as_tensor(features).to(moved.theta.dtype)
+    y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
+
+    start = point = _Point.at(moved.network, moved.theta, x, y)
+    mu, accepted = value.mu, 0
+    for _ in range(config.fit_steps):
+        rows = torch.from_numpy(random_rows(len(y), config.fit_fraction, rng))
+        step, predicted = lm_step(moved.network, point.theta, point.gradient(), x[rows], mu, config.cg_iterations)
+        candidate = _Point.at(moved.network, point.theta + step, x, y)
+        gain = point.loss - candidate.loss
+        mu = next_mu(mu, gain / predicted if predicted > 0 else -math.inf)
+        if math.isfinite(gain) and gain > 0:
+            point, accepted = candidate, accepted + 1
+
+    if not math.isfinite(point.loss):
+        return value, _kept(value, "its error is not finite")
+    fitted = dataclasses.replace(moved, theta=point.theta, mu=mu, fits=value.fits + 1)
+    return fitted, ValueFit(
+        status=FitStatus.FITTED if accepted else FitStatus.KEPT,
+        message=f"{accepted} of {config.fit_steps} steps lowered the error",
+        explained_variance=explained_variance(y, point.outputs),
+        explained_variance_before=explained_variance(y, start.outputs),
+        loss=point.loss,
+        loss_before=start.loss,
+        accepted_steps=accepted,
+        mu=mu,
+    )
+
+
+def explained_variance(targets: Tensor, values: Tensor) -> float | None:
+    """1 - Var(target - V) / Var(target): 1 is perfect, 0 no better than a constant; None where targets do not vary."""
+    spread = float(targets.double().var(correction=0))
+    return 1 - float((targets - values).double().var(correction=0)) / spread if spread > 0 else None
+
+
+def with_statistics(value: ValueFunction, targets: np.ndarray) -> ValueFunction:
+    """Target statistics moved towards those of targets [N], outputs unchanged."""
+    weight = max(0.05, 1 / (value.fits + 1))
+    shift = float(np.mean(targets)) - value.target_mean
+    # variance of the mixture of two distributions with these means and variances
+    variance = (1 - weight) * value.target_std**2 + weight * float(np.var(targets)) + weight * (1 - weight) * shift**2
+    return value.rescaled(value.target_mean + weight * shift, max(math.sqrt(variance), STD_FLOOR))
+
+
+def lm_step(
+    network: MLP, theta: Tensor, gradient: Tensor, x: Tensor, mu: float, iterations: int
+) -> tuple[Tensor, float]:
+    """One damped Gauss-Newton step from θ and the decrease of the loss that its quadratic model predicts.
+
+    Solves (JᵀJ/n + μI) s = -g with J at the rows x [n, F]; `gradient` is g [P] float64.
+    """
+    parts = [network.linearize(theta, chunk) for chunk in x.split(CHUNK)]
+
+    def product(v: Tensor) -> Tensor:
+        direction = v.to(theta.dtype)
+        total = torch.zeros_like(v)
+        for _, jvp, vjp in parts:
+            total += vjp(jvp(direction))
+        return total.div_(len(x)).add_(v, alpha=mu)
+
+    solved = conjugate_gradient(product, -gradient, iterations=iterations)
+    # gᵀs + ½sᵀ(JᵀJ/n)s, where CG knows sᵀ(JᵀJ/n + μI)s
+    predicted = -float(gradient @ solved.x) - 0.5 * (solved.curvature - mu * float(solved.x @ solved.x))
+    return solved.x.to(theta.dtype), predicted
+
+
+def next_mu(mu: float, ratio: float) -> float:
+    """Levenberg-Marquardt: half the damping where the model was right, three times where it was not."""
+    if ratio > 0.75:
+        return max(mu / 2, MU_FLOOR)
+    return mu if ratio >= 0.25 else min(mu * 3, MU_CAP)
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """The network linearised at one θ on all rows, and its error there."""
+
+    theta: Tensor
+    outputs: Tensor  # [N, 1]
+    residuals: Tensor  # [N, 1] outputs - targets
+    vjps: tuple[Callable[[Tensor], Tensor], ...]  # one for each chunk of rows
+    loss: float  # ½ mean squared residual
+
+    @classmethod
+    def at(cls, network: MLP, theta: Tensor, x: Tensor, y: Tensor) -> _Point:
+        parts = [network.linearize(theta, chunk) for chunk in x.split(CHUNK)]
+        outputs = torch.cat([out for out, _, _ in parts])
+        residuals = outputs - y
+        loss = float(residuals.square().mean(dtype=torch.float64)) / 2
+        return cls(theta, outputs, residuals, tuple(vjp for _, _, vjp in parts), loss)
+
+    def gradient(self) -> Tensor:
+        """∂ loss / ∂θ [P] float64."""
+        total = torch.zeros_like(self.theta, dtype=torch.float64)
+        for vjp, residuals in zip(self.vjps, self.residuals.split(CHUNK), strict=True):
+            total += vjp(residuals)
+        return total / len(self.residuals)
+
+
+def _kept(value: ValueFunction, why: str) -> ValueFit:
+    return ValueFit(FitStatus.NONFINITE, f"value function kept: {why}", None, None, None, None, 0, value.mu)
