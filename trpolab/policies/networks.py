@@ -106,7 +106,7 @@ class MLP:
         return tuple(found)
 
     def initial(self, generator: np.random.Generator, output_scale: float) -> Tensor:
-        """A random θ [P] float32: orthogonal weights, gain √2 in hidden layers, `output_scale` in the last; biases 0."""
+        """A random θ [P] float32: orthogonal weights, gain √2 in hidden layers, `output_scale` in the last; no bias."""
         theta = np.zeros(self.size)
         for layer in self.layers:
             gain = output_scale if layer.end == self.size else np.sqrt(2)

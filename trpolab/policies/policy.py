@@ -34,14 +34,13 @@ class Policy:
     def __post_init__(self) -> None:
         if self.theta.shape != (self.size,):
             raise ValueError(f"theta has shape {tuple(self.theta.shape)}, expected ({self.size},)")
-        if self.network.sizes[-1] != self.distribution.outputs:
+        fan_in, fan_out = self.network.sizes[0], self.network.sizes[-1]
+        if fan_out != self.distribution.outputs:
             raise ValueError(
-                f"the network has {self.network.sizes[-1]} outputs, {self.distribution} needs another number"
+                f"the network has {fan_out} outputs, {self.distribution} needs {self.distribution.outputs}"
             )
-        if self.network.sizes[0] != int(np.prod(self.obs_shape)):
-            raise ValueError(
-                f"the network has {self.network.sizes[0]} inputs, observations have shape {self.obs_shape}"
-            )
+        if fan_in != int(np.prod(self.obs_shape)):
+            raise ValueError(f"the network has {fan_in} inputs, observations have shape {self.obs_shape}")
 
     @property
     def size(self) -> int:

@@ -37,7 +37,7 @@ class ValueFunction:
         return outputs.squeeze(1).numpy().astype(np.float64) * self.target_std + self.target_mean
 
     def rescaled(self, mean: float, std: float) -> ValueFunction:
-        """The same function with other target statistics: the last layer is rewritten (PopArt, van Hasselt et al. 2016)."""
+        """The same function with other target statistics; the last layer is rewritten (van Hasselt et al. 2016, PopArt)."""
         last = self.network.layers[-1]
         theta = self.theta.clone()
         theta[last.start : last.split] *= self.target_std / std
@@ -46,6 +46,6 @@ class ValueFunction:
 
 
 def make_value(feature_count: int, config: ValueConfig, generator: np.random.Generator) -> ValueFunction:
-    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer with gain 1, biases everywhere."""
+    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 1, biases everywhere."""
     network = MLP((feature_count, *config.hidden, 1))
     return ValueFunction(network, network.initial(generator, 1.0))

@@ -58,9 +58,7 @@ def fit_value(
     error that is not finite: the old function comes back, and the status says so.
     """
     if len(targets) == 0 or len(targets) != len(features):
-        raise ValueError(
-            f"targets and features have {len(targets)} and {len(features)} rows: need the same, at least 1"
-        )
+        raise ValueError(f"targets and features have {len(targets)} and {len(features)} rows: give equally many")
     for name, array in (("targets", targets), ("features", features)):
         if not np.isfinite(array).all():
             return value, _kept(value, f"{name} are not finite")
