@@ -89,6 +89,7 @@ def begin(simulator: Simulator, seeds: np.ndarray, first_slot: int, slots: int, 
     return Ongoing(obs, np.zeros(g, np.int64), np.zeros(g), cut_at)
 
 
+@np.errstate(invalid="ignore")  # a NaN is looked for, and named, below
 def advance(
     simulator: Simulator,
     ongoing: Ongoing,

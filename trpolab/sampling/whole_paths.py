@@ -48,6 +48,7 @@ class _Finished:
     unstable: bool
 
 
+@np.errstate(invalid="ignore")  # a NaN is looked for, and named, below
 def whole_paths(
     simulator: Simulator,
     policy: Policy,
