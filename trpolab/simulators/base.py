@@ -75,6 +75,7 @@ class Scene:
     geoms: tuple[dict[str, Any], ...]  # type, size, rgba, body (index), pos [3], quat [4], all plain numbers
     view: str = "xz"  # the plane a flat picture shows
     follow: int | None = None  # the body that the camera follows
+    seconds: float = 0.02  # of the task's own time between two frames: one decision
 
 
 class Simulator(Protocol):

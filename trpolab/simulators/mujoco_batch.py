@@ -62,7 +62,8 @@ class MujocoSimulator:
     @property
     def scene(self) -> Scene:
         """The model's geometry."""
-        return make_scene(self._model, self._about.view, self._about.follow)
+        seconds = self._about.frame_skip * self._model.opt.timestep
+        return make_scene(self._model, self._about.view, self._about.follow, seconds)
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes from the state that Gymnasium's environment draws from the same seed. Obs [n, O]."""

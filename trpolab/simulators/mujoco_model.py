@@ -37,7 +37,7 @@ def load_model(file: str) -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_path(str(asset(file)))
 
 
-def make_scene(model: mujoco.MjModel, view: str, follow: int | None) -> Scene:
+def make_scene(model: mujoco.MjModel, view: str, follow: int | None, seconds: float) -> Scene:
     """The geometry of a model: bodies by name (the world is the first), visible geoms in their body's frame."""
     bodies = tuple(model.body(index).name or f"body{index}" for index in range(model.nbody))
     geoms = []
@@ -55,7 +55,7 @@ def make_scene(model: mujoco.MjModel, view: str, follow: int | None) -> Scene:
                 "quat": model.geom_quat[index].tolist(),
             }
         )
-    return Scene(bodies=bodies, geoms=tuple(geoms), view=view, follow=follow)
+    return Scene(bodies=bodies, geoms=tuple(geoms), view=view, follow=follow, seconds=seconds)
 
 
 def body_poses(model: mujoco.MjModel, data: mujoco.MjData, qpos: np.ndarray) -> np.ndarray:
