@@ -64,7 +64,7 @@ def test_gae_at_lambda_one_is_the_return_minus_the_value(pieces):
 
 
 def test_a_time_limit_is_not_the_end_of_the_world():
-    """Reward 1 for ever: V = 1 / (1 - γ). A cut after 5 steps, bootstrapped, has advantage 0; taken as an end it has not."""
+    """Reward 1 for ever: V = 1 / (1 - γ). A cut after 5 steps, bootstrapped, has advantage 0; taken as an end, not."""
     gamma, n = 0.9, 5
     v = np.full(n, 1 / (1 - gamma))
     args = (np.ones(n), v, np.array([1 / (1 - gamma)]))

@@ -179,7 +179,7 @@ def test_whole_paths_start_at_s0_and_are_finished(policy):
 
 
 def test_a_path_does_not_depend_on_the_slots_it_ran_in(policy):
-    """Path p is keyed by (iteration, p): 1, 3 or 11 slots give the same paths up to the last bit of a float32 product."""
+    """Path p is keyed by (iteration, p): 1, 3 or 11 slots give the same paths, up to rounding."""
     reference = paths(11, policy, lambda started, _: started < 11)
     for width in (1, 3):
         found = paths(width, policy, lambda started, _: started < 11)
