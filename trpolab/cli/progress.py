@@ -21,7 +21,7 @@ class Progress:
         every: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """`total` iterations, `done` of them with `sim_steps` behind; a log gets a line every `every` seconds at most."""
+        """`total` iterations, `done` of them with `sim_steps` behind; `every`: seconds between the lines of a log."""
         self._stream, self._clock, self._every = stream, clock, every
         self._total, self._first, self._done, self._steps = total, done, done, sim_steps
         self._live = stream.isatty()

@@ -1,0 +1,37 @@
+"""For every test, notebooks included: small budgets, a scratch folder for notebooks, and what is needed to skip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+SCRATCH = pytest.StashKey[Path]()
+
+# Notebooks run where their run folders leave nothing behind in the checkout.
+STARTUP = """
+import os
+if os.path.realpath(os.getcwd()) == os.path.realpath({notebooks!r}):
+    os.chdir({scratch!r})
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("TRPOLAB_FAST", "1")  # notebooks take tiny budgets
+    scratch = Path(tempfile.mkdtemp(prefix="trpolab-tests-"))
+    startup = scratch / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    work = scratch / "work"
+    work.mkdir()
+    script = STARTUP.format(notebooks=str(ROOT / "notebooks"), scratch=str(work))
+    (startup / "00-scratch.py").write_text(script, encoding="utf-8")
+    os.environ["IPYTHONDIR"] = str(scratch / "ipython")
+    config.stash[SCRATCH] = scratch
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[SCRATCH], ignore_errors=True)

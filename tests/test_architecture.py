@@ -1,0 +1,170 @@
+"""The shape of the house: who may import whom, what `import trpolab` costs, and what no module may call."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import trpolab
+
+PACKAGE = Path(trpolab.__file__).parent
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+# Top to bottom: a room may import the rooms below it.
+ROOMS = (
+    "lab",
+    "cli",
+    "bench",
+    "experiments",
+    "training",
+    "updates",
+    "theory",
+    "sampling",
+    "simulators",
+    "policies",
+    "numerics",
+    "settings",
+    "extras",
+)
+NOTEBOOK_MODULES = {"ipywidgets", "anywidget", "plotly", "matplotlib", "IPython"}
+FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "random"}
+FORBIDDEN_CALLS = {"torch.load", "torch.manual_seed", "torch.seed", "np.load", "numpy.load", "eval", "exec"}
+# The only things in numpy.random that hold no global state.
+ALLOWED_RANDOM = {"Generator", "Philox", "PCG64", "SeedSequence", "BitGenerator", "default_rng"}
+
+
+def room_of(path: Path) -> str:
+    """The top-level part of the package that a file belongs to; "" is the package itself."""
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every imported module with its line, those inside functions included, those for type checkers left out."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from (found for child in node.orelse for found in imports(child))
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports name their module in full"
+            yield node.lineno, node.module or ""
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        else:
+            yield from imports(node)
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield node.lineno, ast.unparse(node.func)
+
+
+def faults_of_imports(room: str, tree: ast.AST) -> list[str]:
+    """What the import rule forbids in a module of `room`."""
+    below = ROOMS[ROOMS.index(room) :] if room else ROOMS
+    faults = []
+    for line, name in imports(tree):
+        top, _, rest = name.partition(".")
+        target = rest.partition(".")[0]
+        if top == "trpolab" and target in ROOMS and target not in below:
+            faults.append(f"line {line}: {room} imports {name}, which stands above it")
+        if top in NOTEBOOK_MODULES and room not in ("lab", "experiments"):
+            faults.append(f"line {line}: {top} belongs to lab and experiments")
+        if top in FORBIDDEN_MODULES:
+            faults.append(f"line {line}: {top} is not used here")
+    return faults
+
+
+def faults_of_calls(tree: ast.AST) -> list[str]:
+    """Loaders that can run foreign code, and global random state."""
+    faults = []
+    for line, name in calls(tree):
+        head, _, function = name.rpartition(".")
+        if name in FORBIDDEN_CALLS or (head in ("np.random", "numpy.random") and function not in ALLOWED_RANDOM):
+            faults.append(f"line {line}: {name} is not used here")
+    return faults
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_module_keeps_the_rules(path: Path) -> None:
+    assert room_of(path) in ("", *ROOMS), f"{path}: a new room needs its place in ROOMS"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert faults_of_imports(room_of(path), tree) + faults_of_calls(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "code"),
+    [
+        ("numerics", "import trpolab.policies"),
+        ("policies", "from trpolab import updates"),
+        ("training", "def late():\n    from trpolab.lab import Lab"),
+        ("training", "import plotly.graph_objects as go"),
+        ("policies", "import pickle"),
+        ("cli", "from IPython.display import display"),
+    ],
+)
+def test_the_import_rule_catches(room: str, code: str) -> None:
+    assert faults_of_imports(room, ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "code", ["torch.load(p)", "np.random.seed(1)", "numpy.random.normal()", "torch.manual_seed(0)", "x = eval(t)"]
+)
+def test_the_call_rule_catches(code: str) -> None:
+    assert faults_of_calls(ast.parse(code))
+
+
+def test_the_rules_allow_what_is_right() -> None:
+    code = "import torch\nif TYPE_CHECKING:\n    from trpolab.training.config import Config\nfrom trpolab.numerics import cg"
+    assert faults_of_imports("updates", ast.parse(code)) == []
+    assert faults_of_calls(ast.parse("np.random.Generator(np.random.Philox(1)); model.eval()")) == []
+
+
+def loaded_by(code: str) -> set[str]:
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(ran.stdout.split())
+
+
+def test_importing_trpolab_loads_nothing_of_a_notebook() -> None:
+    unwanted = {*NOTEBOOK_MODULES, "ale_py", "cma", "PIL", "jupyterlab"}
+    assert not loaded_by("import trpolab") & unwanted
+    names = [name for name in trpolab.__all__ if name != "Lab"]
+    assert not loaded_by(f"from trpolab import {', '.join(names)}") & (unwanted - {"PIL"})
+
+
+@pytest.mark.parametrize("name", trpolab.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(trpolab, name).__name__ == name
+    assert name in dir(trpolab)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = trpolab.nonsense
+
+
+@pytest.mark.parametrize("module", ["ipywidgets", "plotly", "anywidget"])
+def test_without_a_notebook_package_the_error_names_the_command(module: str) -> None:
+    """In a process of its own, where the package cannot be found."""
+    code = f"""
+import sys
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {module!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Gone())
+import trpolab
+try:
+    trpolab.Lab
+except ImportError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == f'trpolab.Lab needs {module}, which is not installed: pip install "trpolab[lab]"'
