@@ -37,7 +37,7 @@ class ValueFunction:
         return outputs.squeeze(1).numpy().astype(np.float64) * self.target_std + self.target_mean
 
     def rescaled(self, mean: float, std: float) -> ValueFunction:
-        """The same function with other target statistics; the last layer is rewritten (van Hasselt et al. 2016, PopArt)."""
+        """The same function with other target statistics: the last layer is rewritten (PopArt, van Hasselt 2016)."""
         last = self.network.layers[-1]
         theta = self.theta.clone()
         theta[last.start : last.split] *= self.target_std / std

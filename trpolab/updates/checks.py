@@ -1,0 +1,51 @@
+"""What makes a batch unusable for an update: the first bad tensor named, or nothing to learn from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from trpolab.policies import Policy
+from trpolab.sampling.batch import Batch
+from trpolab.updates.diagnostics import Outcome
+
+CONSTANT = 1e-6  # spread of Q̂ over its largest magnitude, below which it is rounding
+
+
+def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
+    """The outcome that skips this batch and a sentence that says why; None for a usable one."""
+    if not bool(policy.theta.isfinite().all()):
+        return Outcome.SKIPPED_NONFINITE, "theta, the policy's parameters, is not finite"
+    for name in ("obs", "actions", "log_q", "q_values", "weights", "old", "constraint_obs", "constraint_old"):
+        if name == "constraint_obs" and batch.constraint_obs is batch.obs:
+            continue
+        array = np.asarray(getattr(batch, name))
+        if not all_finite(array):
+            return Outcome.SKIPPED_NONFINITE, f"{name} is not finite {_where(array, batch, name)}"
+    if batch.q_values.size <= 1:
+        return Outcome.SKIPPED_DEGENERATE_BATCH, f"{batch.q_values.size} sample: nothing to compare it with"
+    largest = float(np.abs(batch.q_values).max())
+    if largest > 0 and float(np.ptp(batch.q_values)) <= CONSTANT * largest:
+        return (
+            Outcome.SKIPPED_DEGENERATE_BATCH,
+            f"all {batch.q_values.size} values Q̂ are {largest:g} in size: no preference",
+        )
+    if not batch.weights.sum() > 0:
+        return Outcome.SKIPPED_DEGENERATE_BATCH, "the state weights sum to nothing"
+    return None
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Whether every number is finite; one pass without temporaries unless the sum overflows."""
+    if not np.issubdtype(array.dtype, np.floating):
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(float(array.sum())) or bool(np.isfinite(array).all())
+
+
+def _where(array: np.ndarray, batch: Batch, name: str) -> str:
+    row = int(np.argwhere(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0, 0])
+    if name.startswith("constraint"):
+        return f"in row {row}"
+    return f"in row {row} (path {batch.path[row]}, t = {batch.t[row]})"

@@ -1,0 +1,45 @@
+"""How an update ended, and what it measured."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from trpolab.numerics import CGResult, LineSearchResult
+
+
+class Outcome(enum.StrEnum):
+    """Every update ends in exactly one of these; all but the first two leave θ bit for bit."""
+
+    ACCEPTED = "accepted"
+    ACCEPTED_AFTER_BACKTRACK = "accepted_after_backtrack"
+    REJECTED_LINE_SEARCH = "rejected_line_search"
+    REJECTED_NONPOSITIVE_CURVATURE = "rejected_nonpositive_curvature"
+    SKIPPED_ZERO_GRADIENT = "skipped_zero_gradient"
+    SKIPPED_NONFINITE = "skipped_nonfinite"
+    SKIPPED_DEGENERATE_BATCH = "skipped_degenerate_batch"
+    INTERRUPTED = "interrupted"  # set by the loop, never by an update
+
+    @property
+    def accepted(self) -> bool:
+        """Whether θ moved."""
+        return self in (Outcome.ACCEPTED, Outcome.ACCEPTED_AFTER_BACKTRACK)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """What one update measured; None is "does not apply" (a rejected step has no KL), never 0."""
+
+    outcome: Outcome
+    message: str  # one plain sentence
+    surrogate_gain: float | None = None  # L(θ') - L(θ_old) of the step taken
+    expected_gain: float | None = None  # gᵀ(θ' - θ_old), the first-order prediction for the step taken
+    kl_mean: float | None = None  # KL(old‖new) over the constraint states
+    kl_max: float | None = None  # over the same, sampled, states
+    entropy: float | None = None  # nats, mean over the constraint states, of π_old, which collected the batch
+    gradient_norm: float | None = None
+    cg: CGResult | None = None
+    search: LineSearchResult | None = None
+    step_fraction: float | None = None  # of the full step β·s
+    step_curvature: float | None = None  # sᵀAs, A with its damping
+    beta: float | None = None  # √(2δ / sᵀAs)

@@ -1,0 +1,68 @@
+"""Fisher-vector products: A v without A, A = ∂²/∂θ² of the mean KL(old‖θ) at θ_old (Appendix C.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from trpolab.policies import Policy
+
+KEPT_ROWS = 2**18  # beyond, activations are computed again for each product instead of kept (about 1 kB a row)
+
+Product = Callable[[Tensor], Tensor]  # v [D] float64 -> Av [D] float64
+
+
+def gauss_newton_product(policy: Policy, features: Tensor, chunk: int) -> Product:
+    """v ↦ (1/M) Σ_m J_mᵀ M_m J_m v at the policy's θ, over all rows of features [M, F].
+
+    J_m = ∂u/∂θ at state m, M_m the KL's second derivative in u; positive semidefinite by construction. Activations are
+    computed once; rows go through in chunks, summed in float64.
+    """
+    chunks = features.split(chunk)
+
+    def part(x: Tensor) -> Product:
+        u, jvp, vjp = policy.linearize(x)
+        return lambda v: vjp(policy.distribution.fisher_product(u, jvp(v)))
+
+    kept = [part(x) for x in chunks] if len(features) <= KEPT_ROWS else None
+
+    def product(v: Tensor) -> Tensor:
+        direction = v.to(policy.theta.dtype)
+        total = torch.zeros_like(v)
+        for multiply in kept or map(part, chunks):
+            total += multiply(direction)
+        return total.div_(len(features))
+
+    return product
+
+
+def hessian_product(policy: Policy, features: Tensor, chunk: int, old: Tensor | None = None) -> Product:
+    """v ↦ ∇(∇KL · v): the mean KL(old‖θ) over features [M, F], differentiated twice at the policy's θ.
+
+    The twin of `gauss_newton_product`: equal at θ_old (where `old`, u of π_old [M, U], is what the policy gives, which
+    is the default), and another matrix anywhere else, as the term with ∂²u/∂θ² then stays.
+    """
+    theta = policy.theta.detach().clone().requires_grad_()
+    gradients = []
+    with torch.enable_grad():
+        for start in range(0, len(features), chunk):
+            u = policy.parameters(features[start : start + chunk], theta)
+            u_old = u.detach() if old is None else old[start : start + chunk]
+            kl = policy.distribution.kl(u_old, u).sum()
+            gradients.append(torch.autograd.grad(kl, theta, create_graph=True)[0])
+
+    def product(v: Tensor) -> Tensor:
+        direction = v.to(theta.dtype)
+        total = torch.zeros_like(v)
+        for gradient in gradients:
+            total += torch.autograd.grad(gradient, theta, grad_outputs=direction, retain_graph=True)[0]
+        return total.div_(len(features))
+
+    return product
+
+
+def damped(product: Product, damping: float) -> Product:
+    """v ↦ (A + damping·I) v."""
+    return lambda v: product(v).add_(v, alpha=damping)

@@ -1,0 +1,128 @@
+"""The constrained problem of one update (Eq. 14): L(θ) and the mean KL(old‖θ) of a batch, ready to be evaluated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trpolab.policies import Policy
+from trpolab.policies.networks import CHUNK
+from trpolab.policies.rows import random_rows
+from trpolab.sampling.batch import Batch
+from trpolab.updates.fisher import Product, gauss_newton_product, hessian_product
+from trpolab.updates.surrogate import Samples, log_weights, state_values, surrogate_slope
+
+STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is beyond rounding
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The surrogate and the KL of one candidate."""
+
+    surrogate: float  # L(θ)
+    kl_mean: float  # KL(old‖θ) over the constraint states
+    kl_max: float
+
+
+class Problem:
+    """maximise L(θ) subject to mean KL(old‖θ) <= δ, around the policy that collected the batch.
+
+    Holds tensors made once from the batch, and the last evaluation, so that objective and constraint of a candidate
+    share one forward pass. The policy and the batch are only read.
+
+    >>> problem = Problem(policy, batch)                                       # doctest: +SKIP
+    >>> direction = conjugate_gradient(problem.fisher(), problem.gradient()).x  # doctest: +SKIP
+    """
+
+    def __init__(self, policy: Policy, batch: Batch, device: str = "cpu"):
+        where = torch.device(device)
+        self.chunk = CHUNK if where.type == "cpu" else 2**16
+        self.policy = policy.replace(theta=policy.theta.to(where))
+        dtype = policy.theta.dtype
+        self.features = torch.as_tensor(policy.features(batch.obs)).to(where, dtype)
+        self.samples = Samples.of(batch, dtype, where)
+        self.constraint_old = torch.as_tensor(batch.constraint_old).to(where, dtype)
+        self._shared = batch.constraint_obs is batch.obs  # single path: one forward pass serves both
+        self.constraint_features = (
+            self.features if self._shared else torch.as_tensor(policy.features(batch.constraint_obs)).to(where, dtype)
+        )
+        self._last: tuple[Tensor, Evaluation] | None = None
+
+    @property
+    def theta(self) -> Tensor:
+        """θ_old [D]."""
+        return self.policy.theta
+
+    def gradient(self) -> Tensor:
+        """g = ∇L(θ_old) [D] float64, on the full batch; also evaluates θ_old.
+
+        Raises ValueError if the batch was collected by another policy.
+        """
+        total = torch.zeros_like(self.theta, dtype=torch.float64)
+        parameters, values = [], []
+        for x, samples in zip(self.features.split(self.chunk), self.samples.split(self.chunk), strict=True):
+            u, _, vjp = self.policy.linearize(x)
+            slope, terms = surrogate_slope(self.policy.distribution, u, samples)
+            total += vjp(slope)
+            parameters.append(u)
+            values.append(terms)
+        evaluation = self._evaluation(self.theta, torch.cat(values), torch.cat(parameters) if self._shared else None)
+        if evaluation.kl_mean > STALE_KL:
+            raise ValueError(
+                f"the batch is not from this policy: mean KL(old‖θ) = {evaluation.kl_mean:.3g} before any step"
+            )
+        self._last = (self.theta, evaluation)
+        return total
+
+    def evaluate(self, theta: Tensor) -> Evaluation:
+        """L and KL at a candidate θ [D]; asked twice for the same tensor, it answers from memory."""
+        if self._last is None or self._last[0] is not theta:
+            with torch.no_grad():
+                u = self._parameters(self.features, theta)
+                log_w = log_weights(self.policy.distribution, u, self.samples)
+                values = state_values(log_w, self.samples.q_values, self.samples.estimator)
+                self._last = (theta, self._evaluation(theta, values, u if self._shared else None))
+        return self._last[1]
+
+    def surrogate(self, theta: Tensor) -> float:
+        """L(θ)."""
+        return self.evaluate(theta).surrogate
+
+    def mean_kl(self, theta: Tensor) -> float:
+        """Mean KL(old‖θ) over the constraint states."""
+        return self.evaluate(theta).kl_mean
+
+    def entropy(self) -> float:
+        """Mean entropy of π_old over the constraint states, in nats."""
+        return float(self.policy.distribution.entropy(self.constraint_old).mean(dtype=torch.float64))
+
+    def fisher(
+        self, fraction: float = 1.0, generator: np.random.Generator | None = None, kind: str = "gauss_newton"
+    ) -> Product:
+        """v ↦ Av, undamped, on a random share of the constraint states drawn by `generator` (needed if it is < 1)."""
+        x = self.constraint_features
+        if fraction < 1:
+            if generator is None:
+                raise ValueError(f"fisher: fraction = {fraction} needs a generator to draw its states")
+            x = x[torch.from_numpy(random_rows(len(x), fraction, generator)).to(x.device)]
+        return {"gauss_newton": gauss_newton_product, "hessian": hessian_product}[kind](self.policy, x, self.chunk)
+
+    def _parameters(self, features: Tensor, theta: Tensor) -> Tensor:
+        return torch.cat([self.policy.parameters(x, theta) for x in features.split(self.chunk)])
+
+    def _evaluation(self, theta: Tensor, values: Tensor, u: Tensor | None) -> Evaluation:
+        """From L_n [N], and from u [M, U] at the constraint states where it is known already; means in float64."""
+        if u is None:
+            u = self._parameters(self.constraint_features, theta)
+        kl = self.policy.distribution.kl(self.constraint_old, u)  # KL(old‖θ): the order matters at a finite step
+        value = float(values.double() @ self.samples.weights.double())
+        return Evaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
+
+
+def step_length(delta: float, curvature: float) -> float:
+    """β = √(2δ / sᵀAs): the step β·s spends δ of the KL's quadratic model (Appendix C). NaN unless sᵀAs > 0."""
+    return math.sqrt(2 * delta / curvature) if curvature > 0 else math.nan
