@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -104,8 +105,6 @@ def jupyter_arguments(folder: Path, options: Sequence[str]) -> list[str]:
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.ip=127.0.0.1",
         f"--LabApp.default_url=/lab/tree/{FIRST}",
-        "--LabApp.news_url=None",  # workshops are offline: nothing is asked of the network
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")  # in a container there is often only root
@@ -117,8 +116,20 @@ def serve(folder: Path, options: Sequence[str]) -> int:
     from jupyterlab.labapp import LabApp
 
     os.chdir(folder)
-    LabApp.launch_instance(jupyter_arguments(folder, options))
+    with tempfile.TemporaryDirectory(prefix="trpolab-lab-") as config:
+        os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
+            [_write_page_config(Path(config)), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+        )
+        LabApp.launch_instance(jupyter_arguments(folder, options))
     return Exit.FINISHED
+
+
+def _write_page_config(folder: Path) -> str:
+    """A Jupyter configuration folder that leaves the announcements out: they ask the network, and for attention."""
+    (folder / "labconfig").mkdir()
+    page = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (folder / "labconfig" / "page_config.json").write_text(json.dumps(page), encoding="utf-8")
+    return str(folder)
 
 
 def _files(source: Path) -> Iterator[str]:
