@@ -34,7 +34,14 @@ def asset(file: str) -> Path:
 def load_model(file: str) -> mujoco.MjModel:
     """Compile a model. It is shared: `mujoco.batch.Batch` copies it, and nothing else here writes to it."""
     silence_log_file()
-    return mujoco.MjModel.from_xml_path(str(asset(file)))
+    log = mujoco.MjLogConfig.get()
+    to_console, log.logto_console = log.logto_console, False  # HalfCheetah's file has a deprecated attribute: not news
+    mujoco.MjLogConfig.set(log)
+    try:
+        return mujoco.MjModel.from_xml_path(str(asset(file)))
+    finally:
+        log.logto_console = to_console
+        mujoco.MjLogConfig.set(log)
 
 
 def make_scene(model: mujoco.MjModel, view: str, follow: int | None, seconds: float) -> Scene:

@@ -1,91 +1,21 @@
 """What the MuJoCo tasks mean: observation, reward and end, in the arithmetic order of Gymnasium's v5 environments.
 
-Bit equality with Gymnasium rests on that order and on dtypes: the control cost has the actions' dtype (float32 from the
-sampler), everything else is float64. Each `judge` reads `Rows` after the physics and fills its outputs in place.
+Bit equality with Gymnasium rests on that order and on dtypes: a control cost has the actions' dtype (float32 from the
+sampler), everything else is float64. Fields of MjData are read as the last substep leaves them, as Gymnasium does:
+under RK4 they describe the fourth stage, not the new state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
-
-@dataclass
-class Rows:
-    """n simulations during one step: views of all state rows, or copies of some. Outputs are written by a `Meaning`."""
-
-    state: np.ndarray  # [n, S] mjSTATE_INTEGRATION rows, time first, then qpos, qvel
-    qpos: np.ndarray  # [n, nq]
-    qvel: np.ndarray  # [n, nv]
-    derived: Mapping[str, np.ndarray]  # MjData fields by name [n, ...] as `mj_step` leaves them
-    mark: np.ndarray  # [n] a place remembered from the call before, where the meaning needs one
-    before: np.ndarray  # [n, 2] time and qpos[0] before the step
-    change: np.ndarray  # [n, 2] by how much they moved
-    obs: np.ndarray  # [n, O] out
-    reward: np.ndarray  # [n] out
-    terminated: np.ndarray  # [n] bool, out
-    healthy: np.ndarray  # [n] bool, scratch
-    inside: np.ndarray  # [n, B] bool, scratch: bound by bound
-    below: np.ndarray  # [n, B] bool, scratch
-
-
-class Meaning(Protocol):
-    """Observation, reward and end of a task. Frozen: one serves every simulator of the task."""
-
-    derived: tuple[str, ...]  # MjData fields that it reads besides the state row
-    contact_forces: bool  # whether it reads derived["cfrc_ext"], which MuJoCo computes only on request
-    bounds: Bounds | None  # the states in which an episode goes on
-
-    def size(self, model: mujoco.MjModel) -> int:
-        """O, the length of an observation."""
-        ...
-
-    def observe(self, rows: Rows) -> None:
-        """Fill rows.obs from the state."""
-        ...
-
-    def start(self, rows: Rows) -> None:
-        """Remember in rows.mark, after a reset, what the next `judge` needs."""
-        ...
-
-    def judge(self, rows: Rows, actions: np.ndarray) -> None:
-        """Fill rows.reward and rows.terminated for one step with `actions` [n, A]."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Bounds:
-    """low < x < high, all strict, for the state row's columns first .. first + B - 1 (column 0 is the time)."""
-
-    first: int
-    low: np.ndarray  # [B]
-    high: np.ndarray  # [B]
-
-    def test(self, rows: Rows) -> np.ndarray:
-        """Which rows lie inside [n]; NaN lies outside."""
-        values = rows.state[:, self.first : self.first + len(self.low)]
-        np.greater(values, self.low, out=rows.inside)
-        np.less(values, self.high, out=rows.below)
-        np.logical_and(rows.inside, rows.below, out=rows.inside)
-        return np.logical_and.reduce(rows.inside, axis=1, out=rows.healthy)
-
-
-def strict_bounds(first: int, low: list[float], high: list[float]) -> Bounds:
-    """Bounds as given, themselves outside."""
-    return Bounds(first, np.array(low), np.array(high))
-
-
-def closed_bounds(first: int, low: list[float], high: list[float]) -> Bounds:
-    """Bounds as given, themselves inside."""
-    return Bounds(first, np.nextafter(low, -np.inf), np.nextafter(high, np.inf))
+from trpolab.simulators.mujoco_rows import Layout, Rows
 
 
 def control_cost(actions: np.ndarray, weight: float) -> np.ndarray:
-    """weight * |a|^2 per row [n], in the dtype of the actions (C-contiguous [n, A])."""
+    """weight |a|^2 per row [n], in the dtype of the actions (C-contiguous [n, A])."""
     cost: np.ndarray = np.add.reduce(np.square(actions), axis=1)
     cost *= weight
     return cost
@@ -93,65 +23,194 @@ def control_cost(actions: np.ndarray, weight: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Runner:
-    """Gymnasium's planar runners: forward speed, pay for being healthy, control cost."""
+    """Swimmer, Hopper, Walker2d, HalfCheetah: forward speed, 1 while healthy, minus the control cost."""
 
+    layout: Layout
     dt: float  # seconds of one decision
-    hidden: int  # leading positions that are not observed
     control_weight: float
-    clip: float | None = None  # bound of the observed velocities
-    bounds: Bounds | None = None  # None: an episode never ends by itself
-    derived: tuple[str, ...] = ()
-    contact_forces: bool = False
-
-    def size(self, model: mujoco.MjModel) -> int:
-        return int(model.nq + model.nv - self.hidden)
 
     def observe(self, rows: Rows) -> None:
-        np.copyto(rows.obs, rows.state[:, 1 + self.hidden : 1 + self.hidden + rows.obs.shape[1]])
-        if self.clip is not None:
-            velocities = rows.obs[:, rows.qpos.shape[1] - self.hidden :]
-            np.minimum(velocities, self.clip, out=velocities)
-            np.maximum(velocities, -self.clip, out=velocities)
+        rows.observe_state()
 
     def start(self, rows: Rows) -> None:
-        """The place before a step is read from the state row."""
+        """The place before a step is in the state."""
 
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
-        reward = np.divide(rows.change[:, 1], self.dt, out=rows.reward)
-        if self.bounds is not None:
-            healthy = self.bounds.test(rows)
-            reward += healthy  # healthy_reward is 1; v5 does not pay it for the step that ends the episode
-            np.logical_not(healthy, out=rows.terminated)
+        reward = np.divide(rows.advance, self.dt, out=rows.reward)
+        if rows.tested is not None:
+            rows.test_bounds()
+            reward += rows.healthy  # v5 does not pay it for the step that ends the episode
         reward -= control_cost(actions, self.control_weight)
 
 
 @dataclass(frozen=True, eq=False)
-class Starts:
-    """Noise on the first state: uniform positions, uniform or normal velocities, drawn in that order."""
+class PaperRunner:
+    """The paper's swimmer, hopper and walker (Section 8.1): v_x - 1e-5 |u|^2 with torques u = gear * a.
 
-    positions: float
-    velocities: float
-    normal: bool = False  # velocities
+    Hopper and walker get 1 more for every step, the last included. The walker pays for impacts of its feet:
+    `impact_weight` * |F|^2, with F the whole ground reaction in newtons, which is the constraint force on the root's
+    two slides because these have no limits. The paper prints no coefficient; ours is the catalogue's.
+    """
 
-    def draw(self, rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-        """qpos [nq] and qvel [nv] of an episode's start."""
-        qpos = model.qpos0 + rng.uniform(low=-self.positions, high=self.positions, size=model.nq)
-        if self.normal:
-            return qpos, self.velocities * rng.standard_normal(model.nv)
-        return qpos, rng.uniform(low=-self.velocities, high=self.velocities, size=model.nv)
+    layout: Layout
+    dt: float
+    gear: np.ndarray  # [A] newton metres per unit of action
+    alive: float
+    impact_weight: float = 0.0
+
+    def observe(self, rows: Rows) -> None:
+        rows.observe_state()
+
+    def start(self, rows: Rows) -> None:
+        """The place before a step is in the state."""
+
+    def judge(self, rows: Rows, actions: np.ndarray) -> None:
+        reward = np.divide(rows.advance, self.dt, out=rows.reward)
+        reward += self.alive
+        reward -= control_cost(self.gear * actions, 1e-5)
+        if self.impact_weight:
+            ground = np.square(rows.derived["qfrc_constraint"][:, :2])
+            reward -= self.impact_weight * (ground[:, 0] + ground[:, 1])
+        if rows.tested is not None:
+            rows.test_bounds()
 
 
 @dataclass(frozen=True, eq=False)
-class MujocoTask:
-    """One MuJoCo task: a model, how long a decision lasts, where episodes start, and what it all means."""
+class Balancer:
+    """InvertedPendulum: 1 for every step after which the pole still stands."""
 
-    name: str
-    file: str
-    frame_skip: int
-    starts: Any  # has draw(rng, model)
-    meaning: Meaning
-    time_limit: int = 1000
-    view: str = "xz"
-    follow: int | None = 1
-    defaults: dict[str, Any] = field(default_factory=dict)
-    paper_defaults: dict[str, Any] = field(default_factory=dict)
+    layout: Layout
+
+    def observe(self, rows: Rows) -> None:
+        rows.observe_state()
+
+    def start(self, rows: Rows) -> None:
+        """Nothing to remember."""
+
+    def judge(self, rows: Rows, actions: np.ndarray) -> None:
+        rows.test_bounds()
+        np.copyto(rows.reward, rows.healthy)
+
+
+@dataclass(frozen=True, eq=False)
+class DoubleBalancer:
+    """InvertedDoublePendulum: 10 while the tip is above 1 m, minus its distance from (0, 2) and the joints' speed."""
+
+    layout: Layout
+
+    def observe(self, rows: Rows) -> None:
+        angles = np.ascontiguousarray(rows.qpos[:, 1:])
+        rows.obs[:, 0] = rows.qpos[:, 0]
+        rows.obs[:, 1:3] = np.sin(angles)
+        rows.obs[:, 3:5] = np.cos(angles)
+        rows.obs[:, 5:8] = np.clip(rows.qvel, -10, 10)
+        rows.obs[:, 8] = np.clip(rows.derived["qfrc_constraint"][:, 0], -10, 10)
+
+    def start(self, rows: Rows) -> None:
+        """Nothing to remember."""
+
+    def judge(self, rows: Rows, actions: np.ndarray) -> None:
+        tips = rows.derived["site_xpos"][:, 0]
+        np.less_equal(tips[:, 2], 1, out=rows.terminated)
+        # By number, not by array: NumPy squares arrays by multiplying and single numbers by `pow`, which differ in the
+        # last bit, and Gymnasium has single numbers.
+        for n, ((x, _, y), (_, v1, v2)) in enumerate(zip(tips.tolist(), rows.qvel.tolist(), strict=True)):
+            distance = 0.01 * x**2 + (y - 2) ** 2
+            speed = 1e-3 * v1**2 + 5e-3 * v2**2
+            rows.reward[n] = 10.0 * (not y <= 1) - distance - speed
+
+
+@dataclass(frozen=True, eq=False)
+class Reacher:
+    """Reacher: minus the fingertip's distance from the target, minus the squared action. Never ends by itself."""
+
+    layout: Layout
+    fingertip: int  # body indices
+    target: int
+
+    def observe(self, rows: Rows) -> None:
+        angles = np.ascontiguousarray(rows.qpos[:, :2])
+        rows.obs[:, 0:2] = np.cos(angles)
+        rows.obs[:, 2:4] = np.sin(angles)
+        rows.obs[:, 4:6] = rows.qpos[:, 2:]
+        rows.obs[:, 6:8] = rows.qvel[:, :2]
+        rows.obs[:, 8:10] = self._reach(rows)[:, :2]
+
+    def start(self, rows: Rows) -> None:
+        """Nothing to remember."""
+
+    def judge(self, rows: Rows, actions: np.ndarray) -> None:
+        reach = self._reach(rows)
+        # vecdot calls BLAS row by row as Gymnasium's norm of one vector does.
+        np.negative(np.sqrt(np.vecdot(reach, reach)), out=rows.reward)
+        np.subtract(rows.reward, control_cost(actions, 1), out=rows.reward)
+
+    def _reach(self, rows: Rows) -> np.ndarray:
+        places = rows.derived["xpos"]
+        reach: np.ndarray = places[:, self.fingertip] - places[:, self.target]
+        return reach
+
+
+@dataclass(frozen=True, eq=False)
+class Ant:
+    """Ant: the torso's forward speed, 1 while healthy, minus control and contact costs."""
+
+    layout: Layout
+    dt: float
+
+    def observe(self, rows: Rows) -> None:
+        state = rows.observed.shape[1]
+        rows.obs[:, :state] = rows.observed
+        forces = rows.derived["cfrc_ext"][:, 1:].reshape(len(rows.obs), -1)
+        np.clip(forces, -1.0, 1.0, out=rows.obs[:, state:])
+
+    def start(self, rows: Rows) -> None:
+        rows.mark[:] = rows.derived["xpos"][:, 1, 0]
+
+    def judge(self, rows: Rows, actions: np.ndarray) -> None:
+        place = rows.derived["xpos"][:, 1, 0]
+        rows.test_bounds()
+        forces = np.clip(rows.derived["cfrc_ext"], -1.0, 1.0).reshape(len(place), -1)
+        contact_cost = 5e-4 * np.add.reduce(np.square(forces), axis=1)
+        reward = np.divide(place - rows.mark, self.dt, out=rows.reward)
+        reward += rows.healthy
+        reward -= control_cost(actions, 0.5) + contact_cost
+        rows.mark[:] = place
+
+
+@dataclass(frozen=True, eq=False)
+class Humanoid:
+    """Humanoid: 1.25 times the centre of mass's forward speed, 5 while healthy, minus control and contact costs."""
+
+    layout: Layout
+    dt: float
+    masses: np.ndarray  # [bodies] kg
+
+    def observe(self, rows: Rows) -> None:
+        derived, n = rows.derived, len(rows.obs)
+        parts = (
+            rows.observed,
+            derived["cinert"][:, 1:].reshape(n, -1),
+            derived["cvel"][:, 1:].reshape(n, -1),
+            derived["qfrc_actuator"][:, 6:],
+            derived["cfrc_ext"][:, 1:].reshape(n, -1),
+        )
+        np.concatenate(parts, axis=1, out=rows.obs)
+
+    def start(self, rows: Rows) -> None:
+        rows.mark[:] = self._place(rows)
+
+    def judge(self, rows: Rows, actions: np.ndarray) -> None:
+        place = self._place(rows)
+        rows.test_bounds()
+        forces = np.ascontiguousarray(rows.derived["cfrc_ext"]).reshape(len(place), -1)
+        contact_cost = np.clip(5e-7 * np.add.reduce(np.square(forces), axis=1), -np.inf, 10.0)
+        reward = np.multiply(1.25, (place - rows.mark) / self.dt, out=rows.reward)
+        reward += 5.0 * rows.healthy
+        reward -= control_cost(np.ascontiguousarray(rows.ctrl), 0.1) + contact_cost
+        rows.mark[:] = place
+
+    def _place(self, rows: Rows) -> np.ndarray:
+        """x of the centre of mass [n]; row by row, so that the order of the sums does not depend on n."""
+        total = self.masses.sum()
+        return np.array([(np.einsum("b,bj->j", self.masses, body) / total)[0] for body in rows.derived["xipos"]])
