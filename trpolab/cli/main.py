@@ -50,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     bench = commands.add_parser("bench", help="the benchmarks, a table each", allow_abbrev=False)
-    bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
+    bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all, which takes hours)")
+    bench.add_argument("--list", action="store_true", help="show the names and run nothing")
     bench.set_defaults(run=_bench)
     doctor = commands.add_parser(
         "doctor", help="what this machine has, what is missing, and the line that gets it", allow_abbrev=False
@@ -106,9 +107,9 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from trpolab.bench import run
+    from trpolab.cli.bench import bench, show_names
 
-    return run(args.names)
+    return show_names() if args.list else bench(args.names)
 
 
 def _doctor(args: argparse.Namespace) -> int:

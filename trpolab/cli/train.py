@@ -100,6 +100,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         problems += error.problems
     if args.resume is not None:
         problems += _resume_problems(chosen, seeds)
+    if (blocked := _nearest_existing(Path(args.out))).is_file():
+        problems.append(f"--out {args.out}: {blocked} is a file")
     if problems:
         raise ConfigError(problems)
     return Plan(None if name is None else str(name), chosen, seeds)
@@ -186,6 +188,10 @@ def _resume_problems(chosen: dict[str, Any], seeds: tuple[int, ...] | None) -> l
     fixed = [name for name in chosen if name in known and not known[name].live]
     problems = [f"{name} = {chosen[name]!r}: a run that is resumed keeps its own" for name in fixed]
     return [*problems, "--seeds: a resumed run keeps its seed"] if seeds else problems
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def _from_file(name: str | None, problems: list[str]) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""`trpolab bench [NAME ...]`: benchmarks, a table each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from trpolab.bench import machine, names, run
+from trpolab.cli.exits import Exit, refuse
+from trpolab.settings import nearest
+
+
+def bench(chosen: Sequence[str]) -> int:
+    """Run the named benchmarks, or all; tables go to stdout, what is going on to stderr."""
+    known = names()
+    unknown = [f"unknown benchmark {name!r}{nearest(name, known)}" for name in chosen if name not in known]
+    if unknown:
+        return refuse([*unknown, f"there are {', '.join(known)}"])
+    print(f"{machine()}\n", flush=True)
+    for name in chosen or known:
+        table = run(name, lambda line: print(line, file=sys.stderr, flush=True))
+        print(f"{table.markdown()}\n", flush=True)
+    return Exit.FINISHED
+
+
+def show_names() -> int:
+    """One name a line."""
+    print("\n".join(names()))
+    return Exit.FINISHED
