@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from trpolab.lab import Lab
     from trpolab.numerics import backtrack, conjugate_gradient
     from trpolab.sampling.batch import Batch
+    from trpolab.sampling.config import SinglePath, Vine
+    from trpolab.sampling.evaluate import evaluate
     from trpolab.simulators import make
-    from trpolab.training import Controls, evaluate, load_policy, train
-    from trpolab.training.config import Config, SinglePath, Vine
+    from trpolab.training.config import Config
+    from trpolab.training.controls import Controls
+    from trpolab.training.run_folder import load_policy
+    from trpolab.training.session import train
 
 __all__ = [
     "Batch",
@@ -36,16 +40,16 @@ __all__ = [
 _HOMES = {
     "Batch": "trpolab.sampling.batch",
     "Config": "trpolab.training.config",
-    "Controls": "trpolab.training",
+    "Controls": "trpolab.training.controls",
     "Lab": "trpolab.lab",
-    "SinglePath": "trpolab.training.config",
-    "Vine": "trpolab.training.config",
+    "SinglePath": "trpolab.sampling.config",
+    "Vine": "trpolab.sampling.config",
     "backtrack": "trpolab.numerics",
     "conjugate_gradient": "trpolab.numerics",
-    "evaluate": "trpolab.training",
-    "load_policy": "trpolab.training",
+    "evaluate": "trpolab.sampling.evaluate",
+    "load_policy": "trpolab.training.run_folder",
     "make": "trpolab.simulators",
-    "train": "trpolab.training",
+    "train": "trpolab.training.session",
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from trpolab.cli import main, train
 from trpolab.simulators import find_task
-from trpolab.training import Controls
+from trpolab.training.controls import Controls
 from trpolab.training.config import resolve
 from trpolab.training.loop import Diverged
 
@@ -45,6 +45,7 @@ class StandIn:
             metrics = {"iteration": iteration, "sim_steps": 100 * iteration, "return_mean": 1.0 * iteration}
             metrics |= {"return_recent": 1.0 * iteration, "kl_mean": 0.01, "outcome": "accepted", "message": ""}
             self.history.append(metrics)
+            self.progress.sim_steps = 100 * iteration
             yield SimpleNamespace(metrics=metrics)
             if self.controls.stopping:
                 break

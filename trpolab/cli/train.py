@@ -129,8 +129,8 @@ def run(session: Session) -> Result:
         traceback.print_exc()
         ended = Exit.CRASHED
     progress.close()
-    last = session.history[-1] if session.history else {"return_recent": None, "sim_steps": 0}
-    return Result(ended, session.path, config.seed, last["return_recent"], last["sim_steps"])
+    score = session.history[-1]["return_recent"] if session.history else None
+    return Result(ended, session.path, config.seed, score, session.progress.sim_steps)
 
 
 def _show(metrics: dict[str, Any], progress: Progress) -> None:
