@@ -17,8 +17,8 @@ import pytest
 
 from trpolab.cli import main, train
 from trpolab.simulators import find_task
-from trpolab.training.controls import Controls
 from trpolab.training.config import resolve
+from trpolab.training.controls import Controls
 from trpolab.training.loop import Diverged
 
 
