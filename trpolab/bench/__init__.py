@@ -1,0 +1,6 @@
+"""The benchmarks behind `trpolab bench`: ratios measured in one run, printed with what they must reach."""
+
+from trpolab.bench.runner import names, run
+from trpolab.bench.table import Table, machine
+
+__all__ = ["Table", "machine", "names", "run"]

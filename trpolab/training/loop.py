@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.policies import Learner, make_policy, make_value
-from trpolab.policies.value import ValueFit, fit_value
+from trpolab.policies import Learner, ValueFit, fit_value, make_policy, make_value
 from trpolab.sampling.batch import Batch, Episodes
 from trpolab.sampling.crew import Crew, Interrupted, NonFinite
 from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
@@ -91,7 +90,7 @@ def iterate(
             collected = single_path_batch(trajectories, learner, config.path, config.gamma, config.state_weighting)
             spent = collected.batch.sim_steps
             rows = streams.generator(index, Purpose.FISHER_ROWS)
-            learner, diagnostics = step(learner, collected.batch, config.trust, rows)
+            learner, diagnostics = step(learner, collected.batch, config, rows)
             outcome, message = diagnostics.outcome, diagnostics.message
             updated = time.perf_counter()
             if outcome is not Outcome.SKIPPED_NONFINITE:
@@ -195,8 +194,8 @@ def _update_metrics(diagnostics: Diagnostics | None, config: Config) -> dict[str
         "delta": config.trust.delta,
         "gradient_norm": d.gradient_norm if d else None,
         "cg_iterations": d.cg.iterations if d and d.cg else None,
-        "cg_residual": d.cg.residuals[-1] if d and d.cg else None,
-        "line_search_trials": len(d.search.trace) if d and d.search else None,
+        "cg_residual": d.cg.relative_residual if d and d.cg else None,
+        "line_search_trials": len(d.search.trials) if d and d.search else None,
         "step_fraction": d.step_fraction if d else None,
         "entropy": d.entropy if d else None,
     }

@@ -27,6 +27,9 @@ from trpolab.training.run_folder import RunFolder
 
 STEPS_PER_SLOT = 64  # a slot's share of an iteration that the library aims at
 SLOTS = (16, 64)  # fewest and most slots that it picks
+# Matrices of this size gain little from a second thread, and threads that spin at barriers lose much as soon as
+# anything else (a browser, the simulators' own threads) wants a core.
+TORCH_THREADS = 1
 
 
 class Session:
@@ -106,7 +109,7 @@ class Session:
         torch_threads, state, message = torch.get_num_threads(), "crashed", ""
         crew = Crew(self.source, config.slots or SLOTS[0], threads)
         try:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(TORCH_THREADS)
             with threadpool_limits(1, "blas"):
                 sampler = SinglePathSampler(crew, self.streams)
                 if self._saved is not None:
@@ -149,7 +152,7 @@ class Session:
             metrics["changed"] = changed
         if config.evaluate_every and index % config.evaluate_every == 0:
             metrics.update(self._evaluation(config))
-        if metrics["message"]:
+        if not metrics["outcome"].startswith("accepted"):
             self._event(metrics["outcome"], iteration=index, message=metrics["message"])
         if metrics["episodes_unstable"]:
             self._event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])

@@ -1,0 +1,37 @@
+"""Which benchmarks there are, and how to run one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from trpolab.bench.table import Table
+from trpolab.settings import nearest
+
+# name: (module, function); imported when run, so that listing them costs nothing
+BENCHMARKS = {
+    "sampling": ("speed", "sampling"),
+    "iteration": ("speed", "iteration"),
+    "update": ("speed", "update"),
+    "memory": ("speed", "memory"),
+    "lab": ("lab", "overhead"),
+    "live": ("lab", "live"),
+    "cartpole": ("learning", "cartpole"),
+    "pendulum": ("learning", "pendulum"),
+    "hopper": ("learning", "hopper"),
+    "halfcheetah": ("learning", "halfcheetah"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names that `run` takes, in the order in which all of them run."""
+    return tuple(BENCHMARKS)
+
+
+def run(name: str, report: Callable[[str], None] = lambda line: None) -> Table:
+    """Run one benchmark; `report` is told of progress, a line at a time. Raises ValueError for an unknown name."""
+    if name not in BENCHMARKS:
+        raise ValueError(f"unknown benchmark {name!r}{nearest(name, BENCHMARKS)}; there are {', '.join(BENCHMARKS)}")
+    module, function = BENCHMARKS[name]
+    benchmark: Callable[[Callable[[str], None]], Table] = getattr(import_module(f"trpolab.bench.{module}"), function)
+    return benchmark(report)

@@ -1,0 +1,274 @@
+"""Speed and memory, as ratios taken in one run."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import torch
+from mujoco.batch import Batch as Physics
+from threadpoolctl import threadpool_limits
+
+from trpolab.bench.table import Table, machine, verdict
+from trpolab.policies import Learner
+from trpolab.sampling.crew import Crew
+from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
+from trpolab.sampling.streams import Purpose, Streams
+from trpolab.simulators.base import Snapshot, Transition
+from trpolab.simulators.mujoco_batch import MujocoSimulator
+from trpolab.training.config import resolve
+from trpolab.training.loop import start_learner
+from trpolab.training.session import Session, usable_cores, with_chosen_resources
+from trpolab.updates import step
+from trpolab.updates.surrogate import surrogate_value
+
+Report = Callable[[str], None]
+FRAME_SKIPS = {"Hopper-v5": 4, "Walker2d-v5": 4, "Swimmer-v5": 4}
+
+
+def sampling(report: Report) -> Table:
+    """Physics' share of sampling time: the recorded actions replayed through the physics alone, against sampling."""
+    rows = []
+    for task in FRAME_SKIPS:
+        share, rate, slots, threads = _physics_share(task, report)
+        rows.append((task, f"{slots}", f"{threads}", f"{rate:,.0f}", f"{share:.0%}", "85%", verdict(share >= 0.85)))
+    return Table(
+        "sampling",
+        "Physics alone, replayed, as a share of the sampling time",
+        ("task", "slots", "threads", "steps/s", "physics", "must reach", "reached"),
+        tuple(rows),
+        ("Medians of 9 batches of 8,192 steps under the starting policy, sampling and replay in turn; the replay's "
+         "last states equal the sampler's bit for bit.", machine()),
+    )  # fmt: skip
+
+
+def iteration(report: Report) -> Table:
+    """Whole iterations, update and value fit included, against a plain loop of Gymnasium's own Hopper."""
+    session = Session("Hopper-v5", out=None, iterations=1000)
+    loop, ours, plain = session.iterate(), [], []
+    for _ in range(5):
+        next(loop)
+    for repeat in range(5):
+        plain.append(_plain_gymnasium_rate(4000))
+        began, steps = time.perf_counter(), 0
+        for _ in range(20):
+            steps += next(loop).metrics["batch_steps"]
+        ours.append(steps / (time.perf_counter() - began))
+        report(f"iteration {repeat + 1}/5: {ours[-1]:,.0f} steps/s, Gymnasium {plain[-1]:,.0f}")
+    loop.close()
+    ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+    row = (f"{statistics.median(ours):,.0f}", f"{statistics.median(plain):,.0f}", f"{ratio:.2f}", "2.25")
+    return Table(
+        "iteration",
+        "Whole TRPO iterations on Hopper-v5 against a one-core loop of Gymnasium's Hopper with random actions",
+        ("trpolab, steps/s", "Gymnasium, steps/s", "ratio", "must reach", "reached"),
+        ((*row, verdict(ratio >= 2.25)),),
+        ("Medians of 5 pairs in turn: 20 iterations of 2,048 steps from the start of training, 4,000 plain steps.",
+         machine()),
+    )  # fmt: skip
+
+
+def update(report: Report) -> Table:
+    """The update with a 10 % Fisher subsample, one trial, no value fit, against torch's own full-batch gradient."""
+    rows = []
+    for size in (2_048, 50_000):
+        for threads in sorted({1, usable_cores()}):
+            ours, plain, trials = _update_times(size, threads)
+            ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+            report(f"update of {size:,} samples, {threads} threads: {ratio:.2f}")
+            rows.append((
+                f"{size:,}", f"{threads}", f"{1e3 * statistics.median(ours):.1f}", f"{1e3 * statistics.median(plain):.1f}",
+                f"{trials}", f"{ratio:.2f}", "3", verdict(ratio <= 3),
+            ))  # fmt: skip
+    return Table(
+        "update",
+        "TRPO update (10% Fisher subsample, 10 CG iterations, no value fit) over torch's full-batch gradient",
+        ("samples", "threads", "update, ms", "gradient, ms", "trials", "ratio", "at most", "reached"),
+        tuple(rows),
+        ("Medians of 15 pairs in turn; policy 11-64-64-3.", machine()),
+    )
+
+
+def memory(report: Report) -> Table:
+    """Resident memory of Hopper at 50,000 steps an iteration, over 200 iterations."""
+    session = Session("Hopper-v5", out=None, iterations=200, steps_per_iteration=50_000)
+    found = []
+    for done in session.iterate():
+        found.append(_resident_mib())
+        if done.index % 10 == 0:
+            report(f"iteration {done.index}/200: {found[-1]:,.0f} MiB")
+    early, late = statistics.median(found[40:60]), statistics.median(found[-20:])
+    growth = late - early
+    return Table(
+        "memory",
+        "Resident memory, Hopper-v5 at 50,000 steps an iteration, 200 iterations",
+        ("most, MiB", "iterations 41-60, MiB", "iterations 181-200, MiB", "growth, MiB", "must stay", "reached"),
+        ((f"{max(found):,.0f}", f"{early:,.0f}", f"{late:,.0f}", f"{growth:+,.0f}", "under 1,536, flat",
+          verdict(max(found) < 1536 and growth < 20)),),
+        (machine(),),
+    )  # fmt: skip
+
+
+class _Tape:
+    """A simulator that records which rows episodes start from and which actions are taken."""
+
+    def __init__(self, simulator: MujocoSimulator):
+        self._simulator = simulator
+        self.starts: list[tuple[int, np.ndarray, np.ndarray]] = []  # (step, slots, rows)
+        self.actions: list[np.ndarray] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._simulator, name)
+
+    def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
+        obs = self._simulator.reset(slots, seeds)
+        ids = np.arange(self._simulator.width) if slots is None else slots
+        self.starts.append((len(self.actions), ids, self._simulator.snapshot(slots).parts["state"]))
+        return obs
+
+    def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
+        self.actions.append(np.array(actions, np.float64))
+        return self._simulator.step(slots, actions)
+
+
+def _physics_share(task: str, report: Report) -> tuple[float, float, int, int]:
+    found = with_chosen_resources(resolve(Crew(task, 1, 1).task), Crew(task, 1, 1).task)
+    slots, threads = found.slots or 1, usable_cores()
+    crew, streams = Crew(task, slots, threads), Streams(0)
+    learner = start_learner(crew.task, found, streams)
+    sampler, steps, pairs = SinglePathSampler(crew, streams), 8192 // slots, []
+    with threadpool_limits(1, "blas"):
+        for index in range(1, 12):
+            before = [simulator.snapshot(None) for simulator in crew.simulators] if index > 1 else None
+            ongoing = sampler.ongoing
+            began = time.perf_counter()
+            sampler.advance(learner.policy, steps, index, lambda: False)
+            took = time.perf_counter() - began
+            if before is None:
+                continue
+            after, ended = [simulator.snapshot(None) for simulator in crew.simulators], sampler.ongoing
+            tapes = _record(crew, sampler, learner, before, ongoing, steps, index)
+            sampler.ongoing = ended
+            pairs.append((_replay(crew, tapes, before, after, FRAME_SKIPS[task]), took))
+            for simulator, snapshot in zip(crew.simulators, after, strict=True):
+                simulator.restore(None, snapshot)
+    pairs = pairs[1:]
+    share = statistics.median(physics / took for physics, took in pairs)
+    rate = statistics.median(slots * steps / took for _, took in pairs)
+    report(f"{task}: physics {share:.1%}, {rate:,.0f} steps/s")
+    crew.close()
+    return share, rate, slots, threads
+
+
+def _record(
+    crew: Crew,
+    sampler: SinglePathSampler,
+    learner: Learner,
+    before: list[Snapshot],
+    ongoing: object,
+    steps: int,
+    index: int,
+) -> list[_Tape]:
+    """Sample the same batch once more, on tape."""
+    plain = crew.simulators
+    for simulator, snapshot in zip(plain, before, strict=True):
+        simulator.restore(None, snapshot)
+    tapes = [_Tape(simulator) for simulator in plain]  # type: ignore[arg-type]
+    crew.simulators, sampler.ongoing = tuple(tapes), ongoing  # type: ignore[assignment]
+    sampler.advance(learner.policy, steps, index, lambda: False)
+    crew.simulators = plain
+    return tapes
+
+
+def _replay(crew: Crew, tapes: list[_Tape], before: list[Snapshot], after: list[Snapshot], frame_skip: int) -> float:
+    """Seconds for the recorded actions through the physics alone, laid over threads as the sampler lays them."""
+    batches = []
+    for tape, snapshot in zip(tapes, before, strict=True):
+        physics = Physics(tape._simulator._model, tape._simulator.width, 1)
+        physics.state[:] = snapshot.parts["state"]
+        batches.append((physics, tape))
+
+    def run(physics: Physics, tape: _Tape) -> None:
+        control, starts = physics.bind("ctrl"), iter([*tape.starts, (-1, None, None)])
+        at, slots, rows = next(starts)
+        for number, action in enumerate(tape.actions):
+            if number == at:
+                physics.state[slots] = rows
+                at, slots, rows = next(starts)
+            control[:] = action
+            physics.step(nstep=frame_skip)
+        if at == len(tape.actions):
+            physics.state[slots] = rows
+
+    threads = min(usable_cores(), len(batches))
+    workers = [
+        threading.Thread(target=lambda own=batches[first::threads]: [run(*pair) for pair in own])
+        for first in range(threads)
+    ]
+    began = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    took = time.perf_counter() - began
+    for (physics, _), snapshot in zip(batches, after, strict=True):
+        if not np.array_equal(physics.state, snapshot.parts["state"]):
+            raise AssertionError("the replay's last states differ from the sampler's")
+    return took
+
+
+def _plain_gymnasium_rate(steps: int) -> float:
+    """Steps a second of Gymnasium's own Hopper with random actions, one core."""
+    env = gymnasium.make("Hopper-v5")
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    began = time.perf_counter()
+    for _ in range(steps):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            env.reset()
+    took = time.perf_counter() - began
+    env.close()
+    return steps / took
+
+
+def _update_times(size: int, threads: int) -> tuple[list[float], list[float], int]:
+    """Seconds of our update and of torch's plain gradient on the same batch, in turn; and the most trials taken."""
+    crew, streams = Crew("Hopper-v5", 64, usable_cores()), Streams(0)
+    config = resolve(crew.task, overrides={"fisher_fraction": 0.1, "path.standardize": True})
+    learner = start_learner(crew.task, config, streams)
+    learner = Session("Hopper-v5", out=None, iterations=2, seed=1).run().learner
+    sampler = SinglePathSampler(crew, streams)
+    trajectories = sampler.advance(learner.policy, -(-size // 64), 1, lambda: False)
+    batch = single_path_batch(trajectories, learner, config.path, config.gamma, "equal").batch
+    crew.close()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    ours, plain, trials = [], [], 0
+    try:
+        for repeat in range(17):
+            theta = learner.policy.theta.clone().requires_grad_()
+            features = torch.from_numpy(learner.policy.features(batch.obs))
+            began = time.perf_counter()
+            value = surrogate_value(learner.policy, batch, features, theta)
+            torch.autograd.grad(value, theta)
+            middle = time.perf_counter()
+            _, diagnostics = step(learner, batch, config, streams.generator(repeat, Purpose.FISHER_ROWS))
+            if repeat >= 2:
+                plain.append(middle - began)
+                ours.append(time.perf_counter() - middle)
+                trials = max(trials, len(diagnostics.search.trials) if diagnostics.search else 0)
+    finally:
+        torch.set_num_threads(before)
+    return ours, plain, trials
+
+
+def _resident_mib() -> float:
+    """Resident memory of this process, MiB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
