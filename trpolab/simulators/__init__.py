@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
 
-from trpolab.simulators import cartpole
+import gymnasium
+
+from trpolab.simulators import cartpole, gymnasium_adapter
 from trpolab.simulators.base import (
     Scene,
     Simulator,
@@ -15,6 +16,7 @@ from trpolab.simulators.base import (
     Task,
     Transition,
     UnknownTask,
+    UnsupportedSpace,
 )
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Task",
     "Transition",
     "UnknownTask",
+    "UnsupportedSpace",
     "find_task",
     "make",
     "task_names",
@@ -51,27 +54,65 @@ def task_names() -> tuple[str, ...]:
     return (*cartpole.TASKS, *MUJOCO_TASKS)
 
 
-def find_task(task: str | Callable[[], Any]) -> Task:
-    """What is known of a task. Raises UnknownTask with the nearest names."""
-    if isinstance(task, str):
-        if task in cartpole.TASKS:
-            return cartpole.describe(task)
-        if task in MUJOCO_TASKS:
-            from trpolab.simulators import mujoco_batch, mujoco_catalogue
+def find_task(task: str | Callable[[], gymnasium.Env]) -> Task:
+    """What is known of a task: a name from `task_names`, a Gymnasium id, or a callable that returns an environment.
 
-            return mujoco_batch.describe(mujoco_catalogue.mujoco_task(task))
-        close = difflib.get_close_matches(task, task_names(), n=3, cutoff=0.4)
-        raise UnknownTask(f"unknown task {task!r}; nearest: {', '.join(close or task_names())}")
-    raise UnknownTask(f"{task!r} is not a task")
+    For the last two an environment is made and tried out. Raises UnknownTask with the nearest names, and
+    UnsupportedSpace for observations or actions that no policy here can take.
+    """
+    if not isinstance(task, str):
+        return gymnasium_adapter.describe(task)
+    if task in cartpole.TASKS:
+        return cartpole.describe(task)
+    if task in MUJOCO_TASKS:
+        from trpolab.simulators import mujoco_batch, mujoco_catalogue
+
+        return mujoco_batch.describe(mujoco_catalogue.mujoco_task(task))
+    return gymnasium_adapter.describe(_factory(task), task)
 
 
-def make(task: str | Callable[[], Any], slots: int, threads: int = 1) -> Simulator:
-    """A simulator of `slots` slots; physics in C++ runs on `threads` threads. Raises as `find_task`."""
+def make(task: str | Callable[[], gymnasium.Env], slots: int, threads: int = 1) -> Simulator:
+    """A simulator of `slots` slots; physics in C++ runs on `threads` threads. Raises as `find_task` does."""
     if slots < 1 or threads < 1:
         raise ValueError(f"slots = {slots}, threads = {threads}: both must be at least 1")
-    about = find_task(task)
-    if about.name in cartpole.TASKS:
-        return cartpole.make_cartpole(about.name, slots)
-    from trpolab.simulators import mujoco_batch, mujoco_catalogue
+    if isinstance(task, str) and task in cartpole.TASKS:
+        return cartpole.make_cartpole(task, slots)
+    if isinstance(task, str) and task in MUJOCO_TASKS:
+        from trpolab.simulators import mujoco_batch, mujoco_catalogue
 
-    return mujoco_batch.MujocoSimulator(mujoco_catalogue.mujoco_task(about.name), slots, threads)
+        return mujoco_batch.MujocoSimulator(mujoco_catalogue.mujoco_task(task), slots, threads)
+    factory = _factory(task) if isinstance(task, str) else task
+    return gymnasium_adapter.GymnasiumSimulator(find_task(task), factory, slots)
+
+
+def _factory(name: str) -> Callable[[], gymnasium.Env]:
+    """Makes environments of a Gymnasium id. Raises UnknownTask where Gymnasium cannot."""
+    if name.startswith("ALE/"):
+        raise UnknownTask(f"{name}: Atari games are not part of this version yet")
+
+    if "mujoco" in str(getattr(gymnasium.registry.get(name), "entry_point", "")):
+        from trpolab.simulators.mujoco_model import silence_log_file
+
+        silence_log_file()
+
+    def factory() -> gymnasium.Env:
+        try:
+            return gymnasium.make(name, disable_env_checker=True)
+        except gymnasium.error.UnregisteredEnv:
+            raise UnknownTask(f"unknown task {name!r}; {_nearest(name)}") from None
+        except (gymnasium.error.Error, ImportError) as failure:
+            raise UnknownTask(f"Gymnasium cannot make {name!r}: {' '.join(str(failure).split())}") from failure
+
+    return factory
+
+
+def _nearest(name: str) -> str:
+    """The names closest to `name`, in words: built-in ones and the newest versions of Gymnasium's."""
+    latest: dict[tuple[str | None, str], int] = {}
+    for spec in gymnasium.registry.values():
+        family = (spec.namespace, spec.name)
+        latest[family] = max(spec.version or 0, latest.get(family, 0))
+    newest = [spec.id for spec in gymnasium.registry.values() if spec.version == latest[spec.namespace, spec.name]]
+    known = {known.lower(): known for known in (*newest, *task_names())}
+    close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)]
+    return f"nearest: {', '.join(close)}" if close else f"known: {', '.join(task_names())}, and every Gymnasium id"

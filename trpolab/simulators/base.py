@@ -21,6 +21,10 @@ class UnknownTask(ValueError):
     """The task's name is not known; the message gives the nearest names."""
 
 
+class UnsupportedSpace(ValueError):
+    """The task's observations or actions are of a kind that no policy here can take; the message quotes the space."""
+
+
 class SnapshotUnsupported(RuntimeError):
     """This simulator cannot be restored exactly; the message says why."""
 
@@ -88,7 +92,11 @@ class Simulator(Protocol):
     time_limit: int | None
     can_restore: bool
     restore_reason: str  # why not, when `can_restore` is False; else ""
-    scene: Scene | None  # None when there is nothing to draw
+
+    @property
+    def scene(self) -> Scene | None:
+        """What a player draws; None when there is nothing to draw."""
+        ...
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes; `seeds` [n] are non-negative integers. Returns obs [n, *O]."""

@@ -26,6 +26,7 @@ HALF_LENGTH = 0.5  # of the pole, metres
 POLE_MOMENT = POLE_MASS * HALF_LENGTH
 PUSH = 10.0  # newtons
 TRACK = 2.4  # metres to either side
+TIME_LIMIT = 500  # steps
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ GYMNASIUM = Rules(time_step=0.02, substeps=1, angle=12 * 2 * math.pi / 360, cont
 PAPER = Rules(time_step=0.025, substeps=2, angle=0.2, continuous=True)
 
 
-def spaces(rules: Rules) -> tuple[Box, Space]:
+def spaces(rules: Rules) -> tuple[Space, Space]:
     """Observation space (float32) and action space of one slot."""
     high = np.array([TRACK * 2, np.inf, rules.angle * 2, np.inf], np.float32)
     actions: Space = Box(-PUSH, PUSH, (1,), np.float32) if rules.continuous else Discrete(2)
@@ -56,66 +57,66 @@ class CartPoleSimulator:
     can_restore = True
     restore_reason = ""
 
-    def __init__(self, task: str, rules: Rules, slots: int, time_limit: int = 500):
+    def __init__(self, task: str, rules: Rules, slots: int):
         self.task = task
         self.width = slots
-        self.time_limit = time_limit
+        self.time_limit: int | None = TIME_LIMIT
         self.observation_space, self.action_space = spaces(rules)
         self._rules = rules
         self._state = np.zeros((4, slots))  # x, its velocity, θ, its velocity: one contiguous row each
         self._steps = np.zeros(slots, np.int64)
 
     @property
-    def scene(self) -> Scene:
+    def scene(self) -> Scene | None:
         """A track, a cart and a pole."""
         return SCENE
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes with all four numbers uniform in +-0.05, as Gymnasium draws them. Obs [n, 4]."""
-        slots = _where(slots)
-        if len(seeds) != len(self._steps[slots]):
-            raise ValueError(f"reset of {len(self._steps[slots])} slots needs as many seeds, got {len(seeds)}")
+        where = _where(slots)
+        if len(seeds) != len(self._steps[where]):
+            raise ValueError(f"reset of {len(self._steps[where])} slots needs as many seeds, got {len(seeds)}")
         draws = [np.random.default_rng(int(seed)).uniform(low=-0.05, high=0.05, size=(4,)) for seed in seeds]
-        self._state[:, slots] = np.array(draws).reshape(-1, 4).T
-        self._steps[slots] = 0
-        return self._observe(slots)
+        self._state[:, where] = np.array(draws).reshape(-1, 4).T
+        self._steps[where] = 0
+        return self._observe(where)
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision: actions [n] in {0, 1}, or forces [n, 1] in newtons."""
-        slots = _where(slots)
-        state = self._state[:, slots]
+        where = _where(slots)
+        state = self._state[:, where]
         force = actions[:, 0].astype(np.float64) if self._rules.continuous else np.where(actions == 1, PUSH, -PUSH)
         for _ in range(self._rules.substeps):
             state = _euler(state, force, self._rules.time_step)
-        self._state[:, slots] = state
+        self._state[:, where] = state
         x, theta = state[0], state[2]
         alive = (np.abs(x) <= TRACK) & (np.abs(theta) <= self._rules.angle)
         reward = _rllab_reward(theta, force, alive) if self._rules.continuous else np.ones(len(x))
-        steps = self._steps[slots] + 1
-        self._steps[slots] = steps
+        steps = self._steps[where] + 1
+        self._steps[where] = steps
         return Transition(
-            obs=self._observe(slots),
+            obs=self._observe(where),
             reward=reward,
             terminated=~alive,
-            truncated=steps >= self.time_limit,
+            truncated=steps >= TIME_LIMIT,
             unstable=np.zeros(len(x), bool),
         )
 
     def snapshot(self, slots: np.ndarray | None) -> Snapshot:
         """The four state variables and the step counter."""
-        slots = _where(slots)
-        return Snapshot({"state": self._state[:, slots].T.copy(), "steps": self._steps[slots].copy()})
+        where = _where(slots)
+        return Snapshot({"state": self._state[:, where].T.copy(), "steps": self._steps[where].copy()})
 
     def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
         """Copy saved states into the slots. Nothing is drawn after the start, so `seeds` change nothing."""
-        slots = _where(slots)
-        expected = (len(self._steps[slots]), 4)
+        where = _where(slots)
+        expected = (len(self._steps[where]), 4)
         if "state" not in snapshot.parts or snapshot.parts["state"].shape != expected:
             got = snapshot.parts["state"].shape if "state" in snapshot.parts else sorted(snapshot.parts)
             raise ValueError(f"{self.task}: a snapshot of {expected[0]} slots has states {expected}, got {got}")
-        self._state[:, slots] = snapshot.parts["state"].T
-        self._steps[slots] = snapshot.parts["steps"]
-        return self._observe(slots)
+        self._state[:, where] = snapshot.parts["state"].T
+        self._steps[where] = snapshot.parts["steps"]
+        return self._observe(where)
 
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
         """World poses [n, 3, 7] of track, cart and pole in the xz plane; a positive θ leans towards +x."""
@@ -174,7 +175,7 @@ SCENE = Scene(
 )
 
 _VINE = {"vine.trunks": 2, "vine.trunk_length": 500, "vine.states": 50, "vine.rollout_length": 20}
-TASKS = {
+TASKS: dict[str, tuple[Rules, dict[str, Any], dict[str, Any]]] = {
     "CartPole-v1": (
         GYMNASIUM,
         {"steps_per_iteration": 512, "gamma": 0.99, "lam": 0.95, "slots": 16, **_VINE},
@@ -192,7 +193,7 @@ def describe(name: str) -> Task:
     """The task of this name, one of TASKS."""
     rules, defaults, paper_defaults = TASKS[name]
     observations, actions = spaces(rules)
-    return Task(name, observations, actions, 500, True, defaults=defaults, paper_defaults=paper_defaults)
+    return Task(name, observations, actions, TIME_LIMIT, True, defaults=defaults, paper_defaults=paper_defaults)
 
 
 def make_cartpole(name: str, slots: int) -> CartPoleSimulator:

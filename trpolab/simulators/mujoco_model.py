@@ -50,7 +50,7 @@ def make_scene(model: mujoco.MjModel, view: str, follow: int | None, seconds: fl
     geoms = []
     for index in range(model.ngeom):
         rgba, material = model.geom_rgba[index], int(model.geom_matid[index])
-        if material >= 0 and tuple(rgba) == tuple(np.float32(_UNSET_COLOUR)):
+        if material >= 0 and rgba.tolist() == list(_UNSET_COLOUR):
             rgba = model.mat_rgba[material]
         geoms.append(
             {

@@ -65,11 +65,13 @@ class Rows:
     advance: np.ndarray  # [n] by how much qpos[0] moved
     change: np.ndarray  # [2, n] both of them
     observed: np.ndarray  # [n, nq + nv - hidden] view of the state
-    floor: np.ndarray | None  # like `observed`: where observed velocities are clipped
-    ceiling: np.ndarray | None
-    tested: np.ndarray | None  # [B, n] the columns that bounds hold for
-    low: np.ndarray | None  # [B, n]
-    high: np.ndarray | None
+    clips: bool  # whether the next two count
+    floor: np.ndarray  # like `observed`: where observed velocities are clipped
+    ceiling: np.ndarray
+    ends: bool  # whether the next three count
+    tested: np.ndarray  # [B, n] the columns that bounds hold for
+    low: np.ndarray  # [B, n]
+    high: np.ndarray
     above: np.ndarray  # [B, n] bool, scratch
     below: np.ndarray  # [B, n] bool, scratch
     healthy: np.ndarray  # [n] bool, out: inside all bounds
@@ -89,7 +91,7 @@ class Rows:
     def observe_state(self) -> None:
         """Fill obs with the positions not hidden and the velocities, clipped where the task clips."""
         np.copyto(self.obs, self.observed)
-        if self.ceiling is not None:
+        if self.clips:
             np.minimum(self.obs, self.ceiling, out=self.obs)
             np.maximum(self.obs, self.floor, out=self.obs)
 
@@ -133,15 +135,11 @@ def make_rows(
     n, nq, width = len(state), model.nq, 1 + model.nq + model.nv
     columns, change = np.empty((width, n)), np.empty((2, n))
     observed = state[:, 1 + layout.hidden : width]
-    ceiling = tested = low = high = None
+    ceiling = np.full(observed.shape, np.inf)
     if layout.clip is not None:
-        ceiling = np.full(observed.shape, np.inf)
         ceiling[:, nq - layout.hidden :] = layout.clip
-    tests = 0
-    if layout.bounds is not None:
-        tests = len(layout.bounds.low)
-        tested = columns[layout.bounds.first : layout.bounds.first + tests]
-        low, high = (np.repeat(bound[:, None], n, axis=1) for bound in (layout.bounds.low, layout.bounds.high))
+    bounds = layout.bounds or strict_bounds(0, [], [])
+    tests = len(bounds.low)
     return Rows(
         state=state,
         qpos=state[:, 1 : 1 + nq],
@@ -158,11 +156,13 @@ def make_rows(
         advance=change[1],
         change=change,
         observed=observed,
-        floor=None if ceiling is None else -ceiling,
+        clips=layout.clip is not None,
+        floor=-ceiling,
         ceiling=ceiling,
-        tested=tested,
-        low=low,
-        high=high,
+        ends=tests > 0,
+        tested=columns[bounds.first : bounds.first + tests],
+        low=np.repeat(bounds.low[:, None], n, axis=1),
+        high=np.repeat(bounds.high[:, None], n, axis=1),
         above=np.empty((tests, n), bool),
         below=np.empty((tests, n), bool),
         healthy=np.empty(n, bool),

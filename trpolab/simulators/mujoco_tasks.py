@@ -37,7 +37,7 @@ class Runner:
 
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
         reward = np.divide(rows.advance, self.dt, out=rows.reward)
-        if rows.tested is not None:
+        if rows.ends:
             rows.test_bounds()
             reward += rows.healthy  # v5 does not pay it for the step that ends the episode
         reward -= control_cost(actions, self.control_weight)
@@ -71,7 +71,7 @@ class PaperRunner:
         if self.impact_weight:
             ground = np.square(rows.derived["qfrc_constraint"][:, :2])
             reward -= self.impact_weight * (ground[:, 0] + ground[:, 1])
-        if rows.tested is not None:
+        if rows.ends:
             rows.test_bounds()
 
 
