@@ -22,7 +22,7 @@ class Controls:
         self.task = task
         self._changed = threading.Condition()
         self._requested = self._in_use = config
-        self._paused = self._stopping = self._aborting = False
+        self._paused = self._stopping = self._aborting = self._holding = False
         self._steps = 0  # iterations still granted while paused
 
     def replace(self, **changes: Any) -> Config:
@@ -105,6 +105,11 @@ class Controls:
         return self._paused
 
     @property
+    def holding(self) -> bool:
+        """Whether the loop waits between two iterations, now."""
+        return self._holding
+
+    @property
     def stopping(self) -> bool:
         """Whether the run was told to end."""
         return self._stopping
@@ -116,7 +121,9 @@ class Controls:
     def wait_for_turn(self) -> bool:
         """The loop's: hold while paused. True: do an iteration; False: the run was told to end."""
         with self._changed:
+            self._holding = self._paused and self._steps == 0
             self._changed.wait_for(lambda: self._stopping or not self._paused or self._steps > 0)
+            self._holding = False
             if self._stopping:
                 return False
             if self._paused:
