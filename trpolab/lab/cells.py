@@ -1,0 +1,58 @@
+"""One lab a cell: running a cell again closes the lab that it made before.
+
+The record lives on IPython's shell, the one object that is as old as the kernel and survives `%reset`; without a shell
+there are no cells, and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+ATTRIBUTE = "_trpolab_cells"
+
+
+class Closable(Protocol):
+    """What a cell may hold."""
+
+    def close(self, keep_view: bool = True) -> None: ...
+
+
+@dataclass
+class Cell:
+    """The labs of a cell's latest execution."""
+
+    execution: int
+    labs: list[Closable] = field(default_factory=list)
+
+
+def claim(lab: Closable, fallback: str) -> None:
+    """Close what the running cell made in an earlier execution, then record `lab` as its own.
+
+    A cell is known by the id that JupyterLab sends along; where a front end sends none, by `fallback` (the task).
+    """
+    shell = current_shell()
+    if shell is None:
+        return
+    cells: dict[str, Cell] = shell.__dict__.setdefault(ATTRIBUTE, {})
+    key, execution = cell_id(shell) or fallback, int(shell.execution_count)
+    cell = cells.get(key)
+    if cell is None or cell.execution != execution:
+        for earlier in cell.labs if cell else ():
+            earlier.close(keep_view=False)
+        cell = cells[key] = Cell(execution)
+    cell.labs.append(lab)
+
+
+def current_shell() -> Any:
+    """IPython's shell inside a kernel, else None."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell if shell is not None and hasattr(shell, "kernel") else None
+
+
+def cell_id(shell: Any) -> str | None:
+    """The id of the cell that runs now, as JupyterLab names it."""
+    message = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return (message or {}).get("metadata", {}).get("cellId")

@@ -1,0 +1,154 @@
+"""The controls panel: knobs of the settings registry, grouped as a reader of the paper looks for them.
+
+A callback may run on the main thread or on a subshell's. It calls `Controls.replace` and nothing else; the trainer
+reads the request at the next iteration boundary.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from trpolab.lab.knobs import Knob, in_words, label_of
+from trpolab.settings import ConfigError
+from trpolab.training.config import Config, settings
+
+GROUPS = (
+    (
+        "Trust region",
+        ("delta", "line_search", "shrink", "max_tries", "cg_iterations", "damping", "fisher_fraction"),
+    ),
+    ("Sampler", ("sampler", "steps_per_iteration", "path.whole")),
+    ("Estimate", ("gamma", "advantage", "lam")),
+    ("Watching", ("seconds_per_iteration",)),
+)
+FIXED = ("hidden", "activation", "normalize_observations", "seed")
+FIXED_REASON = "fixed for this run; give it to Lab(...) and run the cell again"
+
+# A knob that means nothing under another knob's value: (the other, the values under which it works, why not).
+NEEDS = {
+    "shrink": ("line_search", (True,), "the line search is off"),
+    "max_tries": ("line_search", (True,), "the line search is off"),
+    "lam": ("advantage", ("gae",), "only GAE uses λ"),
+}
+
+
+class ControlsPanel:
+    """The left column. `controls()` gives the Controls in charge now: after a reset there is another one."""
+
+    def __init__(self, controls: Callable[[], Any]):
+        self._controls = controls
+        self._seen: dict[str, Any] = {}
+        self._applied: dict[str, int] = {}
+        config = controls().requested
+        known = settings()
+        shown = [(title, [n for n in names if _offered(n)]) for title, names in GROUPS]
+        self.knobs = {n: Knob(known[n], config.get(n), self._ask) for _, names in shown for n in names}
+        self.cost = w.HTML("")
+        self.cost.add_class("trpolab-cost")
+        self.error = w.HTML("")
+        self.error.add_class("trpolab-problem")
+        cards = [self._card(title, names) for title, names in shown]
+        cards.append(self._fixed(config))
+        self.widget = w.VBox([self.error, *cards])
+        self.widget.add_class("trpolab-controls")
+        for name, knob in self.knobs.items():
+            if not known[name].live:
+                knob.allow(False, FIXED_REASON)
+        self._enable(config)
+
+    def refresh(self, iteration: int | None = None, seconds_per_step: float | None = None) -> None:
+        """Show what is requested and what is in use; called by the pump.
+
+        `iteration` is the newest finished one, whose successor reads the request.
+        """
+        controls = self._controls()
+        requested, in_use, pending = controls.requested, controls.in_use, controls.pending
+        for name, knob in self.knobs.items():
+            asked, used = requested.get(name), in_use.get(name)
+            if self._seen.setdefault(name, asked) != asked:
+                self._seen[name] = asked
+                self._applied[name] = -1
+                knob.show(asked)
+            if name in pending:
+                following, current = pending[name]
+                knob.tell(f"next {in_words(following)}, in use {in_words(current)}", pending=True)
+            elif name in self._applied:
+                if self._applied[name] < 0:
+                    self._applied[name] = 0 if iteration is None else iteration
+                knob.tell(f"in use {in_words(used)} since iteration {self._applied[name]:,}")
+        self._enable(requested)
+        self._show_cost(requested, seconds_per_step)
+
+    def forget(self) -> None:
+        """A new run begins: nothing has been applied to it yet."""
+        self._applied.clear()
+        for knob in self.knobs.values():
+            knob.tell("")
+
+    def _ask(self, name: str, value: Any) -> None:
+        """A knob was turned: request it, or say what is wrong and turn it back."""
+        controls = self._controls()
+        before = controls.requested.get(name)
+        if self.knobs[name].stands_at(before):
+            return
+        try:
+            controls.replace(**{name: value})
+        except ConfigError as problem:
+            self.complain(str(problem))
+            self.knobs[name].show(before)
+            return
+        self.complain("")
+        self._enable(controls.requested)
+        if name in controls.pending:
+            following, current = controls.pending[name]
+            self.knobs[name].tell(f"next {in_words(following)}, in use {in_words(current)}", pending=True)
+
+    def complain(self, text: str) -> None:
+        """Show a sentence above the knobs, or take it away."""
+        self.error.value = f"<div role='alert'>{html.escape(text)}</div>" if text else ""
+
+    def _enable(self, config: Config) -> None:
+        for name, (other, values, reason) in NEEDS.items():
+            knob = self.knobs.get(name)
+            if knob is not None and knob.widget.disabled == (config.get(other) in values):
+                knob.allow(config.get(other) in values, reason)
+
+    def _show_cost(self, config: Config, seconds_per_step: float | None) -> None:
+        steps = config.get("steps_per_iteration")
+        about = f", about {seconds_per_step * steps:.2g} s" if seconds_per_step else ""
+        text = f"{steps:,} simulator steps an iteration{about}"
+        if self.cost.value != text:
+            self.cost.value = text
+
+    def _card(self, title: str, names: list[str]) -> w.VBox:
+        rows = [self.knobs[name].row for name in names]
+        if title == "Sampler":
+            rows.append(self.cost)
+        return _boxed(title, rows)
+
+    def _fixed(self, config: Config) -> w.VBox:
+        known = settings()
+        lines = "".join(
+            f"<div><span>{html.escape(label_of(known[name]))}</span><b>{html.escape(in_words(config.get(name)))}</b></div>"
+            for name in FIXED
+        )
+        reason = html.escape(FIXED_REASON, quote=True)
+        return _boxed("Fixed for this run", [w.HTML(f"<div class='trpolab-fixed' title='{reason}'>{lines}</div>")])
+
+
+def _offered(name: str) -> bool:
+    """Whether there is anything to choose: a list of one choice is no knob yet."""
+    about = settings().get(name)
+    return about is not None and (about.choices is None or len(about.choices) > 1)
+
+
+def _boxed(title: str, children: list[Any]) -> w.VBox:
+    heading = w.HTML(html.escape(title))
+    heading.add_class("trpolab-heading")
+    card = w.VBox([heading, *children])
+    card.add_class("trpolab-card")
+    return card

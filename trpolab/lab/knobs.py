@@ -1,0 +1,183 @@
+"""One knob: a setting of the registry as a widget, with its hint line underneath.
+
+The widget's value is what a person asks for. What is in use is another thing, and only the hint line tells it.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from trpolab.settings import Setting
+
+LABELS = {
+    "delta": "δ",
+    "cg_iterations": "CG iterations",
+    "damping": "damping",
+    "fisher_fraction": "Fisher fraction",
+    "line_search": "line search",
+    "shrink": "shrink",
+    "max_tries": "tries",
+    "sampler": "scheme",
+    "proposal": "q (first action)",
+    "steps_per_iteration": "steps / iteration",
+    "path.whole": "whole paths",
+    "lam": "λ",
+    "gamma": "γ",
+    "seconds_per_iteration": "least s / iteration",
+    "normalize_observations": "normalise obs.",
+}
+WORDS = {"monte_carlo": "sums", "gae": "GAE", "single-path": "single path", True: "on", False: "off", None: "by rule"}
+
+
+def label_of(about: Setting) -> str:
+    """What stands before the knob."""
+    return LABELS.get(about.name, about.name.rsplit(".", 1)[-1].replace("_", " "))
+
+
+def in_words(value: Any) -> str:
+    """A value as a person would write it: 0.02, on, GAE, 64 × 64."""
+    if isinstance(value, tuple):
+        return " × ".join(str(item) for item in value) or "linear"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return WORDS.get(value, str(value))
+
+
+class Knob:
+    """A setting's widget and hint. `on_change(name, value)` is called with what a person asked for."""
+
+    def __init__(self, about: Setting, value: Any, on_change: Callable[[str, Any], None]):
+        self.about = about
+        self.widget = make_widget(about, value)
+        self.widget.add_class("trpolab-input")
+        self.label = w.HTML(f"<span title='{html.escape(about.doc, quote=True)}'>{html.escape(label_of(about))}</span>")
+        self.label.add_class("trpolab-label")
+        self.hint = w.HTML("")
+        self.hint.add_class("trpolab-hint")
+        self.hint.add_class(f"trpolab-hint-{about.name.replace('.', '-')}")
+        self.row = w.GridBox([self.label, self.widget, self.hint])
+        self.row.add_class("trpolab-row")
+        self._on_change = on_change
+        self.allow(True)
+        self.widget.observe(self._changed, names="value")
+
+    @property
+    def value(self) -> Any:
+        """What the widget asks for, as the setting's own type; a slider's position is rounded to three digits."""
+        value = self.widget.value
+        return tidy(value) if isinstance(self.widget, w.FloatLogSlider | w.FloatSlider) else value
+
+    def stands_at(self, value: Any) -> bool:
+        """Whether the widget asks for this value, up to a slider's rounding."""
+        return self.value == value or (isinstance(value, float) and self.value == tidy(value))
+
+    def show(self, value: Any) -> None:
+        """Move the widget to a value, outside the slider's range too; tells nobody when it stands there already."""
+        if self.stands_at(value):
+            return
+        if isinstance(self.widget, w.SelectionSlider) and value not in (option[1] for option in self.widget.options):
+            options = sorted({option[1] for option in self.widget.options} | {value})
+            with self.widget.hold_trait_notifications():
+                self.widget.options = labelled(options)
+                self.widget.value = value
+        else:
+            widen(self.widget, value)
+            self.widget.value = value
+
+    def tell(self, text: str, *, pending: bool = False) -> None:
+        """Write the hint line: what is next and what is in use."""
+        tone = "pending" if pending else "applied"
+        shown = f"<span class='trpolab-{tone}'>{html.escape(text)}</span>" if text else ""
+        if self.hint.value != shown:
+            self.hint.value = shown
+
+    def allow(self, allowed: bool, reason: str = "") -> None:
+        """Let it be turned, or show it disabled with the reason on hover."""
+        self.widget.disabled = not allowed
+        about = self.about
+        source = f" ({about.source})" if about.source else ""
+        tip = f"{about.name}: {about.doc}{source}" if allowed else f"{about.name}: {reason}"
+        self.widget.tooltip = tip
+        if isinstance(self.widget, w.ToggleButtons):
+            self.widget.tooltips = [tip] * len(self.widget.options)
+        if allowed:
+            self.row.remove_class("trpolab-off")
+        else:
+            self.row.add_class("trpolab-off")
+
+    def _changed(self, _: Any) -> None:
+        self._on_change(self.about.name, self.value)
+
+
+def make_widget(about: Setting, value: Any) -> Any:
+    """The widget that suits a setting: buttons for choices, a slider on the setting's own scale for numbers."""
+    quiet = {"continuous_update": False, "layout": w.Layout(width="auto")}
+    if about.choices is not None or about.kind is bool:
+        options = about.choices if about.choices is not None else (True, False)
+        return w.ToggleButtons(
+            options=[(in_words(option), option) for option in options],
+            value=value,
+            style=w.ToggleButtonsStyle(button_width="auto"),
+            layout=w.Layout(width="auto"),
+        )
+    if about.shown is None or about.kind not in (int, float):
+        return w.Text(value=in_words(value), layout=w.Layout(width="auto"))
+    low, high = about.shown
+    if about.kind is float and about.scale == "log" and about.open_low:
+        slider = w.FloatLogSlider(
+            value=value, base=10, min=math.log10(low), max=math.log10(high), step=0.05, readout_format=".3g", **quiet
+        )
+    elif about.scale == "log":
+        steps = doublings(int(low), int(high)) if about.kind is int else decades(low, high)
+        options = sorted({*steps, value} | ({about.low} if about.kind is float and about.low == 0 else set()))
+        return w.SelectionSlider(options=labelled(options), value=value, **quiet)
+    elif about.kind is int:
+        slider = w.IntSlider(value=low, min=int(low), max=int(high), **quiet)
+    else:
+        slider = w.FloatSlider(value=low, min=low, max=high, step=fine_step(high - low), readout_format=".4g", **quiet)
+    widen(slider, value)
+    slider.value = value
+    return slider
+
+
+def widen(widget: Any, value: Any) -> None:
+    """Stretch a slider's range so that a value given in Python can be shown."""
+    if isinstance(widget, w.FloatLogSlider):
+        place = math.log10(value)
+        widget.min, widget.max = min(widget.min, place), max(widget.max, place)
+    elif isinstance(widget, w.FloatSlider | w.IntSlider):
+        widget.min, widget.max = min(widget.min, value), max(widget.max, value)
+
+
+def tidy(value: float) -> float:
+    """A slider's position without its float noise: 0.0199526 is 0.02 (three digits; four from 0.9 up, for γ and λ)."""
+    return float(f"{value:.4g}") if value >= 0.9 else float(f"{value:.3g}")
+
+
+def labelled(options: list[Any]) -> list[tuple[str, Any]]:
+    """Options with their text."""
+    return [(in_words(option), option) for option in options]
+
+
+def doublings(low: int, high: int) -> list[int]:
+    """low, 2 low, 4 low ... up to high."""
+    return [low << k for k in range(64) if low << k <= high]
+
+
+def decades(low: float, high: float) -> list[float]:
+    """1, 2, 5 times the powers of ten within [low, high]."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in (1, 2, 5)]
+    return [step for step in steps if low <= step <= high]
+
+
+def fine_step(width: float) -> float:
+    """A round step that gives a slider 100 to 1000 positions."""
+    return 10.0 ** (math.floor(math.log10(width)) - 2)

@@ -1,0 +1,158 @@
+"""The page: header, controls, charts, rollout and foot, as widgets. It shows; it decides nothing."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from trpolab.lab.charts import CHARTS, Chart, Charts, Line
+from trpolab.lab.style import CSS
+
+BUTTONS = (
+    ("run", "Run", "play", "Train until paused or stopped"),
+    ("pause", "Pause", "pause", "Wait after this iteration; Run goes on"),
+    ("step", "Step", "step-forward", "One iteration, then wait"),
+    (
+        "stop",
+        "Stop",
+        "stop",
+        "End the run and write its last state (the kernel's own ■ can't reach the training thread)",
+    ),
+    ("reset", "Reset", "undo", "Start afresh with the knobs as they stand; this run becomes the dashed grey line"),
+)
+DASHES = {"solid": "", "dash": "5 3", "dot": "1.5 2.5"}
+
+
+class Page:
+    """The widget tree. `press(name)` is called for a button, `controls` is the finished left column."""
+
+    def __init__(self, task: str, controls: Any, charts: Charts, press: Callable[[str], None]):
+        self.task = task
+        self.figure = charts.figure
+        self._code_shown = ""
+        self.status = _html("trpolab-statusline")
+        self.buttons = {name: _button(name, text, icon, tip, press) for name, text, icon, tip in BUTTONS}
+        self.error = _html("trpolab-error")
+        self.image = w.Image(value=b"", format="png", layout=w.Layout(display="none"))
+        self.rollout_title = w.HTML(rollout_title("", ""))
+        self.empty = _html("trpolab-empty")
+        self.where = _html("trpolab-where")
+        self.code = _html("trpolab-code")
+        head = _box(w.HBox, "trpolab-head", [self.status, _box(w.HBox, "trpolab-buttons", list(self.buttons.values()))])
+        charts.figure.add_class("trpolab-figure")
+        rollout = _box(w.VBox, "trpolab-rollout", [self.rollout_title, self.image, self.empty])
+        rollout.add_class("trpolab-chart")
+        grid = _box(w.GridBox, "trpolab-grid", [*(_chart_card(chart) for chart in CHARTS), charts.figure, rollout])
+        body = _box(w.HBox, "trpolab-body", [controls, _box(w.VBox, "trpolab-scroll", [grid])])
+        texts = [
+            _button("python", "copy as Python", "", "The call that repeats these settings", press),
+            _button("command", "copy as command", "", "The same for a terminal", press),
+        ]
+        foot = _box(w.HBox, "trpolab-foot", [*texts, self.where])
+        self.widget = _box(w.VBox, "trpolab", [w.HTML(CSS), head, self.error, body, foot, self.code])
+
+    def show_status(self, state: str, where: str, numbers: str) -> None:
+        """The header: task, state and how far, and the numbers beside it."""
+        title = html.escape(f"{state} · {where}" if where else state)
+        _set(
+            self.status,
+            f"<div class='trpolab-status'><b>{html.escape(self.task)}</b>"
+            f"<span class='trpolab-pill {html.escape(state, quote=True)}' role='status'>{title}</span>"
+            f"<span class='trpolab-numbers'>{html.escape(numbers)}</span></div>",
+        )
+
+    def enable(self, allowed: set[str]) -> None:
+        """Which buttons can be pressed now; none of them ever moves."""
+        for name, button in self.buttons.items():
+            if button.disabled != (name not in allowed):
+                button.disabled = name not in allowed
+
+    def show_error(self, sentence: str, trace: str) -> None:
+        """What went wrong in the training thread, or nothing."""
+        text = f"<summary>{html.escape(sentence)}</summary><pre>{html.escape(trace)}</pre>"
+        _set(self.error, f"<details open role='alert'>{text}</details>" if sentence else "")
+
+    def show_rollout(self, png: bytes, caption: str) -> None:
+        """A finished poster of the newest policy."""
+        self.empty.layout.display = "none"
+        self.rollout_title.value = rollout_title(caption, "")
+        self.image.value = png
+        self.image.layout.display = None
+
+    def show_no_rollout(self, why: str) -> None:
+        """Why there is no picture (yet)."""
+        _set(self.empty, html.escape(why))
+
+    def show_folder(self, folder: str) -> None:
+        """Where the run lies on disk."""
+        text = f"run folder <code>{html.escape(folder)}</code>" if folder else "nothing is written to disk"
+        _set(self.where, text)
+
+    def show_code(self, name: str, text: str) -> None:
+        """Text to take along; one click selects all of it. The same button a second time puts it away."""
+        showing, self._code_shown = self._code_shown, name
+        if showing == name:
+            self._code_shown, text = "", ""
+        _set(self.code, f"<pre title='click, then copy'>{html.escape(text)}</pre>" if text else "")
+
+    def close(self) -> None:
+        """Take every widget of the page away, the figure's five megabytes included."""
+        self.figure.close()
+        self.widget.close()
+
+
+def rollout_title(caption: str, note: str) -> str:
+    """The rollout card's first line."""
+    tail = html.escape(" · ".join(part for part in (caption, note) if part))
+    return f"<div class='trpolab-title'><b>Rollout</b><span class='trpolab-legend'>{tail}</span></div>"
+
+
+def _set(widget: Any, value: str) -> None:
+    """Assign only what changed: an assignment is a message to the browser."""
+    if widget.value != value:
+        widget.value = value
+
+
+def _html(css: str) -> w.HTML:
+    widget = w.HTML("")
+    widget.add_class(css)
+    return widget
+
+
+def _box(kind: Any, css: str, children: list[Any]) -> Any:
+    box = kind(children)
+    box.add_class(css)
+    return box
+
+
+def _button(name: str, text: str, icon: str, tip: str, press: Callable[[str], None]) -> w.Button:
+    button = w.Button(description=text, icon=icon, tooltip=tip)
+    button.add_class(f"trpolab-{name}")
+    button.on_click(lambda _: press(name))
+    return button
+
+
+def _chart_card(chart: Chart) -> w.HTML:
+    legend = "".join(_legend(line) for line in reversed(chart.lines))
+    card = w.HTML(
+        f"<div class='trpolab-title' title='{html.escape(chart.about, quote=True)}'><b>{html.escape(chart.title)}</b>"
+        f"<span class='trpolab-legend'>{legend}</span></div>"
+    )
+    card.add_class("trpolab-chart")
+    card.layout.grid_area = f"{chart.row + 1} / {chart.column + 1} / {chart.row + 2} / {chart.column + 2}"
+    return card
+
+
+def _legend(line: Line) -> str:
+    """A sample of the line and its name."""
+    if line.mode == "markers":
+        sample = f"<circle cx='7' cy='4' r='2.5' fill='{line.color}'/>"
+    else:
+        sample = (
+            f"<line x1='0' y1='4' x2='15' y2='4' stroke='{line.color}' stroke-width='2' "
+            f"stroke-dasharray='{DASHES[line.dash]}'/>"
+        )
+    return f"<span><svg width='15' height='8' aria-hidden='true'>{sample}</svg>{html.escape(line.name)}</span>"

@@ -1,0 +1,73 @@
+"""Keeps the rollout card up to date: records and draws the newest policy, seldom enough not to slow its training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from trpolab.lab.page import Page
+from trpolab.lab.poster import MOST_SECONDS, draw_poster
+from trpolab.lab.rollout import Rollout, record
+from trpolab.policies import Policy
+from trpolab.simulators import make
+
+LEAST_GAP = 2.0  # seconds between two pictures
+SHARE = 0.015  # of the time that pictures may take while the run goes on
+MOST_OVERHEAD = 0.04  # above it the pump has no time to spare for pictures
+
+
+class Player:
+    """Used by the pump's thread alone; its simulator is its own."""
+
+    def __init__(self, task: str | Callable[[], Any], page: Page):
+        self._task, self._page = task, page
+        self._simulator: Any = None
+        self._shown: Policy | None = None
+        self._next = 0.0
+        self._possible = True
+        page.show_no_rollout("the policy plays here after the first iteration")
+
+    def consider(self, policy: Policy, iteration: int, *, busy: bool, overhead: float) -> None:
+        """Show the policy if it is new and there is time; `busy` says that it is being trained meanwhile."""
+        now = time.monotonic()
+        if not self._possible or iteration == 0 or policy is self._shown or now < self._next:
+            return
+        if busy and self._shown is not None and overhead > MOST_OVERHEAD:
+            return
+        self._shown = policy
+        try:
+            self._show(policy, iteration)
+        except Exception as error:  # noqa: BLE001 - a task that can't be drawn is still trained and charted
+            self._possible = False
+            self._page.show_no_rollout(f"no picture: {type(error).__name__}: {error}")
+            return
+        cost = time.monotonic() - now
+        self._next = time.monotonic() + max(LEAST_GAP, cost / SHARE if busy else 0.0)
+
+    def forget(self) -> None:
+        """A new run begins: its first policy is shown at once."""
+        self._shown, self._next = None, 0.0
+
+    def close(self) -> None:
+        """Give the simulator back."""
+        if self._simulator is not None:
+            self._simulator.close()
+            self._simulator = None
+
+    def _show(self, policy: Policy, iteration: int) -> None:
+        if self._simulator is None:
+            self._simulator = make(self._task, 1, 1)
+        if self._simulator.scene is None:
+            self._possible = False
+            self._page.show_no_rollout("this task tells no geometry to draw")
+            return
+        rollout = record(policy, self._simulator)
+        self._page.show_rollout(draw_poster(rollout), caption(rollout, iteration))
+
+
+def caption(rollout: Rollout, iteration: int) -> str:
+    """How it went, in a line."""
+    length = f"{rollout.seconds:.3g} s"
+    shown = f"first {MOST_SECONDS:g} of {length}" if rollout.seconds > MOST_SECONDS else length
+    return f"iteration {iteration:,} · mean action · return {rollout.total:,.0f} · {shown}"

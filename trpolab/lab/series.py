@@ -1,0 +1,56 @@
+"""What the charts draw, as arrays: columns that grow with the history, and thinning that keeps extremes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+LIMIT = 500  # points of a trace: an update resends all of them
+
+
+class Columns:
+    """Named columns over the iterations. What does not apply (None) and what is not finite is a gap (NaN)."""
+
+    def __init__(self, names: Sequence[str]):
+        self._values: dict[str, list[float]] = {name: [] for name in names}
+        self.count = 0
+
+    def extend(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append one value a row to every column."""
+        for row in rows:
+            for name, column in self._values.items():
+                column.append(number(row.get(name)))
+        self.count += len(rows)
+
+    def get(self, name: str) -> np.ndarray:
+        """A column [count] float64."""
+        return np.array(self._values[name])
+
+
+def number(value: Any) -> float:
+    """A finite number, or NaN."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return math.nan
+
+
+def thin(x: np.ndarray, y: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, np.ndarray]:
+    """At most `limit` of the points (x, y): the lowest and the highest of each stretch, and the ends.
+
+    Keeping extremes, not every k-th point, never hides the one iteration that went wrong.
+    """
+    if len(x) <= limit:
+        return x, y
+    stretches = np.array_split(np.arange(len(x)), (limit - 2) // 2)
+    keep = {0, len(x) - 1}
+    for rows in stretches:
+        part = y[rows]
+        if np.all(np.isnan(part)):
+            keep.add(int(rows[0]))
+        else:
+            keep |= {int(rows[np.nanargmin(part)]), int(rows[np.nanargmax(part)])}
+    chosen = np.array(sorted(keep))
+    return x[chosen], y[chosen]

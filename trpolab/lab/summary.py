@@ -1,0 +1,96 @@
+"""A run as a static table and picture: what a saved notebook shows where widgets are gone."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from trpolab.lab.charts import BLUE, GREEN, GREY, VERMILION
+from trpolab.lab.series import Columns
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Rows of (what, value), and a PNG. It displays as two outputs, so that each viewer shows what it can."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    png: bytes
+
+    def __str__(self) -> str:
+        width = max((len(name) for name, _ in self.rows), default=0)
+        return "\n".join([self.title, *(f"  {name:<{width}}  {value}" for name, value in self.rows)])
+
+    def _repr_html_(self) -> str:
+        rows = ((html.escape(name), html.escape(value)) for name, value in self.rows)
+        body = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows)
+        return f"<table><caption>{html.escape(self.title)}</caption>{body}</table>"
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import Image, display
+
+        display({"text/plain": str(self), "text/html": self._repr_html_()}, raw=True)
+        if self.png:
+            display(Image(self.png))
+
+
+def summarize(session: Any, marks: Sequence[tuple[int, str]]) -> Summary:
+    """The run so far."""
+    history, config = session.history, session.config
+    title = f"{session.task.name}, {len(history)} iterations"
+    if not history:
+        return Summary(title, (("state", "nothing trained yet"),), b"")
+    returns = [row["return_mean"] for row in history if row["return_mean"] is not None]
+    outcomes = [row["outcome"] for row in history]
+    accepted = sum(outcome.startswith("accepted") for outcome in outcomes)
+    rows = [
+        ("simulator steps", f"{history[-1]['sim_steps']:,}"),
+        ("return, last iterations", f"{np.mean(returns[-5:]):,.1f}" if returns else "no episode ended"),
+        ("best iteration's return", f"{max(returns):,.1f}" if returns else "no episode ended"),
+        ("steps accepted", f"{accepted} of {len(outcomes)}"),
+        ("δ in use", f"{config.get('delta'):g}"),
+        ("seed", f"{config.get('seed')}"),
+        ("knobs turned", "; ".join(f"{text} at {iteration}" for iteration, text in marks) or "none"),
+        ("run folder", str(session.path) if session.path else "none"),
+    ]
+    return Summary(title, tuple(rows), draw(history, marks))
+
+
+def draw(history: Sequence[dict[str, Any]], marks: Sequence[tuple[int, str]]) -> bytes:
+    """Return, KL against δ, and surrogate gain over the iterations: a PNG with a white ground."""
+    columns = Columns(["iteration", "return_mean", "kl_mean", "delta", "expected_gain", "surrogate_gain"])
+    columns.extend(history)
+    x = columns.get("iteration")
+    figure = Figure(figsize=(9.6, 2.6), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    scores, kl, gain = figure.subplots(1, 3)
+    ended = np.isfinite(columns.get("return_mean"))
+    scores.plot(x[ended], columns.get("return_mean")[ended], color=BLUE)
+    for iteration, text in marks:
+        scores.axvline(iteration, color=GREY, linewidth=0.8)
+        scores.annotate(text, (iteration, 1), xycoords=("data", "axes fraction"), fontsize=7, color="#555", va="top")
+    scores.set_title("Return", fontsize=10)
+    kl.plot(x, columns.get("kl_mean"), color=BLUE, label="mean")
+    kl.step(x, columns.get("delta"), color=VERMILION, linestyle="--", where="mid", label="δ")
+    kl.set_title("KL(old‖new)", fontsize=10)
+    gain.plot(x, columns.get("surrogate_gain"), color=GREEN, label="real")
+    gain.plot(x, columns.get("expected_gain"), color=GREY, linestyle="--", label="predicted")
+    gain.set_title("Surrogate gain", fontsize=10)
+    for axes in (scores, kl, gain):
+        axes.set_xlabel("iteration", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in (kl, gain):
+        axes.set_ylim(bottom=0) if axes is kl else None
+        axes.legend(fontsize=7, frameon=False)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", facecolor="white")
+    return out.getvalue()

@@ -1,0 +1,107 @@
+"""The training thread: it alone iterates the session. Everybody else talks to the session's controls."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+NAME = "trpolab-trainer"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception of the training thread."""
+
+    sentence: str
+    trace: str
+
+
+class Trainer:
+    """Runs one session in a daemon thread, again and again if it was stopped or failed.
+
+    `session` needs `iterate()`, `controls` and `history` as `trpolab.training.session.Session` has them.
+    """
+
+    def __init__(self, session: Any):
+        self.session = session
+        self.failure: Failure | None = None
+        self.latest: Any = None  # the newest Iteration
+        self.worked = 0.0  # seconds that the thread has been alive for
+        self._thread: threading.Thread | None = None
+        self._target: int | None = None  # pause when the history is this long
+        self._moved = threading.Condition()
+        self._began = 0.0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs (it may be paused)."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def state(self) -> str:
+        """ready, running, pausing, paused, stopping, stopped, finished or error."""
+        if not self.alive:
+            if self.failure is not None:
+                return "error"
+            return self.session.state if self.session.state in ("finished", "stopped") else "ready"
+        controls = self.session.controls
+        if controls.stopping:
+            return "stopping"
+        if controls.paused:
+            return "paused" if controls.holding else "pausing"
+        return "running"
+
+    def run(self, target: int | None = None) -> None:
+        """Start or go on; with `target`, pause once the history is that long."""
+        self._target = target
+        self.session.controls.resume()
+        self._start()
+
+    def step(self) -> None:
+        """One iteration, then hold."""
+        self._target = None
+        self.session.controls.step()
+        self._start()
+
+    def wait(self, length: int | None = None) -> None:
+        """Block until the history is `length` long or the thread ended; an interrupt of the kernel gets through."""
+        while self.alive and (length is None or len(self.session.history) < length):
+            with self._moved:
+                self._moved.wait(0.1)
+
+    def close(self, seconds: float = 10.0) -> bool:
+        """Give up the iteration under way and end the thread; whether it ended in time."""
+        self.session.controls.abort()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(seconds)
+        return not self.alive
+
+    def elapsed(self) -> float:
+        """Seconds spent training, pauses included."""
+        return self.worked + (time.perf_counter() - self._began if self.alive else 0.0)
+
+    def _start(self) -> None:
+        if self.alive:
+            return
+        self.failure = None
+        self._began = time.perf_counter()
+        self._thread = threading.Thread(target=self._drive, name=NAME, daemon=True)
+        self._thread.start()
+
+    def _drive(self) -> None:
+        try:
+            for iteration in self.session.iterate():
+                self.latest = iteration
+                if self._target is not None and len(self.session.history) >= self._target:
+                    self.session.controls.pause()
+                with self._moved:
+                    self._moved.notify_all()
+        except Exception as error:  # noqa: BLE001 - whatever a task raises is shown, and the kernel lives on
+            self.failure = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+        finally:
+            self.worked += time.perf_counter() - self._began
+            with self._moved:
+                self._moved.notify_all()
