@@ -89,6 +89,9 @@ def _factory(name: str) -> Callable[[], gymnasium.Env]:
     """Makes environments of a Gymnasium id. Raises UnknownTask where Gymnasium cannot."""
     if name.startswith("ALE/"):
         raise UnknownTask(f"{name}: Atari games are not part of this version yet")
+    if name not in gymnasium.registry and ":" not in name and "-v" not in name:
+        # Gymnasium would take the newest version, and pass by the built-in task of that name.
+        raise UnknownTask(f"unknown task {name!r}; {_nearest(name)}")
 
     if "mujoco" in str(getattr(gymnasium.registry.get(name), "entry_point", "")):
         from trpolab.simulators.mujoco_model import silence_log_file

@@ -1,0 +1,106 @@
+"""Any other environment: values pass through, ends stay apart, restores are exact or refused with the reason."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+
+from tests.simulators.environments import Corridor, GlobalNoise, Strange, Switches, Uncopyable
+from trpolab.simulators import SnapshotUnsupported, UnsupportedSpace, find_task, make
+
+
+def test_what_the_environment_says_passes_through() -> None:
+    simulator, env = make("Pendulum-v1", 2), gymnasium.make("Pendulum-v1")
+    obs, rng = simulator.reset(None, np.array([3, 4])), np.random.default_rng(0)
+    assert np.array_equal(obs[1], env.reset(seed=4)[0])
+    for _ in range(200):
+        actions = rng.uniform(-2, 2, size=(2, 1)).astype(np.float32)
+        result = simulator.step(None, actions)
+        expected, reward, terminated, truncated, _ = env.step(actions[1])
+        assert result.obs[1].tobytes() == expected.tobytes()
+        assert (result.reward[1], result.terminated[1], result.truncated[1]) == (reward, terminated, truncated)
+    assert result.truncated.all() and not result.terminated.any()
+
+
+def test_ends_are_kept_apart() -> None:
+    """The corridor ends at 5 (terminated) or after 8 steps (truncated); here also through factored actions."""
+    simulator = make(Corridor, 2)
+    assert simulator.action_space == MultiDiscrete([3, 2])
+    simulator.reset(None, np.array([0, 1]))
+    seen = [simulator.step(None, np.array([[2, 1], [1, 0]])) for _ in range(3)]  # by +2 and by 0
+    assert [step.terminated.tolist() for step in seen] == [[False, False], [False, False], [True, False]]
+    for _ in range(5):
+        last = simulator.step(np.array([1]), np.array([[1, 1]]))
+    assert last.truncated[0] and not last.terminated[0]
+
+
+def test_whole_number_spaces_count_from_zero() -> None:
+    simulator = make(Switches, 1)
+    assert simulator.observation_space == Box(0, 1, (3,), np.float32)
+    assert simulator.action_space == Discrete(3)
+    assert simulator.reset(None, np.array([0])).tolist() == [[1, 0, 0]]
+    result = simulator.step(None, np.array([2]))
+    assert result.obs.tolist() == [[0, 0, 1]] and result.reward.tolist() == [7]
+
+
+def test_strange_spaces_are_named_both() -> None:
+    with pytest.raises(UnsupportedSpace, match=r"Dict\('a': Discrete\(2\)\).*Box\(0, 3, \(2,\), int64\)"):
+        make(Strange, 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [(GlobalNoise, "does not repeat its future"), (Uncopyable, "holds a socket"), ("Pusher-v5", "MjModel")],
+)
+def test_what_copies_cannot_hold_is_refused(task: object, reason: str) -> None:
+    about = find_task(task)
+    assert not about.can_restore and reason in about.restore_reason
+    simulator = make(task, 1)
+    simulator.reset(None, np.array([0]))
+    with pytest.raises(SnapshotUnsupported, match=reason):
+        simulator.snapshot(None)
+
+
+def test_new_seeds_draw_the_tasks_noise_anew() -> None:
+    simulator = make(Corridor, 2)
+    simulator.reset(None, np.array([9, 9]))
+    saved, still = simulator.snapshot(None), np.array([[1, 0], [1, 0]])
+    expected = simulator.step(None, still).reward.copy()
+    simulator.restore(None, saved)
+    assert np.array_equal(simulator.step(None, still).reward, expected)
+    simulator.restore(None, saved, seeds=np.array([1, 2]))
+    first = simulator.step(None, still).reward.copy()
+    assert len({*first, *expected}) == 3  # 9 and 9 agree, 1 and 2 differ from them and from each other
+    simulator.restore(None, saved, seeds=np.array([1, 2]))
+    assert np.array_equal(simulator.step(None, still).reward, first)
+
+
+def test_frozen_lake_keeps_its_luck() -> None:
+    """A slippery lake: its noise after the start is part of the snapshot."""
+    simulator = make("FrozenLake-v1", 8)
+    simulator.reset(None, np.arange(8))
+    saved, right = simulator.snapshot(None), np.full(8, 2)
+    expected = simulator.step(None, right).obs.copy()
+    assert len(np.unique(expected, axis=0)) > 1
+    for _ in range(3):
+        simulator.restore(None, saved)
+        assert np.array_equal(simulator.step(None, right).obs, expected)
+
+
+def test_a_silent_reset_of_mujoco_is_reported_here_too() -> None:
+    simulator = make("Pusher-v5", 2)
+    simulator.reset(None, np.array([0, 1]))
+    still = np.zeros((2, 7), np.float32)
+    data = simulator._envs[1].unwrapped.data
+    for _ in range(2):
+        simulator.step(None, still)
+        data.qvel[0] = 1e12
+        assert simulator.step(None, still).unstable.tolist() == [False, True]
+    assert not simulator.step(None, still).unstable.any()
+
+
+def test_adapted_tasks_say_that_they_step_in_python() -> None:
+    assert find_task(Corridor).python and not find_task("Hopper-v5").python
+    assert find_task("Hopper-v5").block == 16 and find_task(Corridor).block is None

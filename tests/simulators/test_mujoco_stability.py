@@ -1,0 +1,104 @@
+"""Simulations that blow up are reported, every time, and nothing else is; MuJoCo writes no files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from mujoco.batch import Batch, SimulationError
+
+from trpolab.simulators import Simulator, Snapshot, make
+from trpolab.simulators.mujoco_catalogue import mujoco_task
+from trpolab.simulators.mujoco_model import load_model
+
+TASKS = ["Hopper-v5", "Walker2d-v5", "Swimmer-v5", "HalfCheetah-v5", "InvertedPendulum-v5", "Ant-v5", "paper/Hopper"]
+
+
+def poisoned(simulator: Simulator, slots: list[int]) -> Snapshot:
+    """The present state with an impossible velocity in some slots: MuJoCo resets these in the next step."""
+    model, saved = load_model(mujoco_task(simulator.task).file), simulator.snapshot(None)
+    saved.parts["state"][slots, 1 + model.nq] = 1e12  # after the time and the positions
+    return saved
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("at_once", [False, True], ids=["after some steps", "at the start"])
+def test_every_silent_reset_is_reported(name: str, at_once: bool) -> None:
+    simulator = make(name, 3)
+    still = np.zeros((3, *simulator.action_space.shape), np.float32)
+    simulator.reset(None, np.arange(3))
+    for _ in range(0 if at_once else 5):
+        simulator.step(None, still)
+    for _ in range(2):  # MuJoCo's counter reads 1 both times
+        simulator.restore(None, poisoned(simulator, [0, 2]))
+        result = simulator.step(None, still)
+        assert result.unstable.tolist() == [True, False, True]
+        assert not result.terminated[[0, 2]].any() and not result.truncated.any()
+    simulator.reset(np.array([0, 2]), np.array([8, 9]))
+    assert not simulator.step(None, still).unstable.any()
+
+
+def test_a_silent_reset_among_some_slots() -> None:
+    simulator, slots = make("Hopper-v5", 4), np.array([1, 2])
+    still = np.zeros((4, 3), np.float32)
+    simulator.reset(None, np.arange(4))
+    simulator.step(None, still)
+    for _ in range(2):
+        simulator.restore(None, poisoned(simulator, [2, 3]))
+        assert simulator.step(slots, still[:2]).unstable.tolist() == [False, True]
+        assert simulator.step(np.array([3]), still[:1]).unstable.tolist() == [True]
+
+
+def test_restoring_forgets_the_warning() -> None:
+    simulator = make("Hopper-v5", 1)
+    simulator.reset(None, np.array([0]))
+    simulator.step(None, np.zeros((1, 3), np.float32))
+    good = simulator.snapshot(None)
+    simulator.restore(None, poisoned(simulator, [0]))
+    assert simulator.step(None, np.zeros((1, 3), np.float32)).unstable[0]
+    simulator.restore(None, good)
+    assert not simulator.step(None, np.zeros((1, 3), np.float32)).unstable[0]
+
+
+def test_a_thousand_random_steps_report_nothing() -> None:
+    rng = np.random.default_rng(0)
+    for name in ("Hopper-v5", "Walker2d-v5", "Swimmer-v5"):
+        simulator = make(name, 8)
+        simulator.reset(None, np.arange(8))
+        for step in range(125):
+            actions = rng.uniform(-1, 1, size=(8, *simulator.action_space.shape)).astype(np.float32)
+            result = simulator.step(None, actions)
+            assert not result.unstable.any()
+            if (ended := np.flatnonzero(result.terminated)).size:
+                simulator.reset(ended, ended + 8 * step)
+
+
+def test_an_error_inside_mujoco_is_an_unstable_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Batch has it: the failed simulation keeps its state, the others have finished."""
+    simulator = make("Hopper-v5", 2)
+    simulator.reset(None, np.array([0, 1]))
+    step = Batch.step
+
+    def failing(self: Batch, ids: object = None, **options: object) -> None:
+        step(self, np.array([0]), **options)
+        raise SimulationError(np.array([1]), "stack overflow")
+
+    monkeypatch.setattr(Batch, "step", failing)
+    assert simulator.step(None, np.zeros((2, 3), np.float32)).unstable.tolist() == [False, True]
+
+
+def test_mujoco_writes_no_log_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """Compiling HalfCheetah warns, and so does a simulation that blows up."""
+    monkeypatch.chdir(tmp_path)
+    load_model.__wrapped__("half_cheetah.xml")
+    simulator = make("HalfCheetah-v5", 1)
+    simulator.reset(None, np.array([0]))
+    simulator.restore(None, poisoned(simulator, [0]))
+    assert simulator.step(None, np.zeros((1, 6), np.float32)).unstable[0]
+    assert list(tmp_path.iterdir()) == []
+    assert "settotalmass" not in capfd.readouterr().err
+    assert mujoco.MjLogConfig.get().logto_console
