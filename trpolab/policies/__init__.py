@@ -2,6 +2,7 @@
 
 from trpolab.policies.actor import Actor
 from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
+from trpolab.policies.files import PolicyFileError, read_policy, save_policy
 from trpolab.policies.learner import Learner
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import Normalizer
@@ -20,10 +21,13 @@ __all__ = [
     "Learner",
     "Normalizer",
     "Policy",
+    "PolicyFileError",
     "ValueFit",
     "ValueFunction",
     "distribution_for",
     "fit_value",
     "make_policy",
     "make_value",
+    "read_policy",
+    "save_policy",
 ]

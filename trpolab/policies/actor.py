@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trpolab.policies.activations import activate_
 from trpolab.policies.normalizer import CLIP
 
 if TYPE_CHECKING:
@@ -62,19 +63,6 @@ class Actor:
             if bias is not None:
                 z += bias
             if index < last:
-                activate_in_place(self._activation, z)
+                activate_(self._activation, z)
         self._outputs[...] = self._buffers[-1]
         return self._u[:rows]
-
-
-def activate_in_place(name: str, z: np.ndarray) -> None:
-    """φ(z) written over z; the twin of `networks.activate`."""
-    match name:
-        case "tanh":
-            np.tanh(z, out=z)
-        case "relu":
-            np.maximum(z, 0, out=z)
-        case "softplus":
-            np.logaddexp(z, np.float32(0), out=z)
-        case "elu":
-            np.copyto(z, np.expm1(np.minimum(z, 0)), where=z < 0)

@@ -7,6 +7,7 @@ depend on the state. Sampling takes its noise as an argument, in NumPy; everythi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +115,15 @@ class DiagonalGaussian:
         d_mean, d_log_std = du.chunk(2, dim=1)
         return torch.cat([d_mean * torch.exp(-2 * u[:, self.size :]), 2 * d_log_std], dim=1)
 
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """The block of M that belongs to the network's outputs, as d_outputs [B, size] ↦ cotangent [B, size]."""
+        precision = torch.exp(-2 * u[0, self.size :])  # the same in every row
+        return lambda d_outputs: d_outputs * precision
+
+    def own_metric(self, own: Tensor) -> Tensor:
+        """The block that belongs to log σ: diagonal, the same in every state, decoupled from the means; [size]."""
+        return 2 * self._inside(own)
+
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Standard normals [*shape, size] float32."""
         return generator.standard_normal((*shape, self.size), dtype=np.float32)
@@ -157,6 +167,18 @@ class _Logits:
     def assemble_vjp(self, own: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
         """Cotangents of the outputs and of no own parameters."""
         return cotangent, cotangent.new_zeros(0)
+
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """M, as d_outputs [B, U] ↦ cotangent [B, U]."""
+        raise NotImplementedError
+
+    def own_metric(self, own: Tensor) -> Tensor:
+        """Of no own parameters: [0]."""
+        return own
+
+    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
+        """M·du [B, U]: second derivative of the KL in the logits."""
+        return self.output_metric(u)(du)
 
     def bounded(self, own: Tensor) -> Tensor:
         """Nothing to bound."""
@@ -205,11 +227,15 @@ class Categorical(_Logits):
         log_p = F.log_softmax(u, dim=1)
         return -(log_p.exp() * log_p).sum(1)
 
-    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
-        """M·du [B, U], M = diag(p) - ppᵀ."""
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """M = diag(p) - ppᵀ, as du [B, U] ↦ M·du [B, U]."""
         p = F.softmax(u, dim=1)
-        weighted = p * du
-        return weighted - p * weighted.sum(1, keepdim=True)
+
+        def multiply(du: Tensor) -> Tensor:
+            weighted = p * du
+            return weighted.addcmul_(p, weighted.sum(1, keepdim=True), value=-1)
+
+        return multiply
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Uniforms in [0, 1): [*shape, 1] float64."""
@@ -282,9 +308,10 @@ class FactoredCategorical(_Logits):
         """Entropy [B] in nats: it adds over factors."""
         return torch.stack([part.entropy(u[:, c]) for part, c in self.factors]).sum(0)
 
-    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
-        """M·du [B, U], M block-diagonal."""
-        return torch.cat([part.fisher_product(u[:, c], du[:, c]) for part, c in self.factors], dim=1)
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """M, block-diagonal, as du [B, U] ↦ M·du [B, U]."""
+        parts = [(part.output_metric(u[:, columns]), columns) for part, columns in self.factors]
+        return lambda du: torch.cat([multiply(du[:, columns]) for multiply, columns in parts], dim=1)
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Uniforms in [0, 1): [*shape, factors] float64."""

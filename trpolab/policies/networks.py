@@ -10,40 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, from_numpy
 
-ACTIVATIONS = ("tanh", "relu", "softplus", "elu")
+from trpolab.policies.activations import ACTIVATIONS, Array, activate, activate_, as_array, as_tensor, slope
+
 CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
-
-
-def activate(name: str, z: Tensor) -> Tensor:
-    """φ(z), differentiable."""
-    match name:
-        case "tanh":
-            return torch.tanh(z)
-        case "relu":
-            return torch.relu(z)
-        case "softplus":
-            return F.softplus(z)
-        case "elu":
-            return F.elu(z)
-    raise ValueError(f"activation = {name!r}: must be one of {', '.join(ACTIVATIONS)}")
-
-
-def slope(name: str, a: Tensor) -> Tensor:
-    """φ'(z) from the cached value a = φ(z) alone."""
-    match name:
-        case "tanh":
-            return torch.addcmul(torch.ones((), dtype=a.dtype, device=a.device), a, a, value=-1)
-        case "relu":
-            return (a > 0).to(a.dtype)
-        case "softplus":
-            return -torch.expm1(-a)
-        case "elu":
-            return torch.where(a > 0, torch.ones_like(a), a + 1)
-    raise ValueError(f"activation = {name!r}: must be one of {', '.join(ACTIVATIONS)}")
 
 
 @dataclass(frozen=True)
@@ -65,11 +37,11 @@ class Layer:
         """One past the layer's last parameter."""
         return self.split + (self.fan_out if self.bias else 0)
 
-    def weight(self, theta: Tensor) -> Tensor:
-        """View [out, in]."""
-        return theta[self.start : self.split].view(self.fan_out, self.fan_in)
+    def weight(self, theta: Array) -> Array:
+        """View [out, in] of an array or tensor θ [P]."""
+        return theta[self.start : self.split].reshape(self.fan_out, self.fan_in)
 
-    def biases(self, theta: Tensor) -> Tensor | None:
+    def biases(self, theta: Array) -> Array | None:
         """View [out], or None without biases."""
         return theta[self.split : self.end] if self.bias else None
 
@@ -112,7 +84,7 @@ class MLP:
             gain = output_scale if layer.end == self.size else np.sqrt(2)
             weight = gain * orthogonal(generator, layer.fan_out, layer.fan_in)
             theta[layer.start : layer.split] = weight.ravel()
-        return torch.from_numpy(theta).to(torch.float32)
+        return from_numpy(theta).float()
 
     def forward(self, theta: Tensor, x: Tensor) -> Tensor:
         """Outputs [B, out] at inputs x [B, in]; torch can differentiate it in both arguments."""
@@ -121,16 +93,38 @@ class MLP:
             x = activate(self.activation, F.linear(x, layer.weight(theta), layer.biases(theta)))
         return F.linear(x, last.weight(theta), last.biases(theta))
 
+    def evaluate(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Outputs [B, out] without a graph: the numbers of `linearize`, in chunks of rows."""
+        parameters = [(layer.weight(as_array(theta)), layer.biases(as_array(theta))) for layer in self.layers]
+        result = x.new_empty((len(x), self.sizes[-1]))
+        outputs = as_array(result)
+        for start in range(0, len(x), CHUNK):
+            a = as_array(x[start : start + CHUNK])
+            for index, (weight, biases) in enumerate(parameters):
+                a = affine(a, weight, biases)
+                if index < len(parameters) - 1:
+                    activate_(self.activation, a)
+            outputs[start : start + CHUNK] = a
+        return result
+
     def linearize(
         self, theta: Tensor, x: Tensor
     ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
         """Outputs at θ and the two products with J = ∂outputs/∂θ, activations computed once.
 
         Returns (out [B, out], jvp, vjp) with jvp(v [P]) = Jv [B, out] and vjp(c [B, out]) = Jᵀc [P], summed over rows.
+        Give it at most some thousand rows at a time.
         """
-        with torch.no_grad():
-            linearized = Linearized.at(self, theta, x)
-        return linearized.out, linearized.jvp, linearized.vjp
+        linearized = Linearized.at(self, as_array(theta), as_array(x))
+        return as_tensor(linearized.out), linearized.jvp, linearized.vjp
+
+
+def affine(x: Array, weight: Array, biases: Array | None) -> Array:
+    """x Wᵀ + b [B, out], a new array."""
+    z = x @ weight.T
+    if biases is not None:
+        z += biases
+    return z
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,47 +132,49 @@ class Linearized:
     """A network at one θ with its activations and slopes kept; B rows."""
 
     layers: tuple[Layer, ...]
-    weights: tuple[Tensor, ...]  # [out, in] of each layer
-    inputs: tuple[Tensor, ...]  # [B, in] of each layer
-    slopes: tuple[Tensor, ...]  # [B, width] φ' of each hidden layer
-    out: Tensor  # [B, out]
+    weights: tuple[Array, ...]  # [out, in] of each layer
+    inputs: tuple[Array, ...]  # [B, in] of each layer
+    slopes: tuple[Array, ...]  # [B, width] φ' of each hidden layer
+    out: Array  # [B, out]
 
     @classmethod
-    def at(cls, network: MLP, theta: Tensor, x: Tensor) -> Linearized:
+    def at(cls, network: MLP, theta: Array, x: Array) -> Linearized:
         """Run the network forward, keeping what the products need."""
         layers = network.layers
         weights = tuple(layer.weight(theta) for layer in layers)
         inputs, slopes = [x], []
         for layer, weight in zip(layers[:-1], weights, strict=False):
-            inputs.append(activate(network.activation, F.linear(inputs[-1], weight, layer.biases(theta))))
+            inputs.append(activate_(network.activation, affine(inputs[-1], weight, layer.biases(theta))))
             slopes.append(slope(network.activation, inputs[-1]))
-        out = F.linear(inputs[-1], weights[-1], layers[-1].biases(theta))
+        out = affine(inputs[-1], weights[-1], layers[-1].biases(theta))
         return cls(layers, weights, tuple(inputs), tuple(slopes), out)
 
     def jvp(self, v: Tensor) -> Tensor:
         """Jv [B, out] for v [P]: the directional derivative, layer by layer forward."""
-        with torch.no_grad():
-            tangent: Tensor | None = None  # of the layer's input; the network's own input does not move
-            for index, (layer, weight, x) in enumerate(zip(self.layers, self.weights, self.inputs, strict=True)):
-                moved = F.linear(x, layer.weight(v), layer.biases(v))
-                if tangent is not None:
-                    moved.addmm_(tangent, weight.t())
-                tangent = moved.mul_(self.slopes[index]) if index < len(self.slopes) else moved
-            assert tangent is not None
-            return tangent
+        direction = as_array(v)
+        tangent = None  # of the layer's input; the network's own input does not move
+        for index, (layer, weight, x) in enumerate(zip(self.layers, self.weights, self.inputs, strict=True)):
+            moved = affine(x, layer.weight(direction), layer.biases(direction))
+            if tangent is not None:
+                moved += tangent @ weight.T
+            if index < len(self.slopes):
+                moved *= self.slopes[index]
+            tangent = moved
+        return as_tensor(tangent)
 
     def vjp(self, cotangent: Tensor) -> Tensor:
         """Jᵀc [P] for c [B, out]: back-propagation, summed over rows."""
-        with torch.no_grad():
-            result = cotangent.new_empty(self.layers[-1].end)
-            for index in range(len(self.layers) - 1, -1, -1):
-                layer = self.layers[index]
-                torch.mm(cotangent.t(), self.inputs[index], out=layer.weight(result))
-                if (biases := layer.biases(result)) is not None:
-                    torch.sum(cotangent, 0, out=biases)
-                if index:
-                    cotangent = torch.mm(cotangent, self.weights[index]).mul_(self.slopes[index - 1])
-            return result
+        result = cotangent.new_empty(self.layers[-1].end)
+        gradient, c, ones = as_array(result), as_array(cotangent), as_array(cotangent.new_ones(len(cotangent)))
+        for index in range(len(self.layers) - 1, -1, -1):
+            layer = self.layers[index]
+            layer.weight(gradient)[...] = c.T @ self.inputs[index]
+            if layer.bias:
+                layer.biases(gradient)[...] = ones @ c  # a product is faster than a sum over rows
+            if index:
+                c = c @ self.weights[index]
+                c *= self.slopes[index - 1]
+        return result
 
 
 def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> np.ndarray:

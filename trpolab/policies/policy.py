@@ -77,6 +77,12 @@ class Policy:
         size = self.network.size
         return self.distribution.assemble(self.network.forward(theta[:size], x), theta[size:])
 
+    def evaluate(self, features: Tensor, theta: Tensor | None = None) -> Tensor:
+        """`parameters` without a graph and faster: u [N, U] at features [N, F]."""
+        theta = self.theta if theta is None else theta
+        size = self.network.size
+        return self.distribution.assemble(self.network.evaluate(theta[:size], features), theta[size:])
+
     def linearize(
         self, features: Tensor, theta: Tensor | None = None
     ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trpolab.policies.networks import CHUNK, MLP
+from trpolab.policies.networks import MLP
 
 if TYPE_CHECKING:
     from trpolab.training.config import ValueConfig
@@ -31,9 +31,7 @@ class ValueFunction:
 
     def values(self, features: Tensor | np.ndarray) -> np.ndarray:
         """V [N] float64 at features [N, F]."""
-        with torch.no_grad():
-            chunks = torch.as_tensor(features).split(CHUNK)
-            outputs = torch.cat([self.network.forward(self.theta, chunk) for chunk in chunks])
+        outputs = self.network.evaluate(self.theta, torch.as_tensor(features))
         return outputs.squeeze(1).numpy().astype(np.float64) * self.target_std + self.target_mean
 
     def rescaled(self, mean: float, std: float) -> ValueFunction:

@@ -22,18 +22,26 @@ def gauss_newton_product(policy: Policy, features: Tensor, chunk: int) -> Produc
     """
     chunks = features.split(chunk)
 
+    network, distribution = policy.network, policy.distribution
+    theta, own = policy.theta[: network.size], policy.theta[network.size :]
+    own_metric = distribution.own_metric(own)
+
     def part(x: Tensor) -> Product:
-        u, jvp, vjp = policy.linearize(x)
-        return lambda v: vjp(policy.distribution.fisher_product(u, jvp(v)))
+        outputs, jvp, vjp = network.linearize(theta, x)
+        metric = distribution.output_metric(distribution.assemble(outputs, own))
+        return lambda v: vjp(metric(jvp(v)))
 
     kept = [part(x) for x in chunks] if len(features) <= KEPT_ROWS else None
 
     def product(v: Tensor) -> Tensor:
-        direction = v.to(policy.theta.dtype)
+        direction = v.to(theta.dtype)
         total = torch.zeros_like(v)
+        inner = total[: network.size]
         for multiply in kept or map(part, chunks):
-            total += multiply(direction)
-        return total.div_(len(features))
+            inner += multiply(direction[: network.size])
+        inner /= len(features)
+        total[network.size :] = own_metric * v[network.size :]
+        return total
 
     return product
 

@@ -82,7 +82,7 @@ class Problem:
         """L and KL at a candidate θ [D]; asked twice for the same tensor, it answers from memory."""
         if self._last is None or self._last[0] is not theta:
             with torch.no_grad():
-                u = self._parameters(self.features, theta)
+                u = self.policy.evaluate(self.features, theta)
                 log_w = log_weights(self.policy.distribution, u, self.samples)
                 values = state_values(log_w, self.samples.q_values, self.samples.estimator)
                 self._last = (theta, self._evaluation(theta, values, u if self._shared else None))
@@ -111,13 +111,10 @@ class Problem:
             x = x[torch.from_numpy(random_rows(len(x), fraction, generator)).to(x.device)]
         return {"gauss_newton": gauss_newton_product, "hessian": hessian_product}[kind](self.policy, x, self.chunk)
 
-    def _parameters(self, features: Tensor, theta: Tensor) -> Tensor:
-        return torch.cat([self.policy.parameters(x, theta) for x in features.split(self.chunk)])
-
     def _evaluation(self, theta: Tensor, values: Tensor, u: Tensor | None) -> Evaluation:
         """From L_n [N], and from u [M, U] at the constraint states where it is known already; means in float64."""
         if u is None:
-            u = self._parameters(self.constraint_features, theta)
+            u = self.policy.evaluate(self.constraint_features, theta)
         kl = self.policy.distribution.kl(self.constraint_old, u)  # KL(old‖θ): the order matters at a finite step
         value = float(values.double() @ self.samples.weights.double())
         return Evaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
