@@ -25,7 +25,7 @@ from trpolab.training.config import resolve
 from trpolab.training.loop import start_learner
 from trpolab.training.session import Session, usable_cores, with_chosen_resources
 from trpolab.updates import step
-from trpolab.updates.surrogate import surrogate_value
+from trpolab.updates.surrogate import Samples, surrogate
 
 Report = Callable[[str], None]
 FRAME_SKIPS = {"Hopper-v5": 4, "Walker2d-v5": 4, "Swimmer-v5": 4}
@@ -81,10 +81,8 @@ def update(report: Report) -> Table:
             ours, plain, trials = _update_times(size, threads)
             ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
             report(f"update of {size:,} samples, {threads} threads: {ratio:.2f}")
-            rows.append((
-                f"{size:,}", f"{threads}", f"{1e3 * statistics.median(ours):.1f}", f"{1e3 * statistics.median(plain):.1f}",
-                f"{trials}", f"{ratio:.2f}", "3", verdict(ratio <= 3),
-            ))  # fmt: skip
+            times = (f"{1e3 * statistics.median(ours):.1f}", f"{1e3 * statistics.median(plain):.1f}")
+            rows.append((f"{size:,}", f"{threads}", *times, f"{trials}", f"{ratio:.2f}", "3", verdict(ratio <= 3)))
     return Table(
         "update",
         "TRPO update (10% Fisher subsample, 10 CG iterations, no value fit) over torch's full-batch gradient",
@@ -240,22 +238,23 @@ def _plain_gymnasium_rate(steps: int) -> float:
 def _update_times(size: int, threads: int) -> tuple[list[float], list[float], int]:
     """Seconds of our update and of torch's plain gradient on the same batch, in turn; and the most trials taken."""
     crew, streams = Crew("Hopper-v5", 64, usable_cores()), Streams(0)
-    config = resolve(crew.task, overrides={"fisher_fraction": 0.1, "path.standardize": True})
-    learner = start_learner(crew.task, config, streams)
+    config = resolve(crew.task, overrides={"fisher_fraction": 0.1})
     learner = Session("Hopper-v5", out=None, iterations=2, seed=1).run().learner
     sampler = SinglePathSampler(crew, streams)
     trajectories = sampler.advance(learner.policy, -(-size // 64), 1, lambda: False)
     batch = single_path_batch(trajectories, learner, config.path, config.gamma, "equal").batch
     crew.close()
+    policy = learner.policy
+    features = torch.from_numpy(policy.features(batch.obs))
+    samples = Samples.of(batch, torch.float32, torch.device("cpu"))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     ours, plain, trials = [], [], 0
     try:
         for repeat in range(17):
-            theta = learner.policy.theta.clone().requires_grad_()
-            features = torch.from_numpy(learner.policy.features(batch.obs))
+            theta = policy.theta.clone().requires_grad_()
             began = time.perf_counter()
-            value = surrogate_value(learner.policy, batch, features, theta)
+            value = surrogate(policy.distribution, policy.parameters(features, theta), samples)
             torch.autograd.grad(value, theta)
             middle = time.perf_counter()
             _, diagnostics = step(learner, batch, config, streams.generator(repeat, Purpose.FISHER_ROWS))

@@ -1,0 +1,104 @@
+"""One name per setting; everything that is wrong is told at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from trpolab.sampling.config import SinglePath
+from trpolab.settings import ConfigError, flatten, parse_value
+from trpolab.simulators import find_task
+from trpolab.training.config import Config, check, resolve, settings
+
+
+def test_every_setting_is_read_and_replaced_by_its_public_name():
+    config = Config()
+    for name, about in settings().items():
+        assert about.doc, f"{name} says nothing about itself"
+        assert config.get(name) == about.default
+    changed = config.replace(delta=0.5, lam=0.5, **{"path.whole": True, "policy.log_std": -1})
+    assert (changed.trust.delta, changed.path.lam, changed.path.whole, changed.policy.log_std) == (0.5, 0.5, True, -1)
+    assert config.trust.delta == Config().trust.delta, "a config is never written to"
+
+
+def test_common_settings_are_flat_and_the_rest_carry_their_part():
+    flat = (
+        "delta gamma steps_per_iteration iterations cg_iterations damping fisher_fraction line_search shrink max_tries "
+    )
+    flat += "sampler proposal advantage lam state_weighting normalize_observations hidden activation checkpoint_every "
+    flat += "slots threads device preset"
+    assert set(flat.split()) <= set(settings())
+    assert {"path.whole", "path.horizon"} <= set(settings())
+
+
+def test_all_problems_are_told_at_once_with_their_values():
+    task = find_task("CartPole-v1")
+    with pytest.raises(ConfigError) as caught:
+        resolve(task, overrides={"delta": 0, "gamma": 1.5, "iterations": 0, "detla": 1, "activation": "sin"})
+    text = str(caught.value)
+    for part in ("delta = 0: must be > 0", "gamma = 1.5", "<= 1", "iterations = 0", "did you mean delta", "'sin'"):
+        assert part in text
+    assert len(caught.value.problems) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("delta", float("nan")),
+        ("delta", "big"),
+        ("iterations", 2.5),
+        ("line_search", 1),
+        ("hidden", (64, 0)),
+        ("seed", -1),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(name, value):
+    with pytest.raises(ConfigError, match=name.replace(".", r"\.")):
+        Config().replace(**{name: value})
+
+
+def test_combinations_that_cannot_run_are_refused():
+    task = find_task("Hopper-v5")
+    with pytest.raises(ConfigError, match="steps_per_iteration = 500: whole paths were asked and one may take 1000"):
+        resolve(task, overrides={"path.whole": True, "steps_per_iteration": 500})
+    with pytest.raises(ConfigError, match="discounted sums need whole paths"):
+        resolve(task, overrides={"advantage": "monte_carlo"})
+
+
+def test_the_paper_preset_uses_none_of_ours():
+    config = resolve(find_task("paper/Hopper"), "paper")
+    assert (config.trust.delta, config.gamma, config.trust.cg_iterations) == (0.01, 0.99, 10)
+    assert (config.trust.damping, config.trust.fisher_fraction) == (0, 0.1)
+    assert config.path.advantage == "monte_carlo"
+    assert config.path.whole
+    assert not config.path.standardize
+    assert not config.policy.normalize_observations
+    assert config.policy.hidden == (50,)
+    assert config.path.steps_per_iteration == 1_000_000
+
+
+def test_overrides_win_over_what_suits_the_task_which_wins_over_the_preset():
+    task = find_task("CartPole-v1")
+    assert resolve(task).path.steps_per_iteration == task.defaults["steps_per_iteration"] != 2048
+    assert resolve(task, overrides={"steps_per_iteration": 4096}).path.steps_per_iteration == 4096
+
+
+def test_a_part_may_be_given_whole():
+    config = Config().replace(sampler=SinglePath(lam=0.5))
+    assert config.sampler == "single-path"
+    assert config.path.lam == 0.5
+
+
+def test_settings_survive_being_written_and_read():
+    config = resolve(find_task("paper/Swimmer"), "paper", {"seed": 4})
+    again = Config().replace(**config.settings())
+    assert again == config
+    check(again, find_task("paper/Swimmer"))
+
+
+def test_texts_from_the_terminal_become_values():
+    assert parse_value("0.02") == 0.02
+    assert parse_value("[64, 32]") == (64, 32)
+    assert parse_value("true") is True
+    assert parse_value("vine") == "vine"
+    assert parse_value("none") is None
+    assert flatten({"delta": 1, "path": {"whole": True}}, settings()) == {"delta": 1, "path.whole": True}

@@ -1,0 +1,284 @@
+"""A run: learns, repeats, is steered, and survives what goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box
+
+from trpolab.sampling.evaluate import evaluate
+from trpolab.settings import ConfigError
+from trpolab.simulators.base import UnknownTask
+from trpolab.training.loop import Diverged
+from trpolab.training.run_folder import RunFolderError, load_policy, read_metrics
+from trpolab.training.session import Session, train
+
+VOLATILE = ("seconds_sampling", "seconds_update", "seconds_value", "seconds_total", "segment")
+
+
+def stable(history):
+    return [{name: value for name, value in record.items() if name not in VOLATILE} for record in history]
+
+
+def run(task="CartPole-v1", iterations=3, **settings):
+    return train(task, out=settings.pop("out", None), iterations=iterations, **settings)
+
+
+def test_cartpole_is_solved():
+    session = run(iterations=80, seed=1)
+    assert session.state == "finished"
+    found = evaluate(session.policy, "CartPole-v1", 20, seed=5, deterministic=True)
+    assert found.mean >= 400
+    assert evaluate(session.policy, "CartPole-v1", 20, seed=5, deterministic=True).returns.tolist() == (
+        found.returns.tolist()
+    )
+
+
+@pytest.mark.parametrize("task", ["CartPole-v1", "Hopper-v5"])
+def test_same_seed_same_numbers_and_other_seed_others(task):
+    first, again, other = run(task), run(task), run(task, seed=1)
+    assert stable(first.history) == stable(again.history)
+    assert torch.equal(first.policy.theta, again.policy.theta)
+    assert not torch.equal(first.policy.theta, other.policy.theta)
+
+
+def test_the_number_of_threads_changes_nothing():
+    one, two = run("Hopper-v5", threads=1), run("Hopper-v5", threads=2)
+    assert stable(one.history) == stable(two.history)
+    assert torch.equal(one.policy.theta, two.policy.theta)
+
+
+def test_user_code_that_reseeds_the_global_generators_changes_nothing():
+    reference = run(iterations=3)
+    session = Session("CartPole-v1", out=None, iterations=3)
+    for _ in session.iterate():
+        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(0)
+    assert stable(session.history) == stable(reference.history)
+
+
+def test_whole_paths_and_raw_sums_learn_too():
+    session = run(preset="paper", steps_per_iteration=2000, iterations=12, **{"path.horizon": 500})
+    assert session.learner.value is None
+    assert session.history[-1]["explained_variance"] is None
+    assert session.history[-1]["return_mean"] > 2 * session.history[0]["return_mean"]
+
+
+def test_a_knob_turned_during_training_is_logged_where_it_was_used():
+    session = Session("CartPole-v1", out=None, iterations=4, delta=0.01)
+    for iteration in session.iterate():
+        if iteration.index == 2:
+            session.controls.replace(delta=0.03)
+    assert [record["delta"] for record in session.history] == [0.01, 0.01, 0.03, 0.03]
+    assert [record.get("changed") for record in session.history] == [None, None, {"delta": 0.03}, None]
+    for record in session.history:
+        assert record["kl_mean"] <= record["delta"]
+
+
+def test_stop_and_go_on():
+    session = Session("CartPole-v1", out=None, iterations=6)
+    for iteration in session.iterate():
+        if iteration.index == 2:
+            session.controls.stop()
+    assert session.state == "stopped"
+    assert [record["iteration"] for record in session.history] == [1, 2]
+    session.run()
+    assert session.state == "finished"
+    assert [record["iteration"] for record in session.history] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_aborted_iteration_never_was():
+    session = Session("Hopper-v5", out=None, iterations=50)
+    loop = session.iterate()
+    before = next(loop).learner
+    session.controls.abort()
+    assert list(loop) == []
+    assert session.learner is before
+    assert len(session.history) == 1
+
+
+def test_the_run_folder_tells_everything(tmp_path):
+    session = run(out=tmp_path, iterations=3, checkpoint_every=2, label="a <b>label</b>")
+    folder = session.path
+    about = json.loads((folder / "run.json").read_text())
+    assert about["task"] == "CartPole-v1"
+    assert about["settings"]["slots"] == session.config.slots
+    assert about["versions"]["mujoco"]
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    records = read_metrics(folder)
+    assert stable(records) == stable(json.loads(json.dumps(session.history)))
+    names = (
+        "iteration sim_steps episodes return_mean return_std length_mean surrogate_gain expected_gain kl_mean kl_max "
+    )
+    names += "delta cg_iterations cg_residual line_search_trials step_fraction entropy explained_variance outcome "
+    names += "seconds_sampling seconds_update seconds_total"
+    assert set(names.split()) <= set(records[0])
+    assert [path.name for path in sorted((folder / "policies").iterdir())] == [
+        "000002.safetensors",
+        "000003.safetensors",
+    ]
+    policy = load_policy(folder)
+    assert torch.equal(policy.theta, session.policy.theta)
+    obs = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(policy.features(obs), session.policy.features(obs))
+    assert load_policy(folder, "best").theta.shape == policy.theta.shape
+
+
+def test_a_torn_last_line_is_ignored_and_a_bad_middle_line_named(tmp_path):
+    folder = run(out=tmp_path).path
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 4, "sim')
+    assert len(read_metrics(folder)) == 3
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    lines[1] = "not json"
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunFolderError, match="line 2"):
+        read_metrics(folder)
+
+
+@pytest.mark.parametrize("task", ["CartPole-v1", "Hopper-v5"])
+def test_a_resumed_run_is_the_run_that_would_have_been(tmp_path, task):
+    reference = run(task, iterations=6)
+    first = run(task, iterations=3, out=tmp_path, checkpoint_every=3)
+    resumed = Session(resume=first.path, iterations=6).run()
+    assert resumed.path == first.path
+    assert stable(read_metrics(first.path)) == stable(json.loads(json.dumps(reference.history)))
+    assert torch.equal(resumed.policy.theta, reference.policy.theta)
+
+
+def test_resume_refuses_what_is_not_its_run_in_a_sentence(tmp_path):
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        Session(resume=tmp_path)
+    folder = run(out=tmp_path, checkpoint_every=1, iterations=2).path
+    with pytest.raises(RunFolderError, match="is a run of CartPole-v1, not of Hopper-v5"):
+        Session("Hopper-v5", resume=folder)
+    for entry in (folder / "ckpt").iterdir():
+        with (entry / "train.safetensors").open("r+b") as file:
+            file.seek(-1, 2)
+            last = file.read(1)[0]
+            file.seek(-1, 2)
+            file.write(bytes([last ^ 1]))
+    with pytest.raises(RunFolderError, match=r"train.safetensors differs from the manifest"):
+        Session(resume=folder)
+
+
+def test_two_writers_are_refused(tmp_path):
+    session = Session("CartPole-v1", out=tmp_path, iterations=5, checkpoint_every=1)
+    loop = session.iterate()
+    next(loop)
+    with pytest.raises(RunFolderError, match="being written by another process"):
+        Session(resume=session.path, iterations=9).run()
+    loop.close()
+
+
+def test_bad_input_makes_no_folder(tmp_path):
+    out = tmp_path / "runs"
+    with pytest.raises(ConfigError):
+        train("CartPole-v1", out=out, delta=-1)
+    with pytest.raises(UnknownTask, match="CartPole-v1"):
+        train("CartPol-v1", out=out)
+    assert not out.exists()
+
+
+class Poisoned(gymnasium.Env):
+    """A walk on a line whose observation turns NaN at the listed steps of the whole run."""
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, bad, counter):
+        self.bad, self.counter = bad, counter
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.t = self.np_random.normal(), 0
+        return self._obs(), {}
+
+    def step(self, action):
+        self.counter[0] += 1
+        self.t += 1
+        self.x += float(action[0])
+        obs = self._obs()
+        if self.counter[0] in self.bad:
+            obs[1] = np.nan
+        return obs, -abs(self.x), False, self.t >= 20, {}
+
+    def _obs(self):
+        return np.array([self.x, self.t / 20])
+
+
+def poisoned(bad):
+    counter = [0]
+    return lambda: Poisoned(bad, counter)
+
+
+def test_nan_from_the_environment_skips_the_iteration_and_the_run_goes_on():
+    settings = {"steps_per_iteration": 128, "slots": 4, "iterations": 5, "normalize_observations": True}
+    session = Session(poisoned(range(1400, 1401)), out=None, **settings)  # past the 1,024 first steps, in iteration 3
+    learners = [iteration.learner for iteration in session.iterate()]
+    outcomes = [record["outcome"] for record in session.history]
+    assert outcomes.count("skipped_nonfinite") == 1
+    bad = outcomes.index("skipped_nonfinite")
+    assert learners[bad] is learners[bad - 1], "policy, value function and normaliser are untouched"
+    record = session.history[bad]
+    assert "observation" in record["message"]
+    assert "slot" in record["message"]
+    assert record["kl_mean"] is None
+    assert outcomes[-1].startswith("accepted")
+
+
+def test_three_poisoned_iterations_in_a_row_end_the_run_as_diverged(tmp_path):
+    settings = {"steps_per_iteration": 128, "slots": 4, "iterations": 9, "normalize_observations": True}
+    session = Session(poisoned(range(1200, 100_000)), out=tmp_path, **settings)
+    with pytest.raises(Diverged, match="3 iterations in a row"):
+        session.run()
+    assert session.state == "diverged"
+    assert json.loads((session.path / "status.json").read_text())["state"] == "diverged"
+
+
+def test_an_environment_that_raises_passes_its_error_on_and_is_recorded(tmp_path):
+    taken = []
+
+    class Broken(Poisoned):
+        def step(self, action):
+            taken.append(action)
+            if len(taken) > 1500:
+                raise RuntimeError("the motor is on fire")
+            return super().step(action)
+
+    session = Session(lambda: Broken((), [0]), out=tmp_path, steps_per_iteration=64, slots=2)
+    with pytest.raises(RuntimeError, match="the motor is on fire"):
+        session.run()
+    status = json.loads((session.path / "status.json").read_text())
+    assert status["state"] == "crashed"
+    assert "the motor is on fire" in status["message"]
+
+
+def test_rewards_that_are_always_zero_are_skipped_without_harm():
+    class Worthless(Poisoned):
+        def step(self, action):
+            obs, _, *rest = super().step(action)
+            return obs, 0.0, *rest
+
+    session = Session(lambda: Worthless((), [0]), out=None, steps_per_iteration=64, slots=2, iterations=3, gamma=0.9)
+    start = session.policy.theta
+    session.run()
+    assert len(session.history) == 3
+    for record in session.history:
+        assert record["outcome"].startswith(("skipped", "accepted"))
+    assert torch.isfinite(session.policy.theta).all()
+    assert start.shape == session.policy.theta.shape
+
+
+def test_evaluation_every_so_many_iterations():
+    session = run(iterations=4, evaluate_every=2, evaluate_episodes=3)
+    assert ["evaluation_mean" in record for record in session.history] == [False, True, False, True]
+
+
+def test_the_least_time_of_an_iteration_is_kept():
+    session = run(iterations=2, seconds_per_iteration=0.3)
+    assert all(record["seconds_total"] >= 0.3 for record in session.history)
