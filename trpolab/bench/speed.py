@@ -177,7 +177,7 @@ def _record(
     for simulator, snapshot in zip(plain, before, strict=True):
         simulator.restore(None, snapshot)
     tapes = [_Tape(simulator) for simulator in plain]  # type: ignore[arg-type]
-    crew.simulators, sampler.ongoing = tuple(tapes), ongoing  # type: ignore[assignment]
+    crew.simulators, sampler.ongoing = tuple(tapes), ongoing  # type: ignore[arg-type, assignment]
     sampler.advance(learner.policy, steps, index, lambda: False)
     crew.simulators = plain
     return tapes
@@ -190,6 +190,10 @@ def _replay(crew: Crew, tapes: list[_Tape], before: list[Snapshot], after: list[
         physics = Physics(tape._simulator._model, tape._simulator.width, 1)
         physics.state[:] = snapshot.parts["state"]
         batches.append((physics, tape))
+
+    def run_all(own: list[tuple[Physics, _Tape]]) -> None:
+        for pair in own:
+            run(*pair)
 
     def run(physics: Physics, tape: _Tape) -> None:
         control, starts = physics.bind("ctrl"), iter([*tape.starts, (-1, None, None)])
@@ -204,10 +208,7 @@ def _replay(crew: Crew, tapes: list[_Tape], before: list[Snapshot], after: list[
             physics.state[slots] = rows
 
     threads = min(usable_cores(), len(batches))
-    workers = [
-        threading.Thread(target=lambda own=batches[first::threads]: [run(*pair) for pair in own])
-        for first in range(threads)
-    ]
+    workers = [threading.Thread(target=run_all, args=[batches[first::threads]]) for first in range(threads)]
     began = time.perf_counter()
     for worker in workers:
         worker.start()

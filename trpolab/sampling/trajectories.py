@@ -67,11 +67,13 @@ class Bounds:
 
     def clip(self, actions: np.ndarray) -> np.ndarray:
         """Actions within the bounds."""
-        return actions if self.low is None else np.minimum(np.maximum(actions, self.low), self.high)
+        if self.low is None or self.high is None:
+            return actions
+        return np.minimum(np.maximum(actions, self.low), self.high)
 
     def count_outside(self, actions: np.ndarray) -> int:
         """How many components of actions [..., *A] lie outside."""
-        return 0 if self.low is None else int(((actions < self.low) | (actions > self.high)).sum())
+        return 0 if self.low is None or self.high is None else int(((actions < self.low) | (actions > self.high)).sum())
 
 
 def begin(simulator: Simulator, seeds: np.ndarray, first_slot: int, slots: int, limit: int | None) -> Ongoing:
@@ -129,8 +131,8 @@ def advance(
         parameters = actor.parameters(obs_log[step])
         if not np.isfinite(parameters).all():
             _require_finite(first_slot, obs_log[:step], reward_log[:step], unstable_log[:step], obs, g * step)
-            slot = int(np.argwhere(~np.isfinite(parameters))[0, 0])
-            raise NonFinite(f"slot {first_slot + slot}, step {step}: non-finite policy output", g * step)
+            bad = int(np.argwhere(~np.isfinite(parameters))[0, 0])
+            raise NonFinite(f"slot {first_slot + bad}, step {step}: non-finite policy output", g * step)
         old_log[step] = parameters
         actions = distribution.sample_from(parameters, draws[step])
         action_log[step] = actions
@@ -160,8 +162,8 @@ def advance(
         obs[slots] = simulator.reset(slots, reset_seeds.integers(0, 2**63 - 1, size=len(slots), dtype=np.int64))
     obs = obs.copy()
     _require_finite(first_slot, obs_log, reward_log, unstable_log, obs, g * steps)
-    for slot in range(g):  # what this batch adds to the scores of episodes that go on
-        score[slot] += reward_log[max(births[slot], 0) :, slot].sum()
+    for g_slot in range(g):  # what this batch adds to the scores of episodes that go on
+        score[g_slot] += reward_log[max(births[g_slot], 0) :, g_slot].sum()
     pieces = _cut_into_pieces(first_slot, ongoing.t, ended_log, terminated_log, unstable_log, last, obs)
     rows = pieces.rows
     flat = np.unravel_index(rows, (g, steps))[::-1]

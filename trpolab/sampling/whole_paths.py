@@ -65,7 +65,7 @@ def whole_paths(
     """
     distribution, width = policy.distribution, simulator.width
     actor, bounds = policy.actor(width), Bounds.of(simulator.action_space)
-    obs = np.zeros((width, *simulator.observation_space.shape), np.float32)
+    obs = np.zeros((width, *policy.obs_shape), np.float32)
     chunk = np.zeros((width, NOISE_CHUNK, distribution.noise_size), np.float32)
     running: dict[int, _Running] = {}
     finished: list[_Finished] = []

@@ -61,9 +61,9 @@ class Config:
         for name, value in changes.items():
             if name == "sampler" and isinstance(value, SinglePath | Vine):
                 part, chosen = ("path", "single-path") if isinstance(value, SinglePath) else ("vine", "vine")
-                config = dataclasses.replace(config, sampler=chosen, **{part: value})
+                config = _set(_set(config, (part,), value), ("sampler",), chosen)
             elif name in PARTS and isinstance(value, PARTS[name]):
-                config = dataclasses.replace(config, **{name: value})
+                config = _set(config, (name,), value)
             elif name not in known:
                 problems.append(f"unknown setting {name!r}{nearest(name, known)}")
             elif (value := tuple(value) if isinstance(value, list) else value) is not None and (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,7 +65,7 @@ def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
 
 def iterate(
     controls: Controls, crew: Crew, streams: Streams, progress: Progress, sampler: SinglePathSampler
-) -> Iterator[Iteration]:
+) -> Generator[Iteration, None, None]:
     """Yield one Iteration after another until the config's `iterations` are done or the controls say stop.
 
     Raises Diverged after three iterations in a row with NaN or infinity; whatever else a task raises passes through.

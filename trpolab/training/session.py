@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Session:
             continue
         return self
 
-    def iterate(self) -> Iterator[Iteration]:
+    def iterate(self) -> Generator[Iteration, None, None]:
         """The loop, with its folder kept: yields each iteration after its metrics are on disk.
 
         Called again after a stop, it goes on where it ended. Errors are recorded (`status.json`, `events.jsonl`) and
