@@ -19,8 +19,9 @@ from trpolab.lab.series import Columns, thin
 # Okabe and Ito's colours; each line also has its own dash, so that colour is never alone in telling two apart.
 BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 GREY = "#8c8c8c"
-ROW_HEIGHTS = (182, 182, 262)  # pixels; the page's grid has the same rows
+ROW_HEIGHTS = (204, 204, 312)  # pixels; the page's grid has the same rows
 HEIGHT = sum(ROW_HEIGHTS)
+RIGHT_RANGE, RIGHT_TICKS = (0, 1.05), (0, 0.5, 1)  # of second axes, until more than that is counted
 MARKS = 8  # the newest changes of a knob that keep a label
 
 
@@ -91,7 +92,7 @@ CHARTS = (
         1,
         (
             Line("line_search_trials", "tries", GREY, mode="markers", right=True),
-            Line("step_fraction", "fraction of the step", ORANGE, shape="hv"),
+            Line("step_fraction", "fraction taken", ORANGE, shape="hv"),
         ),
         "How much of the full step was taken (0: rejected, the policy stays), and how many trials that took.",
         right=True,
@@ -101,7 +102,7 @@ CHARTS = (
         1,
         2,
         (
-            Line("explained_variance", "explained variance", GREEN, "dash", right=True),
+            Line("explained_variance", "expl. variance", GREEN, "dash", right=True),
             Line("entropy", "entropy", BLUE),
         ),
         "How random the policy still is, and how much of the returns' variance the value function explains (1: all).",
@@ -127,6 +128,7 @@ class Charts:
         self.previous: tuple[np.ndarray, np.ndarray] = (np.array([]), np.array([]))
         self._marks_drawn: tuple[Any, ...] = ()
         self._ceiling = 0.0
+        self._most_tries = 0
         self._lines = [(number, line) for number, chart in enumerate(CHARTS) for line in chart.lines]
         self.figure = go.FigureWidget([_trace(number, line) for number, line in self._lines], layout=_layout())
         self.figure._config = {"displayModeBar": False, "responsive": True, "displaylogo": False}
@@ -145,6 +147,7 @@ class Charts:
                 if x is not None:
                     trace.x, trace.y = x, y
             self._limit_kl()
+            self._count_tries()
             newest = tuple(marks[-MARKS:])
             if newest != self._marks_drawn:
                 self._marks_drawn = newest
@@ -176,6 +179,16 @@ class Charts:
         if ceiling and ceiling != self._ceiling:
             self._ceiling = ceiling
             self.figure.layout.yaxis2.range = (0, ceiling)
+
+    def _count_tries(self) -> None:
+        """Whole numbers on the axis of the line search's tries."""
+        tries = self.columns.get("line_search_trials")
+        most = max(2, int(np.nanmax(tries))) if np.any(np.isfinite(tries)) else 2
+        if most != self._most_tries:
+            self._most_tries = most
+            number = next(k for k, chart in enumerate(CHARTS) if chart.title == "Line search")
+            axis = self.figure.layout[f"yaxis{_axis(number, right=True)}"]
+            axis.range, axis.tickvals = (0, most * 1.05), tuple(range(0, most + 1, max(1, most // 4)))
 
 
 def drawn_marks(marks: Sequence[tuple[int, str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -252,6 +265,6 @@ def _layout() -> go.Layout:
         if chart.right:
             layout[f"yaxis{_axis(number, right=True)}"] = {
                 "overlaying": f"y{_axis(number)}", "side": "right", "anchor": f"x{_axis(number)}",
-                "rangemode": "tozero", "nticks": 4, **grid, "showgrid": False,
+                "tickmode": "array", "range": RIGHT_RANGE, "tickvals": RIGHT_TICKS, **grid, "showgrid": False,
             }  # fmt: skip
     return go.Layout(layout)

@@ -7,7 +7,7 @@ reads the request at the next iteration boundary.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ipywidgets as w
@@ -42,7 +42,7 @@ class ControlsPanel:
     def __init__(self, controls: Callable[[], Any]):
         self._controls = controls
         self._seen: dict[str, Any] = {}
-        self._applied: dict[str, int] = {}
+        self._applied: dict[str, int | None] = {}
         config = controls().requested
         known = settings()
         shown = [(title, [n for n in names if _offered(n)]) for title, names in GROUPS]
@@ -60,28 +60,28 @@ class ControlsPanel:
                 knob.allow(False, FIXED_REASON)
         self._enable(config)
 
-    def refresh(self, iteration: int | None = None, seconds_per_step: float | None = None) -> None:
-        """Show what is requested and what is in use; called by the pump.
-
-        `iteration` is the newest finished one, whose successor reads the request.
-        """
+    def refresh(self, seconds_per_step: float | None = None) -> None:
+        """Show what is requested and what is in use; called by the pump."""
         controls = self._controls()
         requested, in_use, pending = controls.requested, controls.in_use, controls.pending
         for name, knob in self.knobs.items():
-            asked, used = requested.get(name), in_use.get(name)
+            asked = requested.get(name)
             if self._seen.setdefault(name, asked) != asked:
                 self._seen[name] = asked
-                self._applied[name] = -1
                 knob.show(asked)
             if name in pending:
-                following, current = pending[name]
-                knob.tell(f"next {in_words(following)}, in use {in_words(current)}", pending=True)
+                self._applied[name] = None
+                knob.tell(_both(pending[name]), pending=True)
             elif name in self._applied:
-                if self._applied[name] < 0:
-                    self._applied[name] = 0 if iteration is None else iteration
-                knob.tell(f"in use {in_words(used)} since iteration {self._applied[name]:,}")
+                since = self._applied[name]
+                when = "" if since is None else f" since iteration {since:,}"
+                knob.tell(f"in use {in_words(in_use.get(name))}{when}")
         self._enable(requested)
         self._show_cost(requested, seconds_per_step)
+
+    def applied(self, names: Iterable[str], iteration: int) -> None:
+        """These settings were in use for the first time in this iteration."""
+        self._applied |= {name: iteration for name in names if name in self.knobs}
 
     def forget(self) -> None:
         """A new run begins: nothing has been applied to it yet."""
@@ -104,8 +104,7 @@ class ControlsPanel:
         self.complain("")
         self._enable(controls.requested)
         if name in controls.pending:
-            following, current = controls.pending[name]
-            self.knobs[name].tell(f"next {in_words(following)}, in use {in_words(current)}", pending=True)
+            self.knobs[name].tell(_both(controls.pending[name]), pending=True)
 
     def complain(self, text: str) -> None:
         """Show a sentence above the knobs, or take it away."""
@@ -144,6 +143,10 @@ def _offered(name: str) -> bool:
     """Whether there is anything to choose: a list of one choice is no knob yet."""
     about = settings().get(name)
     return about is not None and (about.choices is None or len(about.choices) > 1)
+
+
+def _both(change: tuple[Any, Any]) -> str:
+    return f"next {in_words(change[0])}, in use {in_words(change[1])}"
 
 
 def _boxed(title: str, children: list[Any]) -> w.VBox:

@@ -28,7 +28,7 @@ LABELS = {
     "path.whole": "whole paths",
     "lam": "λ",
     "gamma": "γ",
-    "seconds_per_iteration": "least s / iteration",
+    "seconds_per_iteration": "least seconds",
     "normalize_observations": "normalise obs.",
 }
 WORDS = {"monte_carlo": "sums", "gae": "GAE", "single-path": "single path", True: "on", False: "off", None: "by rule"}
@@ -132,7 +132,7 @@ def make_widget(about: Setting, value: Any) -> Any:
     low, high = about.shown
     if about.kind is float and about.scale == "log" and about.open_low:
         slider = w.FloatLogSlider(
-            value=value, base=10, min=math.log10(low), max=math.log10(high), step=0.05, readout_format=".3g", **quiet
+            value=value, base=10, min=math.log10(low), max=math.log10(high), step=0.05, readout_format=".3", **quiet
         )
     elif about.scale == "log":
         steps = doublings(int(low), int(high)) if about.kind is int else decades(low, high)
@@ -141,7 +141,7 @@ def make_widget(about: Setting, value: Any) -> Any:
     elif about.kind is int:
         slider = w.IntSlider(value=low, min=int(low), max=int(high), **quiet)
     else:
-        slider = w.FloatSlider(value=low, min=low, max=high, step=fine_step(high - low), readout_format=".4g", **quiet)
+        slider = w.FloatSlider(value=low, min=low, max=high, step=fine_step(high - low), readout_format=".4", **quiet)
     widen(slider, value)
     slider.value = value
     return slider

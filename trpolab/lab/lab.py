@@ -226,13 +226,15 @@ class Lab:
             if rows:
                 self._drawn += len(rows)
                 self._marks += [mark for row in rows if (mark := mark_of(row)) is not None]
+                for row in rows:
+                    self._knobs.applied(row.get("changed", ()), row["iteration"])
                 latest = self._trainer.latest
                 diagnostics = latest.diagnostics if latest is not None else None
                 residuals = diagnostics.cg.residual_norms if diagnostics is not None and diagnostics.cg else None
                 self._charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, self._marks)
             self._show_state()
             seconds = work(self.history[-1]) / max(self.history[-1]["batch_steps"], 1) if self.history else None
-            self._knobs.refresh(len(self.history) + 1, seconds)
+            self._knobs.refresh(seconds)
             self._player.consider(
                 self.session.learner.policy, len(self.history), busy=self.state == "running", overhead=self.overhead()
             )

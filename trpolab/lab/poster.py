@@ -111,7 +111,7 @@ class Artist:
         self._draw_background(pen, self.camera.origin[frame].tolist())
         self._draw_shapes(pen, frame)
         done = round(frame / max(self.count - 1, 1) * self.size[0])
-        pen.rectangle((0, self.size[1] - self.pen_width, done, self.size[1]), fill=STILL)
+        pen.rectangle((0, self.size[1] - self.pen_width, done, self.size[1]), fill=PART_TOO)
         return np.asarray(image)
 
     def _draw_shapes(self, pen: Any, frame: int) -> None:

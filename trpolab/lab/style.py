@@ -50,7 +50,7 @@ CSS = f"""<style>
 
 .trpolab .trpolab-body {{ display: flex; flex-flow: row wrap; gap: 8px; align-items: stretch; overflow: visible; }}
 .trpolab .trpolab-controls {{
-  flex: 1 1 270px; max-width: 292px; min-width: 240px; display: flex; flex-flow: column; gap: 8px; overflow: visible;
+  flex: 1 1 285px; max-width: 292px; min-width: 262px; display: flex; flex-flow: column; gap: 8px; overflow: visible;
 }}
 .trpolab .trpolab-card {{
   background: var(--card); border: 1px solid var(--edge); border-radius: 7px; padding: 7px 10px 6px 10px;
@@ -58,7 +58,7 @@ CSS = f"""<style>
 }}
 .trpolab .trpolab-heading {{ font-weight: 650; font-size: 13px; padding-bottom: 3px; }}
 .trpolab .trpolab-row {{
-  display: grid; grid-template-columns: 98px minmax(0, 1fr); grid-template-rows: 23px 12px; align-items: center;
+  display: grid; grid-template-columns: 98px minmax(0, 1fr); grid-template-rows: 22px 11px; align-items: center;
   width: 100%; overflow: visible;
 }}
 .trpolab .trpolab-label {{ color: var(--dim); font-size: 12.5px; white-space: nowrap; }}
@@ -89,11 +89,15 @@ CSS = f"""<style>
 .trpolab .trpolab-input .noUi-handle:focus-visible {{ outline: 2px solid var(--orange); outline-offset: 2px; }}
 .trpolab .trpolab-input .widget-toggle-buttons, .trpolab .trpolab-input.widget-toggle-buttons {{ overflow: visible; }}
 .trpolab .trpolab-input .widget-toggle-button {{
-  width: auto; min-width: 34px; height: 21px; line-height: 19px; margin: 0; padding: 0 8px; font-size: 12px;
+  width: auto; min-width: 34px; height: 21px; line-height: 19px; margin: 0; padding: 0 7px; font-size: 11.5px;
   color: var(--ink); background: transparent; border: 1px solid var(--edge); box-shadow: none; border-radius: 0;
 }}
 .trpolab .trpolab-input .widget-toggle-button.mod-active {{
   background: var(--blue); border-color: var(--blue); color: #fff; box-shadow: none;
+}}
+.trpolab .trpolab-input.widget-toggle-buttons > div {{ margin: 0; padding: 0; flex-wrap: nowrap; }}
+[data-jp-theme-light="false"] .trpolab .trpolab-figure, [data-jp-theme-light="false"] .trpolab-legend svg {{
+  filter: brightness(1.32);
 }}
 .trpolab .trpolab-cost {{ color: var(--dim); font-size: 11px; }}
 .trpolab .trpolab-cost .widget-html-content {{ color: var(--dim); }}
@@ -124,7 +128,7 @@ CSS = f"""<style>
 .trpolab .trpolab-figure .xtick text, .trpolab .trpolab-figure .ytick text,
 .trpolab .trpolab-figure .x2tick text, .trpolab .trpolab-figure .annotation-text {{ fill: var(--dim) !important; }}
 .trpolab .trpolab-rollout {{ grid-area: 3 / 1 / 4 / 3; z-index: 2; display: flex; flex-flow: column; }}
-.trpolab .trpolab-rollout img {{ width: 100%; height: auto; max-height: 205px; object-fit: contain; margin: 0; }}
+.trpolab .trpolab-rollout img {{ width: 100%; height: auto; max-height: 264px; object-fit: contain; margin: 0; }}
 .trpolab .trpolab-rollout .widget-image {{ width: 100%; max-width: none; height: auto; margin: auto 0; }}
 .trpolab .trpolab-empty {{ color: var(--dim); margin: auto; }}
 
