@@ -19,7 +19,7 @@ from trpolab.cli.exits import Exit, refuse
 from trpolab.cli.progress import Progress, number
 from trpolab.settings import ConfigError, flatten, parse_value
 from trpolab.simulators import find_task
-from trpolab.simulators.base import UnknownTask
+from trpolab.simulators.base import UnknownTask, UnsupportedSpace
 from trpolab.training.config import Config, resolve, settings
 from trpolab.training.loop import Diverged
 from trpolab.training.run_folder import RunFolderError
@@ -87,7 +87,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     if name is not None:
         try:
             task = find_task(str(name))
-        except UnknownTask as error:
+        except (UnknownTask, UnsupportedSpace) as error:
             problems.append(str(error))
     elif args.resume is None:
         problems.append("no task: give one, as in `trpolab train CartPole-v1`")
