@@ -26,6 +26,7 @@ from trpolab.lab.pump import Pump
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.summary import Summary, summarize
 from trpolab.lab.trainer import Failure, Trainer
+from trpolab.policies import Policy
 from trpolab.training.config import settings as known_settings
 from trpolab.training.session import Session
 
@@ -101,6 +102,11 @@ class Lab:
         return "closed" if self._closed else self._trainer.state
 
     @property
+    def policy(self) -> Policy:
+        """The policy after the last whole iteration."""
+        return self.session.learner.policy
+
+    @property
     def failure(self) -> Failure | None:
         """What ended the training thread, if an exception did."""
         return self._trainer.failure
@@ -120,6 +126,14 @@ class Lab:
         self._trainer.run(target)
         if block:
             self._wait(target)
+        return self
+
+    def wait(self) -> Lab:
+        """Block until the run holds, has ended or failed; the kernel's interrupt pauses it and ends the waiting.
+
+        Raises RuntimeError if training failed.
+        """
+        self._wait(None)
         return self
 
     def step(self) -> Lab:
@@ -236,7 +250,7 @@ class Lab:
             seconds = work(self.history[-1]) / max(self.history[-1]["batch_steps"], 1) if self.history else None
             self._knobs.refresh(seconds)
             self._player.consider(
-                self.session.learner.policy, len(self.history), busy=self.state == "running", overhead=self.overhead()
+                self.policy, len(self.history), busy=self.state == "running", overhead=self.overhead()
             )
 
     def _start_afresh(self) -> None:

@@ -14,7 +14,7 @@ CSS = f"""<style>
   --edge: color-mix(in srgb, var(--jp-ui-font-color1, #1f1f1f) 15%, transparent);
   --blue: #0072B2; --green: #009E73; --orange: #E69F00; --vermilion: #D55E00;
   color: var(--ink); font-family: var(--jp-ui-font-family, sans-serif); font-size: 13px; line-height: 1.35;
-  max-width: 1500px; padding: 2px; overflow: visible;
+  width: 100%; max-width: 1500px; padding: 2px; overflow: visible; container-type: inline-size;
 }}
 .trpolab .widget-html, .trpolab .widget-html-content, .trpolab .jupyter-widgets {{
   color: var(--ink); margin: 0; line-height: 1.35;
@@ -95,7 +95,7 @@ CSS = f"""<style>
 .trpolab .trpolab-input .widget-toggle-button.mod-active {{
   background: var(--blue); border-color: var(--blue); color: #fff; box-shadow: none;
 }}
-.trpolab .trpolab-input.widget-toggle-buttons > div {{ margin: 0; padding: 0; flex-wrap: nowrap; }}
+.trpolab .trpolab-input.widget-toggle-buttons > div {{ margin: 0; padding: 0; flex-wrap: nowrap; height: 21px; }}
 [data-jp-theme-light="false"] .trpolab .trpolab-figure, [data-jp-theme-light="false"] .trpolab-legend svg {{
   filter: brightness(1.32);
 }}
@@ -151,7 +151,7 @@ CSS = f"""<style>
   white-space: pre-wrap; font-size: 11.5px; margin: 6px 0 0 0; color: var(--ink); background: none;
 }}
 
-@media (max-width: 860px) {{
+@container (max-width: 880px) {{
   .trpolab .trpolab-controls {{ max-width: none; flex: 1 1 100%; display: grid;
     grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); align-items: start; }}
   .trpolab .trpolab-scroll {{ flex-basis: 100%; }}

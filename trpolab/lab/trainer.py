@@ -67,10 +67,19 @@ class Trainer:
         self._start()
 
     def wait(self, length: int | None = None) -> None:
-        """Block until the history is `length` long or the thread ended; an interrupt of the kernel gets through."""
-        while self.alive and (length is None or len(self.session.history) < length):
+        """Block until the history is `length` long, or the thread holds or ended.
+
+        Wakes ten times a second, so that the kernel's interrupt gets through.
+        """
+        while self.alive and not self._arrived(length):
             with self._moved:
                 self._moved.wait(0.1)
+
+    def _arrived(self, length: int | None) -> bool:
+        if length is not None and len(self.session.history) >= length:
+            return True
+        controls = self.session.controls
+        return bool(controls.paused and controls.holding)
 
     def close(self, seconds: float = 10.0) -> bool:
         """Give up the iteration under way and end the thread; whether it ended in time."""

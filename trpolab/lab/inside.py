@@ -1,0 +1,216 @@
+"""Pictures with knobs for teaching notebooks: a function draws, knobs call it again, one picture changes in place.
+
+Pictures are inline SVG made by matplotlib without pyplot: sharp at any size, some 30 kB, and in the colours of
+JupyterLab's theme, because what is drawn in INK becomes the colour of the surrounding text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import io
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as w
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from trpolab.lab.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from trpolab.lab.knobs import Knob, in_words
+from trpolab.lab.style import CSS
+from trpolab.settings import Setting
+from trpolab.training.config import settings
+
+__all__ = [
+    "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PURPLE", "SKY", "VERMILION", "Explorer",
+    "choice", "explore", "knob", "legend", "log_scale", "panels", "signed_image", "slider", "to_svg",
+]  # fmt: skip
+
+INK = "#010203"  # stands for the colour of text, which the theme sets; no picture needs this very black
+WIDTH = 9.6  # inches, at 100 per pixel of the page
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+Numbers = Mapping[str, Any]
+Draw = Callable[..., tuple[Figure, Numbers]]  # values of the knobs by name -> a figure, and numbers to show by name
+
+STYLE = """<style>
+.trpolab-inside .trpolab-dials {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(255px, 1fr)); gap: 0 26px; max-width: 960px;
+  padding: 4px 2px; overflow: visible;
+}
+.trpolab-inside .trpolab-label { text-align: left; }
+.trpolab-inside .trpolab-label > * { justify-content: flex-start; }
+.trpolab-numbers-row { display: flex; flex-wrap: wrap; gap: 4px 8px; max-width: 960px; padding: 2px; }
+.trpolab-number {
+  border: 1px solid var(--edge); border-radius: 6px; background: var(--card); padding: 2px 9px; line-height: 1.35;
+}
+.trpolab-number span { display: block; color: var(--dim); font-size: 11px; }
+.trpolab-number b { font-weight: 600; font-size: 13.5px; font-variant-numeric: tabular-nums; }
+.trpolab-picture { overflow-x: auto; }
+.trpolab-picture svg { display: block; width: 100%; min-width: 600px; max-width: 960px; height: auto; }
+</style>"""
+
+
+def knob(name: str, value: Any = None, *, low: float | None = None, high: float | None = None) -> tuple[Setting, Any]:
+    """A setting of the registry (`delta`, `damping` ...) with its own slider, starting at its default or at `value`.
+
+    `low` and `high` change the range that the slider shows. Raises KeyError for an unknown setting.
+    """
+    about = settings()[name]
+    if about.shown is not None:
+        low, high = about.shown[0] if low is None else low, about.shown[1] if high is None else high
+        about = dataclasses.replace(about, shown=(low, high))
+    return about, about.default if value is None else value
+
+
+def slider(name: str, low: float, high: float, value: float, doc: str, *, log: bool = False) -> tuple[Setting, Any]:
+    """A slider that is no setting: whole numbers if `low` and `high` are, on a logarithmic scale if asked."""
+    kind = int if isinstance(low, int) and isinstance(high, int) else float
+    about = _about(name, doc, kind=kind, shown=(low, high), scale="log" if log else "linear", open_low=log)
+    return about, value
+
+
+def choice(name: str, options: Sequence[Any], doc: str) -> tuple[Setting, Any]:
+    """Buttons for one of a few options, the first one chosen."""
+    return _about(name, doc, kind=type(options[0]), choices=tuple(options)), options[0]
+
+
+def _about(name: str, doc: str, **more: Any) -> Setting:
+    empty = dict.fromkeys((field.name for field in dataclasses.fields(Setting)), None)
+    return Setting(**{**empty, "name": name, "path": (name,), "doc": doc, "symbol": "", "source": "", **more})
+
+
+def explore(draw: Draw, *dials: tuple[Setting, Any]) -> Explorer:
+    """Show `draw(**values of the dials)` and draw again whenever a dial is turned."""
+    return Explorer(draw, dials)
+
+
+class Explorer(w.VBox):
+    """Knobs, the numbers they lead to, and one picture. `turn(name, value)` does what a person's hand would."""
+
+    def __init__(self, draw: Draw, dials: Sequence[tuple[Setting, Any]]):
+        self.draw_ = draw
+        self.knobs = {about.name: Knob(about, value, self._turned) for about, value in dials}
+        self.numbers = w.HTML()
+        self.picture = w.HTML()
+        self._one_at_a_time = threading.Lock()  # front ends may call back on several threads
+        row = w.GridBox([knob.row for knob in self.knobs.values()])
+        row.add_class("trpolab-dials")
+        super().__init__([w.HTML(CSS + STYLE), row, self.numbers, self.picture])
+        self.add_class("trpolab")
+        self.add_class("trpolab-inside")
+        self.redraw()
+
+    def turn(self, name: str, value: Any) -> None:
+        """Set a knob; the picture follows."""
+        self.knobs[name].show(value)
+
+    def redraw(self) -> None:
+        """Draw for the knobs as they stand. An error of `draw` is shown in the picture's place, and raised."""
+        with self._one_at_a_time:
+            try:
+                figure, numbers = self.draw_(**{name: knob.value for name, knob in self.knobs.items()})
+                self.numbers.value = _tiles(numbers)
+                self.picture.value = f"<div class='trpolab-picture'>{to_svg(figure, _spoken(numbers))}</div>"
+            except Exception as error:
+                text = html.escape(f"{type(error).__name__}: {error}")
+                self.numbers.value, self.picture.value = "", f"<div role='alert'><b>{text}</b></div>"
+                raise
+
+    def _turned(self, name: str, value: Any) -> None:
+        self.redraw()
+
+
+def _tiles(numbers: Numbers) -> str:
+    cells = (
+        f"<div class='trpolab-number'><span>{html.escape(name)}</span><b>{html.escape(_written(value))}</b></div>"
+        for name, value in numbers.items()
+    )
+    return f"<div class='trpolab-numbers-row'>{''.join(cells)}</div>"
+
+
+def _spoken(numbers: Numbers) -> str:
+    return "; ".join(f"{name}: {_written(value)}" for name, value in numbers.items())
+
+
+def _written(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool | np.bool_) else in_words(value)
+
+
+def panels(*titles: str, widths: Sequence[float] | None = None, height: float = 3.0) -> tuple[Figure, list[Axes]]:
+    """A transparent figure of axes side by side, one a title, for a light or a dark page; height in inches."""
+    figure = Figure(figsize=(WIDTH, height))
+    figure.patch.set_alpha(0)
+    grid = figure.add_gridspec(
+        1, len(titles), width_ratios=widths, left=0.065, right=0.985, bottom=0.56 / height, top=1 - 0.34 / height,
+        wspace=0.24,
+    )  # fmt: skip
+    axes = [figure.add_subplot(cell) for cell in grid]
+    for ax, title in zip(axes, titles, strict=True):
+        ax.patch.set_alpha(0)
+        ax.set_title(title, loc="left", fontsize=9.5, fontweight="bold", color=INK)
+        ax.grid(color=INK, alpha=0.12, linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.tick_params(colors=INK, labelsize=8, width=0.6, length=3)
+        ax.xaxis.label.set(color=INK, fontsize=8.5)
+        ax.yaxis.label.set(color=INK, fontsize=8.5)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set(color=INK, alpha=0.45, linewidth=0.8)
+    return figure, axes
+
+
+def legend(ax: Axes, place: str = "best", **more: Any) -> None:
+    """A legend of the labelled lines, in the colour of text."""
+    ax.legend(loc=place, frameon=False, fontsize=8, labelcolor=INK, handlelength=1.9, **more)
+
+
+def log_scale(ax: Axes, which: str) -> None:
+    """Make the "x" or the "y" axis logarithmic, its ticks written 10⁻³."""
+    ax.set(**{f"{which}scale": "log"})
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float) -> str:
+    return "10" + str(round(np.log10(value))).translate(SUPERSCRIPTS) if value > 0 else ""
+
+
+def signed_image(matrix: np.ndarray, softness: float = 1e-2) -> np.ndarray:
+    """RGBA [R, C, 4] for `imshow`: orange above 0, blue below, transparent at 0.
+
+    Opacity rises as asinh(|x| / (softness · max|x|)), so that small entries still show.
+    """
+    size = np.abs(matrix)
+    largest = float(size.max()) or 1.0
+    opacity = np.arcsinh(size / (softness * largest)) / np.arcsinh(1 / softness)
+    colour = np.where((matrix > 0)[..., None], np.array(to_rgb(ORANGE)), np.array(to_rgb(BLUE)))
+    return np.concatenate([colour, opacity[..., None]], axis=-1)
+
+
+def to_svg(figure: Figure, description: str = "") -> str:
+    """A figure as SVG to stand in a page: INK in the colour of text, the page's font, no rule that leaves the picture.
+
+    Text stays text, so glyphs come from the page; `description` is for those who cannot see it.
+    """
+    out = io.StringIO()
+    FigureCanvasSVG(figure)
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawn = out.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)  # it says `*`, which would style the whole page
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--jp-ui-font-family, sans-serif)", drawn)
+    drawn = drawn.replace(INK, "currentColor")
+    label = html.escape(description, quote=True)
+    frame = f'<svg role="img" aria-label="{label}" stroke-linejoin="round" stroke-linecap="butt" '
+    return drawn.replace("<svg ", frame, 1)
