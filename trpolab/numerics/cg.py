@@ -63,7 +63,8 @@ def conjugate_gradient(
     r = b.clone()
     p = b.clone()  # its own memory: sharing r's would lose conjugacy without a sign
     rr = first = float(b @ b)
-    norms, rayleigh = [math.sqrt(rr) if rr >= 0 else math.nan], []
+    norms = [math.sqrt(rr) if rr >= 0 else math.nan]
+    rayleigh: list[float] = []
 
     def result(status: CGStatus) -> CGResult:
         return CGResult(x, status, len(norms) - 1, float(x @ (b - r)), tuple(norms), tuple(rayleigh))

@@ -46,10 +46,11 @@ def trust_region_step(
     # which way: s ≈ A⁻¹g
     g = problem.gradient()
     start = problem.evaluate(problem.theta)
-    so_far = dataclasses.replace(so_far, gradient_norm=float(g.norm()))
-    if not math.isfinite(so_far.gradient_norm):
+    norm = float(g.norm())
+    so_far = dataclasses.replace(so_far, gradient_norm=norm)
+    if not math.isfinite(norm):
         return refuse(Outcome.SKIPPED_NONFINITE, "the gradient of the surrogate is not finite")
-    if so_far.gradient_norm <= ZERO_GRADIENT * float(np.abs(batch.q_values).max()):
+    if norm <= ZERO_GRADIENT * float(np.abs(batch.q_values).max()):
         return refuse(Outcome.SKIPPED_ZERO_GRADIENT, "the gradient of the surrogate is zero: no action looks better")
     cg = natural_direction(problem, g, trust, generator)
     so_far = dataclasses.replace(so_far, cg=cg)
