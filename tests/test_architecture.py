@@ -29,6 +29,7 @@ ROOMS = (
     "numerics",
     "settings",
     "extras",
+    "machine",
 )
 NOTEBOOK_MODULES = {"ipywidgets", "anywidget", "plotly", "matplotlib", "IPython"}
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "random"}

@@ -15,6 +15,7 @@ from mujoco.batch import Batch as Physics
 from threadpoolctl import threadpool_limits
 
 from trpolab.bench.table import Table, machine, verdict
+from trpolab.machine import usable_cores
 from trpolab.policies import Learner
 from trpolab.sampling.crew import Crew
 from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
@@ -23,7 +24,7 @@ from trpolab.simulators.base import Snapshot, Transition
 from trpolab.simulators.mujoco_batch import MujocoSimulator
 from trpolab.training.config import resolve
 from trpolab.training.loop import start_learner
-from trpolab.training.session import Session, usable_cores, with_chosen_resources
+from trpolab.training.session import Session, with_chosen_resources
 from trpolab.updates import step
 from trpolab.updates.surrogate import Samples, surrogate
 

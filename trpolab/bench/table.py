@@ -7,8 +7,8 @@ import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trpolab.machine import usable_cores
 from trpolab.training.run_folder import installed_versions
-from trpolab.training.session import usable_cores
 
 
 @dataclass(frozen=True)

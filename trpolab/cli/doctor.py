@@ -19,6 +19,7 @@ from pathlib import Path
 from trpolab import __version__
 from trpolab.cli.exits import Exit
 from trpolab.extras import install_line
+from trpolab.machine import usable_cores
 
 CORE = {  # distribution: module
     "numpy": "numpy",
@@ -91,16 +92,6 @@ def examine() -> Iterator[Check]:
     yield _disk(Path.cwd())
 
 
-def usable_cores() -> float:
-    """Cores that this process may use: its affinity, cut by the quota of its control group."""
-    allowed = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # no control groups, or their older form
-        return allowed
-    return allowed if quota == "max" else min(allowed, int(quota) / int(period))
-
-
 def _python() -> Check:
     found = f"{platform.python_version()} at {sys.executable}, {platform.system()} {platform.machine()}"
     return Check("Python", found)
@@ -149,7 +140,7 @@ def _kernelspec() -> Check:
 
 def _cores() -> Check:
     usable, logical = usable_cores(), os.cpu_count() or 1
-    return Check("cores", f"{usable:g} usable of {logical} logical")
+    return Check("cores", f"{usable} usable of {logical} logical")
 
 
 def _accelerator() -> Check:
