@@ -47,4 +47,18 @@ class Vine:
     common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
     choose: str = setting("uniform", "how the rollout set is drawn from the trunks", choices=("uniform",))
     tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
+    proposal: str = setting(
+        "policy",
+        "q, the distribution of a branch's first action; uniform and all: for discrete actions",
+        symbol="q",
+        choices=("policy", "widened", "uniform", "all"),
+        source="Section 5.2",
+        flat=True,
+    )
     widening: float = setting(2.0, "proposal `widened`: factor on the standard deviation", low=1, shown=(1, 4))
+    estimator: str = setting(
+        "self-normalized",
+        "surrogate of a state: self-normalised (Eq. 16) or plain importance weights (Eq. 14)",
+        choices=("self-normalized", "importance"),
+        source="Section 5.2",
+    )

@@ -29,13 +29,14 @@ class NonFinite(ArithmeticError):
 class Crew:
     """W slots in blocks, one simulator a block, worked on by at most `threads` threads.
 
-    A block is the unit of work: its width comes from the task, not from the machine, so a batch does not depend on
-    the number of threads. Tasks that step in Python stay in one thread: the interpreter's lock would get in the way.
+    A block is the unit of work: its width comes from the task or the sampler, not from the machine, so a batch does not
+    depend on the number of threads. Tasks that step in Python stay in one thread: the interpreter's lock would get in
+    the way.
     """
 
-    def __init__(self, task: str | Callable[[], Any], slots: int, threads: int):
+    def __init__(self, task: str | Callable[[], Any], slots: int, threads: int, width: int | None = None):
         self.task: Task = find_task(task)
-        width = self.task.block or slots
+        width = width or self.task.block or slots
         sizes = [min(width, slots - first) for first in range(0, slots, width)]
         self.simulators: tuple[Simulator, ...] = tuple(make(task, size) for size in sizes)
         self.first_slots = tuple(int(first) for first in np.cumsum([0, *sizes[:-1]]))

@@ -25,6 +25,7 @@ class Purpose(enum.IntEnum):
     DRAWING = 12
     POPULATION = 13
     EVALUATION_RESET = 14
+    VINE_START = 15
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from trpolab.sampling.crew import Interrupted, NonFinite
 from trpolab.simulators.base import Simulator
 
 Interrupt = Callable[[], bool]
+Visit = Callable[[int, np.ndarray, np.ndarray], None]  # (step of the batch, obs [G, *O], t [G])
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,11 @@ def advance(
     reset_seeds: np.random.Generator,
     first_slot: int,
     interrupt: Interrupt,
+    visit: Visit | None = None,
 ) -> tuple[Trajectories, Ongoing]:
     """`steps` steps in each of the G slots of a block; episodes that end start anew, the rest go on afterwards.
+
+    `visit` is told of every state before an action is taken there; the simulator then stands in just that state.
 
     Raises NonFinite for a NaN or infinity in an action, an observation or a reward, and Interrupted when told to.
     """
@@ -128,6 +132,8 @@ def advance(
         if interrupt():
             raise Interrupted
         obs_log[step] = obs
+        if visit is not None:
+            visit(step, obs_log[step], step - births)
         parameters = actor.parameters(obs_log[step])
         if not np.isfinite(parameters).all():
             _require_finite(first_slot, obs_log[:step], reward_log[:step], unstable_log[:step], obs, g * step)

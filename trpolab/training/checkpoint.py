@@ -18,7 +18,6 @@ import torch
 from safetensors import SafetensorError
 
 from trpolab.policies import Learner, Policy, PolicyFileError, make_value, read_policy, save_policy
-from trpolab.sampling.single_path import SinglePathSampler
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Ongoing
 from trpolab.settings import as_setting
@@ -26,6 +25,7 @@ from trpolab.simulators.base import Snapshot, Task
 from trpolab.training.config import Config
 from trpolab.training.loop import SCORE_WINDOW, Progress
 from trpolab.training.run_folder import RunFolder, RunFolderError, read_lines, read_run, strict_json, write_atomically
+from trpolab.training.samplers import Samplers
 
 KEPT = 3  # newest checkpoints that stay
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
@@ -46,10 +46,11 @@ class Saved:
     segment: int
     episodes: list[tuple[Ongoing, Snapshot]] | None  # per block; None where episodes start anew
 
-    def resume_episodes(self, sampler: SinglePathSampler) -> None:
-        """Put the simulators back to where the episodes were."""
+    def resume_episodes(self, samplers: Samplers) -> None:
+        """Put the simulators back to where the episodes were; a vine has none, its trunks always start anew."""
         if self.episodes is None:
             return
+        sampler = samplers.single_path
         simulators = sampler.crew.simulators
         if len(simulators) != len(self.episodes):
             raise CheckpointError(f"the checkpoint holds {len(self.episodes)} blocks of slots, not {len(simulators)}")
@@ -58,7 +59,7 @@ class Saved:
         sampler.ongoing = [ongoing for ongoing, _ in self.episodes]
 
 
-def write(folder: RunFolder, task: Task, config: Config, progress: Progress, sampler: SinglePathSampler) -> Path:
+def write(folder: RunFolder, task: Task, config: Config, progress: Progress, samplers: Samplers) -> Path:
     """Write `ckpt/<iteration>/`, then drop all but the newest few. Raises OSError, leaving older ones intact."""
     parent = folder.path / "ckpt"
     parent.mkdir(exist_ok=True)
@@ -66,7 +67,7 @@ def write(folder: RunFolder, task: Task, config: Config, progress: Progress, sam
     aside = parent / f".{target.name}.{secrets.token_hex(3)}.tmp"
     aside.mkdir()
     try:
-        _write_files(aside, task, config, progress, sampler, folder.segment)
+        _write_files(aside, task, config, progress, samplers, folder.segment)
         if target.exists():  # an earlier segment's, of the same iteration
             shutil.rmtree(target)
         os.replace(aside, target)
@@ -101,9 +102,7 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
     raise CheckpointError(f"{str(folder)!r} holds no checkpoint to go on from ({detail})")
 
 
-def _write_files(
-    aside: Path, task: Task, config: Config, progress: Progress, sampler: SinglePathSampler, segment: int
-) -> None:
+def _write_files(aside: Path, task: Task, config: Config, progress: Progress, samplers: Samplers, segment: int) -> None:
     learner = progress.learner
     save_policy(aside / "policy.safetensors", learner.policy, {"task": task.name, "iteration": progress.iteration})
     arrays: dict[str, np.ndarray] = {}
@@ -122,11 +121,11 @@ def _write_files(
         arrays["value.theta"] = value.theta.numpy()
         names = ("target_mean", "target_std", "mu", "fits")
         state["value"] = {name: getattr(value, name) for name in names}
-    if sampler.ongoing is not None and task.can_restore:
-        snapshots = [simulator.snapshot(None) for simulator in sampler.crew.simulators]
+    if (ongoing := samplers.ongoing) is not None and task.can_restore:
+        snapshots = [simulator.snapshot(None) for simulator in samplers.single_path.crew.simulators]
         if all(part.dtype != object for snapshot in snapshots for part in snapshot.parts.values()):
             state["blocks"] = len(snapshots)
-            for block, (going, snapshot) in enumerate(zip(sampler.ongoing, snapshots, strict=True)):
+            for block, (going, snapshot) in enumerate(zip(ongoing, snapshots, strict=True)):
                 for name in ("obs", "t", "score", "cut_at"):
                     arrays[f"ongoing.{block}.{name}"] = getattr(going, name)
                 for name, part in snapshot.parts.items():

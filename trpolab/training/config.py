@@ -10,6 +10,7 @@ from typing import Any
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.sampling.config import SinglePath, Vine
+from trpolab.sampling.vine_plan import vine_cost, vine_problems
 from trpolab.settings import ConfigError, Setting, nearest, registry, setting
 from trpolab.simulators.base import Task
 from trpolab.updates.config import TrustRegion
@@ -23,12 +24,8 @@ class Config:
     preset: str = setting("modern", "where unnamed settings come from", choices=("modern", "paper"), live=False)
     method: str = setting("trpo", "the update", choices=("trpo",))
     sampler: str = setting(
-        "single-path", "how states and actions are sampled", choices=("single-path",), source="Section 5"
+        "single-path", "how states and actions are sampled", choices=("single-path", "vine"), source="Section 5"
     )
-    proposal: str = setting(
-        "policy", "q, the distribution of a branch's first action", symbol="q",
-        choices=("policy", "widened", "uniform", "all"), source="Section 5.2",
-    )  # fmt: skip
     gamma: float = setting(0.995, "discount", symbol="γ", low=0, open_low=True, high=1, shown=(0.9, 0.9999))
     state_weighting: str = setting(
         "equal",
@@ -99,6 +96,7 @@ PAPER = {
     "advantage": "monte_carlo",
     "path.standardize": False,
     "path.whole": True,
+    "vine.tail_value": False,
     "steps_per_iteration": 50_000,
     "damping": 0.0,
     "fisher_fraction": 0.1,
@@ -154,7 +152,20 @@ def combination_problems(config: Config, task: Task) -> list[str]:
             f"advantage = {path.advantage!r}: discounted sums need whole paths (path.whole = true); "
             "episodes that go on across iterations need advantage = 'gae'"
         )
+    if config.sampler == "vine":
+        problems += vine_problems(config.vine, task)
     return problems
+
+
+def cost(config: Config, task: Task) -> int:
+    """Simulator steps that one iteration takes with these settings; for the vine the most, for branches end early.
+
+    Whole paths may go beyond what was asked by the rest of the paths under way.
+    """
+    if config.sampler == "vine":
+        return vine_cost(config.vine, task)
+    steps, slots = config.path.steps_per_iteration, config.slots or 1
+    return steps if config.path.whole else -(-steps // slots) * slots
 
 
 def _set(config: Any, path: tuple[str, ...], value: Any) -> Any:

@@ -13,12 +13,14 @@ import numpy as np
 
 from trpolab.policies import Learner, ValueFit, fit_value, make_policy, make_value
 from trpolab.sampling.batch import Batch, Episodes
-from trpolab.sampling.crew import Crew, Interrupted, NonFinite
-from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
+from trpolab.sampling.crew import Interrupted, NonFinite
+from trpolab.sampling.single_path import Collected
 from trpolab.sampling.streams import Purpose, Streams
+from trpolab.sampling.vine_record import VineRecord
 from trpolab.simulators.base import Task
 from trpolab.training.config import Config
 from trpolab.training.controls import Controls
+from trpolab.training.samplers import Samplers
 from trpolab.updates import Diagnostics, Outcome, step
 
 SCORE_WINDOW = 100  # episodes over which `load_policy(which="best")` ranks policies
@@ -64,7 +66,7 @@ def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
 
 
 def iterate(
-    controls: Controls, crew: Crew, streams: Streams, progress: Progress, sampler: SinglePathSampler
+    controls: Controls, streams: Streams, progress: Progress, samplers: Samplers
 ) -> Generator[Iteration, None, None]:
     """Yield one Iteration after another until the config's `iterations` are done or the controls say stop.
 
@@ -72,7 +74,7 @@ def iterate(
     """
     if progress.iteration == 0:
         try:
-            _first_statistics(controls, progress, sampler)
+            _first_statistics(controls, progress, samplers)
         except Interrupted:
             return
     while progress.iteration < controls.requested.iterations and controls.wait_for_turn():
@@ -85,9 +87,8 @@ def iterate(
         message, spent = "", 0
         sampled = updated = began
         try:
-            trajectories = sampler.trajectories(learner.policy, config.path, index, controls.aborting)
+            collected = samplers.collect(learner, config, index, controls.aborting)
             sampled = time.perf_counter()
-            collected = single_path_batch(trajectories, learner, config.path, config.gamma, config.state_weighting)
             spent = collected.batch.sim_steps
             rows = streams.generator(index, Purpose.FISHER_ROWS)
             learner, diagnostics = step(learner, collected.batch, config, rows)
@@ -116,7 +117,9 @@ def iterate(
             "iteration": index,
             "sim_steps": progress.sim_steps,
             "batch_steps": spent,
+            "sampler": config.sampler,
             **_scores(collected.batch.episodes if collected else None, progress),
+            **_branch_metrics(collected),
             **_update_metrics(diagnostics, config),
             "explained_variance": _finite(fit.explained_variance_before) if fit else None,
             "clipped_fraction": collected.clipped_fraction if collected else None,
@@ -132,14 +135,13 @@ def iterate(
             raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {message}")
 
 
-def _first_statistics(controls: Controls, progress: Progress, sampler: SinglePathSampler) -> None:
+def _first_statistics(controls: Controls, progress: Progress, samplers: Samplers) -> None:
     """Give the normaliser its first statistics from steps under the starting policy; they count as simulator steps."""
     policy = progress.learner.policy
     if policy.normalizer is None:
         return
-    steps = -(-FIRST_STATISTICS // sampler.crew.slots)
     try:
-        seen = sampler.advance(policy, steps, 0, controls.aborting)
+        seen = samplers.first_look(policy, controls.requested, controls.aborting)
     except NonFinite:
         return  # the first iteration will meet it again, and report it
     progress.sim_steps += seen.sim_steps
@@ -147,8 +149,9 @@ def _first_statistics(controls: Controls, progress: Progress, sampler: SinglePat
 
 
 def _with_value_function(learner: Learner, config: Config, streams: Streams) -> Learner:
-    """A value function where the advantage needs one and none is there yet."""
-    if config.path.advantage != "gae" or learner.value is not None:
+    """A value function where the sampler needs one and none is there yet."""
+    needed = config.vine.tail_value if config.sampler == "vine" else config.path.advantage == "gae"
+    if not needed or learner.value is not None:
         return learner
     inputs = math.prod(learner.policy.obs_shape)
     value = make_value(inputs, config.value, streams.generator(0, Purpose.INITIALISATION, 1))
@@ -180,6 +183,16 @@ def _scores(episodes: Episodes | None, progress: Progress) -> dict[str, Any]:
         "return_recent": float(np.mean(recent)) if recent else None,
         "episodes_dropped": episodes.dropped if episodes else 0,
         "episodes_unstable": episodes.unstable if episodes else 0,
+    }
+
+
+def _branch_metrics(collected: Collected | None) -> dict[str, Any]:
+    """What the branches of a vine were; null for single path."""
+    vine = collected.batch.paths if collected is not None and isinstance(collected.batch.paths, VineRecord) else None
+    return {
+        "branches": vine.branches if vine else None,
+        "branch_steps": vine.branch_steps if vine else None,
+        "branch_length_mean": vine.branch_length if vine else None,
     }
 
 

@@ -13,9 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner, Policy
-from trpolab.sampling.crew import Crew
 from trpolab.sampling.evaluate import evaluate
-from trpolab.sampling.single_path import SinglePathSampler
 from trpolab.sampling.streams import Streams
 from trpolab.simulators import find_task
 from trpolab.simulators.base import Task
@@ -24,6 +22,7 @@ from trpolab.training.config import Config, resolve
 from trpolab.training.controls import Controls
 from trpolab.training.loop import Diverged, Iteration, Progress, iterate, start_learner
 from trpolab.training.run_folder import RunFolder
+from trpolab.training.samplers import Samplers
 
 STEPS_PER_SLOT = 64  # a slot's share of an iteration that the library aims at
 SLOTS = (16, 64)  # fewest and most slots that it picks
@@ -107,18 +106,17 @@ class Session:
         self._open_folder(config)
         threads = config.threads or usable_cores()
         torch_threads, state, message = torch.get_num_threads(), "crashed", ""
-        crew = Crew(self.source, config.slots or SLOTS[0], threads)
+        samplers = Samplers(self.source, self.task, config.slots or SLOTS[0], threads, self.streams)
         try:
             torch.set_num_threads(TORCH_THREADS)
             with threadpool_limits(1, "blas"):
-                sampler = SinglePathSampler(crew, self.streams)
                 if self._saved is not None:
-                    self._saved.resume_episodes(sampler)
+                    self._saved.resume_episodes(samplers)
                     self._saved = None
                 before = self.controls.in_use if self.progress.iteration else config
                 self._tell("running")
-                for iteration in iterate(self.controls, crew, self.streams, self.progress, sampler):
-                    self._record(iteration, before, sampler)
+                for iteration in iterate(self.controls, self.streams, self.progress, samplers):
+                    self._record(iteration, before, samplers)
                     before = iteration.config
                     yield iteration
             state = "finished" if self.progress.iteration >= self.controls.requested.iterations else "stopped"
@@ -132,7 +130,7 @@ class Session:
             raise
         finally:
             torch.set_num_threads(torch_threads)
-            crew.close()
+            samplers.close()
             self._finish(state, message)
 
     def _open_folder(self, config: Config) -> None:
@@ -144,7 +142,7 @@ class Session:
         elif self.out is not None:
             self.folder = RunFolder.create(self.out, self.task.name, config.settings(), self.label)
 
-    def _record(self, iteration: Iteration, before: Config, sampler: SinglePathSampler) -> None:
+    def _record(self, iteration: Iteration, before: Config, samplers: Samplers) -> None:
         config, metrics, index = iteration.config, iteration.metrics, iteration.index
         changed = {name: value for name, value in config.settings().items() if value != before.get(name)}
         if changed:
@@ -161,7 +159,7 @@ class Session:
             return
         self.folder.metrics(metrics)
         if index % config.checkpoint_every == 0:
-            self._keep(config, sampler)
+            self._keep(config, samplers)
         self.state = "paused" if self.controls.paused else "running"
         self.folder.status(self.state, index)
 
@@ -182,13 +180,13 @@ class Session:
             "seconds_evaluation": time.perf_counter() - began,
         }
 
-    def _keep(self, config: Config, sampler: SinglePathSampler | None) -> None:
+    def _keep(self, config: Config, samplers: Samplers | None) -> None:
         assert self.folder is not None
         recent = self.progress.recent_returns
         score = sum(recent) / len(recent) if recent else None
         self.folder.keep_policy(self.policy, self.progress.iteration, score, self.task.name)
-        if sampler is not None:
-            checkpoint.write(self.folder, self.task, config, self.progress, sampler)
+        if samplers is not None:
+            checkpoint.write(self.folder, self.task, config, self.progress, samplers)
 
     def _finish(self, state: str, message: str) -> None:
         self.state = state

@@ -1,0 +1,111 @@
+"""The trunks of a vine: paths from s_0 under π_old, and snapshots of the states that branches will start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trpolab.policies import Policy
+from trpolab.sampling.crew import Crew
+from trpolab.sampling.streams import Purpose, Streams
+from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, join
+from trpolab.simulators.base import Simulator, Snapshot
+
+
+@dataclass(frozen=True)
+class RolloutSet:
+    """The N states that branches start from, in the order of trunks and steps."""
+
+    snapshot: Snapshot  # N rows
+    obs: np.ndarray  # [N, *O] float32
+    trunk: np.ndarray  # [N] which trunk
+    step: np.ndarray  # [N] how many-th step of the trunk
+    t: np.ndarray  # [N] time step within the episode
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+def choose_states(streams: Streams, iteration: int, trunks: int, length: int, states: int) -> np.ndarray:
+    """`states` of the trunks · length visited ones, uniformly without replacement: [N] sorted, trunk · length + step.
+
+    They are known before the trunks are run: a trunk that ends is started anew, so every one of its steps visits a
+    state, whichever that will be.
+    """
+    generator = streams.generator(iteration, Purpose.VINE_STATES)
+    return np.sort(generator.choice(trunks * length, states, replace=False))
+
+
+def run_trunks(
+    crew: Crew,
+    policy: Policy,
+    length: int,
+    chosen: np.ndarray,
+    streams: Streams,
+    iteration: int,
+    interrupt: Interrupt,
+) -> tuple[Trajectories, RolloutSet | None]:
+    """`length` steps in every slot of the crew, from fresh episodes; a trunk that falls is started anew.
+
+    Returns all trunk states, and snapshots of the chosen ones (None where none was chosen).
+    """
+
+    def unit(simulator: Simulator, first: int) -> tuple[Trajectories, list[_Visit]]:
+        seeds = streams.seeds(simulator.width, iteration, Purpose.VINE_START, first)
+        zeros = np.zeros(simulator.width, np.int64)
+        fresh = Ongoing(simulator.reset(None, seeds).copy(), zeros, np.zeros(simulator.width), zeros.copy())
+        noise = streams.generator(iteration, Purpose.ACTION, first)
+        resets = streams.generator(iteration, Purpose.RESET, first)
+        collector = _Collector(simulator, first, length, chosen)
+        piece, _ = advance(simulator, fresh, policy, length, noise, resets, first, interrupt, collector.visit)
+        return piece, collector.visits
+
+    results = crew.map(unit, crew.first_slots)
+    trajectories = join([piece for piece, _ in results])
+    visits = [visit for _, found in results for visit in found]
+    return trajectories, _rollout_set(visits) if visits else None
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """Chosen states of one block at one step."""
+
+    snapshot: Snapshot
+    obs: np.ndarray
+    trunk: np.ndarray
+    step: np.ndarray
+    t: np.ndarray
+
+
+class _Collector:
+    """Takes snapshots of one block's chosen states while its trunks run."""
+
+    def __init__(self, simulator: Simulator, first: int, length: int, chosen: np.ndarray):
+        trunk, step = np.divmod(chosen, length)
+        mine = (trunk >= first) & (trunk < first + simulator.width)
+        self._simulator, self._first = simulator, first
+        self._slots: dict[int, list[int]] = {}
+        for slot, at in zip(trunk[mine] - first, step[mine], strict=True):
+            self._slots.setdefault(int(at), []).append(int(slot))
+        self.visits: list[_Visit] = []
+
+    def visit(self, step: int, obs: np.ndarray, t: np.ndarray) -> None:
+        """Called before every step with the block's observations [G, *O] and episode times [G]."""
+        if (found := self._slots.get(step)) is None:
+            return
+        slots = np.array(sorted(found))
+        at = np.full(len(slots), step)
+        self.visits.append(
+            _Visit(self._simulator.snapshot(slots), obs[slots].copy(), self._first + slots, at, t[slots].copy())
+        )
+
+
+def _rollout_set(visits: list[_Visit]) -> RolloutSet:
+    def stack(name: str) -> np.ndarray:
+        return np.concatenate([getattr(visit, name) for visit in visits])
+
+    trunk, step = stack("trunk"), stack("step")
+    order = np.lexsort((step, trunk))
+    snapshot = Snapshot.concatenate([visit.snapshot for visit in visits]).take(order)
+    return RolloutSet(snapshot, stack("obs")[order], trunk[order], step[order], stack("t")[order])

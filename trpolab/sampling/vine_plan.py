@@ -1,0 +1,68 @@
+"""What a vine will cost and whether it can run, known before any simulation: counts, bounds, refusals."""
+
+from __future__ import annotations
+
+import math
+
+from gymnasium import Space, spaces
+
+from trpolab.sampling.config import Vine
+from trpolab.simulators.base import Task
+
+MOST_ACTIONS = 4096  # joint actions that a proposal enumerates
+
+
+def joint_actions(space: Space) -> int | None:
+    """How many actions there are: all combinations of factored ones; None where they are continuous."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, spaces.MultiDiscrete):
+        return math.prod(int(n) for n in space.nvec)
+    return None
+
+
+def enumerates(vine: Vine, count: int | None) -> bool:
+    """Whether every action is rolled out once in each state (Eq. 15), by request or because K reaches them all."""
+    return vine.proposal == "all" or (vine.proposal == "uniform" and count is not None and vine.actions >= count)
+
+
+def branches_per_state(vine: Vine, space: Space) -> int:
+    """K as it will be: every action once where the proposal enumerates, else as asked."""
+    count = joint_actions(space)
+    return count if enumerates(vine, count) and count is not None else vine.actions
+
+
+def vine_cost(vine: Vine, task: Task) -> int:
+    """The most simulator steps that one iteration can take: trunks and branches; early ends make it less."""
+    per_state = branches_per_state(vine, task.action_space)
+    return vine.trunks * vine.trunk_length + vine.states * per_state * vine.rollout_length
+
+
+def vine_problems(vine: Vine, task: Task) -> list[str]:
+    """Why this vine can't run on the task, each reason a sentence that quotes the values."""
+    problems = []
+    if not task.can_restore:
+        problems.append(f"sampler = 'vine': {task.name} can't be restored exactly ({task.restore_reason})")
+    visited = vine.trunks * vine.trunk_length
+    if vine.states > visited:
+        problems.append(
+            f"vine.states = {vine.states}: {vine.trunks} trunks of {vine.trunk_length} steps visit {visited} states"
+        )
+    count = joint_actions(task.action_space)
+    discrete_only = {"uniform": "draws from a finite set of actions", "all": "rolls out every action"}
+    if count is None and vine.proposal in discrete_only:
+        why = discrete_only[vine.proposal]
+        problems.append(
+            f"proposal = {vine.proposal!r} {why}, but {task.name} has continuous actions: use 'policy' or 'widened'"
+        )
+        return problems
+    if vine.proposal == "all" and count is not None and count > MOST_ACTIONS:
+        problems.append(
+            f"proposal = 'all': {task.name} has {count} joint actions, over {MOST_ACTIONS}: use 'uniform' or 'policy'"
+        )
+    if not enumerates(vine, count) and vine.estimator == "self-normalized" and vine.actions == 1:
+        problems.append(
+            "vine.actions = 1: the self-normalised estimator (Eq. 16) has zero gradient with one action per state; "
+            "give at least 2, or vine.estimator = 'importance'"
+        )
+    return problems

@@ -1,0 +1,81 @@
+"""The samplers of a run behind one call: which of them collects is a setting that may change between iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from trpolab.policies import Learner, Policy
+from trpolab.sampling.crew import Crew
+from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
+from trpolab.sampling.streams import Streams
+from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories
+from trpolab.sampling.vine import VineSampler
+from trpolab.simulators.base import Task
+from trpolab.training.config import Config
+
+
+class Samplers:
+    """Single path and vine on one task; simulators are made when a sampler is first used, and kept."""
+
+    def __init__(self, source: str | Callable[[], Any], task: Task, slots: int, threads: int, streams: Streams):
+        self.source, self.task, self.slots, self.threads, self.streams = source, task, slots, threads, streams
+        self._single: SinglePathSampler | None = None
+        self._vine: VineSampler | None = None
+
+    @property
+    def single_path(self) -> SinglePathSampler:
+        """The single-path sampler; it holds the episodes that go on across iterations."""
+        if self._single is None:
+            self._single = SinglePathSampler(Crew(self.source, self.slots, self.threads), self.streams)
+        return self._single
+
+    @property
+    def ongoing(self) -> list[Ongoing] | None:
+        """Episodes under way, one `Ongoing` a block; None where the next iteration starts afresh."""
+        return self._single.ongoing if self._single is not None else None
+
+    @property
+    def vine(self) -> VineSampler:
+        """The vine sampler."""
+        if self._vine is None:
+            self._vine = VineSampler(self.source, self.task, self.threads, self.streams)
+        return self._vine
+
+    def collect(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
+        """One iteration's batch by the sampler that the config names. Raises NonFinite, Interrupted.
+
+        A switch to the vine gives up the episodes that single path has under way; they are counted as dropped.
+        """
+        if config.sampler == "single-path":
+            trajectories = self.single_path.trajectories(learner.policy, config.path, iteration, interrupt)
+            return single_path_batch(trajectories, learner, config.path, config.gamma, config.state_weighting)
+        dropped = self._drop_episodes()
+        collected = self.vine.sample(learner, config.vine, config.gamma, config.state_weighting, iteration, interrupt)
+        if not dropped:
+            return collected
+        episodes = replace(collected.batch.episodes, dropped=collected.batch.episodes.dropped + dropped)
+        return replace(collected, batch=replace(collected.batch, episodes=episodes))
+
+    def first_look(self, policy: Policy, config: Config, interrupt: Interrupt) -> Trajectories:
+        """Some steps under the starting policy, for the normaliser. Raises NonFinite, Interrupted."""
+        if config.sampler == "vine":
+            return self.vine.first_look(policy, config.vine, interrupt)
+        return self.single_path.advance(policy, -(-FIRST_STATISTICS // self.slots), 0, interrupt)
+
+    def close(self) -> None:
+        """Give back simulators and threads."""
+        if self._single is not None:
+            self._single.crew.close()
+        if self._vine is not None:
+            self._vine.close()
+        self._single = self._vine = None
+
+    def _drop_episodes(self) -> int:
+        """Give up single path's episodes under way; returns how many had begun."""
+        if self._single is None or self._single.ongoing is None:
+            return 0
+        dropped = sum(int((going.t > 0).sum()) for going in self._single.ongoing)
+        self._single.ongoing = None
+        return dropped
