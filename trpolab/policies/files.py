@@ -180,7 +180,7 @@ def _shape_of(description: dict[str, Any]) -> _Empty:
         raise PolicyFileError(f"bias = {bias!r}: must be true or false")
     if not isinstance(description["about"], dict):
         raise PolicyFileError("what it says about the policy is not a table")
-    kind = DISTRIBUTIONS.get(entry.get("kind")) if isinstance(entry, dict) else None
+    kind = DISTRIBUTIONS.get(str(entry.get("kind"))) if isinstance(entry, dict) else None
     if kind is None or set(entry) != {"kind", *(field.name for field in dataclasses.fields(kind))}:
         raise PolicyFileError(f"distribution = {entry!r}: not one that this version knows")
     fields = {

@@ -16,6 +16,7 @@ from torch import Tensor, from_numpy
 from trpolab.policies.activations import ACTIVATIONS, Array, activate, activate_, as_array, as_tensor, slope
 
 CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
+QUIET = np.errstate(over="ignore", invalid="ignore")  # whoever asked checks the result, as with torch
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class MLP:
             x = activate(self.activation, F.linear(x, layer.weight(theta), layer.biases(theta)))
         return F.linear(x, last.weight(theta), last.biases(theta))
 
+    @QUIET
     def evaluate(self, theta: Tensor, x: Tensor) -> Tensor:
         """Outputs [B, out] without a graph: the numbers of `linearize`, in chunks of rows."""
         parameters = [(layer.weight(as_array(theta)), layer.biases(as_array(theta))) for layer in self.layers]
@@ -138,6 +140,7 @@ class Linearized:
     out: Array  # [B, out]
 
     @classmethod
+    @QUIET
     def at(cls, network: MLP, theta: Array, x: Array) -> Linearized:
         """Run the network forward, keeping what the products need."""
         layers = network.layers
@@ -149,6 +152,7 @@ class Linearized:
         out = affine(inputs[-1], weights[-1], layers[-1].biases(theta))
         return cls(layers, weights, tuple(inputs), tuple(slopes), out)
 
+    @QUIET
     def jvp(self, v: Tensor) -> Tensor:
         """Jv [B, out] for v [P]: the directional derivative, layer by layer forward."""
         direction = as_array(v)
@@ -162,6 +166,7 @@ class Linearized:
             tangent = moved
         return as_tensor(tangent)
 
+    @QUIET
     def vjp(self, cotangent: Tensor) -> Tensor:
         """Jᵀc [P] for c [B, out]: back-propagation, summed over rows."""
         result = cotangent.new_empty(self.layers[-1].end)

@@ -28,8 +28,9 @@ class Normalizer:
         """Statistics with obs [N, *O] merged in (Chan et al. 1979). Raises ValueError if any of them is not finite."""
         if len(obs) == 0:
             return self
-        mean = obs.mean(axis=0, dtype=np.float64)
-        var = obs.var(axis=0, dtype=np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):  # told below, once
+            mean = obs.mean(axis=0, dtype=np.float64)
+            var = obs.var(axis=0, dtype=np.float64)
         if not (np.isfinite(mean).all() and np.isfinite(var).all()):
             raise ValueError("observations that are not finite cannot enter the normaliser's statistics")
         total = self.count + len(obs)

@@ -67,6 +67,8 @@ def fit_value(
     y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
 
     start = point = _Point.at(moved.network, moved.theta, x, y)
+    if not math.isfinite(start.loss):
+        return value, _kept(value, "its error is not finite")
     mu, accepted = value.mu, 0
     for _ in range(config.fit_steps):
         rows = torch.from_numpy(random_rows(len(y), config.fit_fraction, rng))
@@ -77,8 +79,6 @@ def fit_value(
         if math.isfinite(gain) and gain > 0:
             point, accepted = candidate, accepted + 1
 
-    if not math.isfinite(point.loss):
-        return value, _kept(value, "its error is not finite")
     fitted = dataclasses.replace(moved, theta=point.theta, mu=mu, fits=value.fits + 1)
     return fitted, ValueFit(
         status=FitStatus.FITTED if accepted else FitStatus.KEPT,
