@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from trpolab.lab.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from trpolab.lab.knobs import Knob, in_words
@@ -31,7 +31,7 @@ from trpolab.training.config import settings
 
 __all__ = [
     "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PURPLE", "SKY", "VERMILION", "Explorer",
-    "choice", "explore", "knob", "legend", "log_scale", "panels", "signed_image", "slider", "to_svg",
+    "choice", "explore", "knob", "legend", "log_scale", "panels", "shade", "signed_image", "slider", "to_svg",
 ]  # fmt: skip
 
 INK = "#010203"  # stands for the colour of text, which the theme sets; no picture needs this very black
@@ -153,10 +153,10 @@ def panels(*titles: str, widths: Sequence[float] | None = None, height: float = 
         1, len(titles), width_ratios=widths, left=0.065, right=0.985, bottom=0.56 / height, top=1 - 0.34 / height,
         wspace=0.24,
     )  # fmt: skip
-    axes = [figure.add_subplot(cell) for cell in grid]
+    axes = [figure.add_subplot(grid[0, place]) for place in range(len(titles))]
     for ax, title in zip(axes, titles, strict=True):
         ax.patch.set_alpha(0)
-        ax.set_title(title, loc="left", fontsize=9.5, fontweight="bold", color=INK)
+        ax.set_title(title, loc="left", y=1.02, fontsize=9.5, fontweight="bold", color=INK)
         ax.grid(color=INK, alpha=0.12, linewidth=0.6)
         ax.set_axisbelow(True)
         ax.tick_params(colors=INK, labelsize=8, width=0.6, length=3)
@@ -167,9 +167,16 @@ def panels(*titles: str, widths: Sequence[float] | None = None, height: float = 
     return figure, axes
 
 
-def legend(ax: Axes, place: str = "best", **more: Any) -> None:
+def legend(ax: Axes, place: Any = "best", **more: Any) -> None:
     """A legend of the labelled lines, in the colour of text."""
     ax.legend(loc=place, frameon=False, fontsize=8, labelcolor=INK, handlelength=1.9, **more)
+
+
+def shade(ax: Axes, x: np.ndarray, where: np.ndarray) -> None:
+    """Tint the background green over the stretches of x [B] where `where` [B] holds."""
+    ax.fill_between(
+        x, 0, 1, where=where.tolist(), color=GREEN, alpha=0.13, linewidth=0, transform=ax.get_xaxis_transform()
+    )
 
 
 def log_scale(ax: Axes, which: str) -> None:
@@ -177,7 +184,7 @@ def log_scale(ax: Axes, which: str) -> None:
     ax.set(**{f"{which}scale": "log"})
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def _power(value: float) -> str:
