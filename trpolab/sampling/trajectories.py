@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from gymnasium import spaces
@@ -11,6 +11,7 @@ from gymnasium import spaces
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.crew import Interrupted, NonFinite
+from trpolab.sampling.pieces import BlockLog, cut
 from trpolab.simulators.base import Simulator
 
 Interrupt = Callable[[], bool]
@@ -113,81 +114,62 @@ def advance(
     g, distribution = simulator.width, policy.distribution
     actor, bounds = policy.actor(g), Bounds.of(simulator.action_space)
     draws = distribution.noise(noise, (steps, g))
-    obs_log = np.empty((steps, *ongoing.obs.shape), np.float32)
-    old_log = np.empty((steps, g, distribution.parameter_count), np.float32)
-    action_log = np.empty((steps, g, *distribution.action_shape), distribution.action_dtype)
-    reward_log = np.empty((steps, g))
-    ended_log = np.zeros((steps, g), bool)
-    terminated_log = np.zeros((steps, g), bool)
-    unstable_log = np.zeros((steps, g), bool)
-    t_first, score, cut_at = ongoing.t.copy(), ongoing.score.copy(), ongoing.cut_at.copy()
-    births = -t_first  # step of this batch at which the slot's episode began
+    u, shape, kind = distribution.parameter_count, distribution.action_shape, distribution.action_dtype
+    log = BlockLog.empty(steps, ongoing.obs, u, shape, kind)
+    cut_at, births = ongoing.cut_at.copy(), -ongoing.t  # births: step of this batch at which an episode began
     next_cut = _next_cut(cut_at, births)
-    last: dict[tuple[int, int], np.ndarray] = {}
-    returns: list[float] = []
-    lengths: list[int] = []
-    staggered = unstable_episodes = 0
     obs = ongoing.obs
     for step in range(steps):
         if interrupt():
             raise Interrupted
-        obs_log[step] = obs
+        log.obs[step] = obs
         if visit is not None:
-            visit(step, obs_log[step], step - births)
-        parameters = actor.parameters(obs_log[step])
+            visit(step, log.obs[step], step - births)
+        parameters = actor.parameters(log.obs[step])
         if not np.isfinite(parameters).all():
-            _require_finite(first_slot, obs_log[:step], reward_log[:step], unstable_log[:step], obs, g * step)
+            _require_finite(first_slot, log, step, obs)
             bad = int(np.argwhere(~np.isfinite(parameters))[0, 0])
             raise NonFinite(f"slot {first_slot + bad}, step {step}: non-finite policy output", g * step)
-        old_log[step] = parameters
+        log.old[step] = parameters
         actions = distribution.sample_from(parameters, draws[step])
-        action_log[step] = actions
+        log.actions[step] = actions
         now = simulator.step(None, bounds.clip(actions))
-        obs, reward_log[step] = now.obs, now.reward
+        obs, log.rewards[step] = now.obs, now.reward
         ended = now.terminated | now.truncated | now.unstable
         if step + 1 >= next_cut:
-            ended = ended | ((cut_at > 0) & (step + 1 - births >= cut_at))
+            ended |= (cut_at > 0) & (step + 1 - births >= cut_at)
         if not ended.any():
             continue
         slots = np.flatnonzero(ended)
-        ended_log[step], terminated_log[step], unstable_log[step] = ended, now.terminated, now.unstable
-        for slot in slots:
-            key, complete = (step, int(slot)), now.terminated[slot] or now.truncated[slot]
-            last[key] = np.array(obs_log[step, slot] if now.unstable[slot] else obs[slot], np.float32)
-            if complete and not now.unstable[slot]:
-                began = births[slot]
-                carried = score[slot] if began <= 0 else 0.0
-                returns.append(carried + float(reward_log[max(began, 0) : step + 1, slot].sum()))
-                lengths.append(int(step + 1 - began))
-            else:
-                unstable_episodes += bool(now.unstable[slot])
-                staggered += not now.unstable[slot]
-        births[slots], cut_at[slots], score[slots] = step + 1, 0, 0.0
-        next_cut = _next_cut(cut_at, births)
+        log.ended[step], log.terminated[step] = ended, now.terminated
+        log.truncated[step], log.unstable[step] = now.truncated, now.unstable
         obs = obs.copy()  # a reset may write into the simulator's own buffer
+        true_next = np.where(_along(now.unstable[slots], obs), log.obs[step, slots], obs[slots])
+        log.ends.append((step, slots, true_next))
+        births[slots] = step + 1
+        if next_cut <= steps:
+            cut_at[slots] = 0
+            next_cut = _next_cut(cut_at, births)
         obs[slots] = simulator.reset(slots, reset_seeds.integers(0, 2**63 - 1, size=len(slots), dtype=np.int64))
     obs = obs.copy()
-    _require_finite(first_slot, obs_log, reward_log, unstable_log, obs, g * steps)
-    for g_slot in range(g):  # what this batch adds to the scores of episodes that go on
-        score[g_slot] += reward_log[max(births[g_slot], 0) :, g_slot].sum()
-    pieces = _cut_into_pieces(first_slot, ongoing.t, ended_log, terminated_log, unstable_log, last, obs)
-    rows = pieces.rows
-    flat = np.unravel_index(rows, (g, steps))[::-1]
+    _require_finite(first_slot, log, steps, obs)
+    cut_at[births > 0] = 0
+    pieces = cut(log, ongoing.t, ongoing.score, obs)
     trajectories = Trajectories(
-        obs=obs_log[flat],
-        actions=action_log[flat],
-        old=old_log[flat],
-        rewards=reward_log[flat],
+        obs=log.obs[pieces.rows],
+        actions=log.actions[pieces.rows],
+        old=log.old[pieces.rows],
+        rewards=log.rewards[pieces.rows],
         t=pieces.t,
         start=pieces.start,
-        path=pieces.path,
+        path=first_slot + pieces.slot,
         last_obs=pieces.last_obs,
         terminated=pieces.terminated,
-        episodes=Episodes(np.array(returns), np.array(lengths, np.int64), staggered, unstable_episodes),
+        episodes=pieces.episodes,
         sim_steps=g * steps,
-        clipped=bounds.count_outside(action_log),
+        clipped=bounds.count_outside(log.actions),
     )
-    return trajectories, replace(ongoing, obs=obs, t=steps - births, score=score, cut_at=cut_at)
+    return trajectories, Ongoing(obs, pieces.age, pieces.score, cut_at)
 
 
 def join(parts: list[Trajectories]) -> Trajectories:
@@ -221,62 +203,14 @@ def _next_cut(cut_at: np.ndarray, births: np.ndarray) -> int:
     return int(np.min(cut_at + births, where=cut_at > 0, initial=np.iinfo(np.int64).max))
 
 
-@dataclass(frozen=True)
-class _Pieces:
-    rows: np.ndarray  # indices into [G, T], laid end to end
-    t: np.ndarray
-    start: np.ndarray
-    path: np.ndarray
-    last_obs: np.ndarray
-    terminated: np.ndarray
+def _along(flags: np.ndarray, obs: np.ndarray) -> np.ndarray:
+    """Flags [n] shaped to choose between rows of observations [n, *O]."""
+    return flags.reshape(-1, *([1] * (obs.ndim - 1)))
 
 
-def _cut_into_pieces(
-    first_slot: int,
-    t_first: np.ndarray,
-    ended: np.ndarray,
-    terminated: np.ndarray,
-    unstable: np.ndarray,
-    last: dict[tuple[int, int], np.ndarray],
-    obs: np.ndarray,
-) -> _Pieces:
-    """Slot by slot, the pieces between ends; the step in which a simulator blew up is left out."""
-    steps, g = ended.shape
-    rows, t, lengths, path, last_obs, done = [], [], [], [], [], []
-    for slot in range(g):
-        begin_step, age = 0, int(t_first[slot])
-        ends = [int(end) for end in np.flatnonzero(ended[:, slot])]
-        for end in [*ends, steps - 1]:
-            stop = end if unstable[end, slot] else end + 1
-            if stop > begin_step:
-                rows.append(slot * steps + np.arange(begin_step, stop))
-                t.append(age + np.arange(stop - begin_step))
-                lengths.append(stop - begin_step)
-                path.append(first_slot + slot)
-                final = last.get((end, slot))
-                last_obs.append(np.asarray(obs[slot], np.float32) if final is None else final)
-                done.append(bool(terminated[end, slot]))
-            begin_step, age = end + 1, 0
-    empty = np.zeros(0, np.int64)
-    return _Pieces(
-        rows=np.concatenate(rows) if rows else empty,
-        t=np.concatenate(t) if t else empty,
-        start=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
-        path=np.array(path, np.int64),
-        last_obs=np.array(last_obs, np.float32).reshape(len(path), *obs.shape[1:]),
-        terminated=np.array(done, bool),
-    )
-
-
-def _require_finite(
-    first_slot: int,
-    obs: np.ndarray,
-    rewards: np.ndarray,
-    unstable: np.ndarray,
-    last: np.ndarray,
-    sim_steps: int,
-) -> None:
+def _require_finite(first_slot: int, log: BlockLog, steps: int, last: np.ndarray) -> None:
     """Name the first NaN or infinity by slot, step and field; steps that were already reported unstable don't count."""
+    obs, rewards, unstable = log.obs[:steps], log.rewards[:steps], log.unstable[:steps]
     if np.isfinite(rewards).all() and np.isfinite(obs).all() and np.isfinite(last).all():
         return
     fields = {"reward": rewards, "observation": np.concatenate([obs, last[None].astype(np.float32)])}
@@ -290,4 +224,4 @@ def _require_finite(
             found.append((int(step) - (name == "observation"), order, int(slot), name))
     if found:
         step, _, slot, name = min(found)
-        raise NonFinite(f"slot {first_slot + slot}, step {max(step, 0)}: non-finite {name}", sim_steps)
+        raise NonFinite(f"slot {first_slot + slot}, step {max(step, 0)}: non-finite {name}", rewards.size)

@@ -1,0 +1,111 @@
+"""From the logs of a block of slots, T steps long, to pieces of trajectories laid end to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trpolab.sampling.batch import Episodes
+
+
+@dataclass
+class BlockLog:
+    """What a block of G slots did in T steps, as it happened; [T, G, ...]."""
+
+    obs: np.ndarray  # float32
+    old: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    ended: np.ndarray  # terminated, truncated, unstable, or a staggered first episode's cut
+    terminated: np.ndarray
+    truncated: np.ndarray
+    unstable: np.ndarray
+    ends: list[tuple[int, np.ndarray, np.ndarray]]  # (step, slots that ended, their true next states), in order
+
+    @classmethod
+    def empty(cls, steps: int, obs: np.ndarray, u: int, action_shape: tuple[int, ...], action_dtype: Any) -> BlockLog:
+        """Room for `steps` steps of slots that observe `obs` [G, *O]."""
+        g = len(obs)
+        ended, terminated, truncated, unstable = np.zeros((4, steps, g), bool)
+        return cls(
+            np.empty((steps, *obs.shape), np.float32),
+            np.empty((steps, g, u), np.float32),
+            np.empty((steps, g, *action_shape), action_dtype),
+            np.empty((steps, g)),
+            ended,
+            terminated,
+            truncated,
+            unstable,
+            [],
+        )
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Where the pieces lie, and what became of the episodes; P pieces, N kept steps."""
+
+    rows: tuple[np.ndarray, np.ndarray]  # (step, slot) of each kept step, [N] each, slot by slot
+    t: np.ndarray  # [N] time step within the episode
+    start: np.ndarray  # [P + 1]
+    slot: np.ndarray  # [P]
+    last_obs: np.ndarray  # [P, *O] float32
+    terminated: np.ndarray  # [P]
+    episodes: Episodes
+    age: np.ndarray  # [G] steps that the episodes under way have lasted
+    score: np.ndarray  # [G] their returns so far
+
+
+def cut(log: BlockLog, age: np.ndarray, score: np.ndarray, obs: np.ndarray) -> Pieces:
+    """Cut the log at the ends of episodes; `age` and `score` [G] are those that the block began with.
+
+    A step in which a simulator blew up is left out: its piece ends in the state in which that step was taken. `obs`
+    [G, *O] is what the slots observe after the last step.
+    """
+    steps, g = log.ended.shape
+    ended = log.ended.T.ravel()  # slot by slot
+    breaks = ended.copy()
+    breaks[steps - 1 :: steps] = True
+    stop = np.flatnonzero(breaks)
+    first = np.concatenate([[0], stop[:-1] + 1])
+    slot = stop // steps
+    # an episode that began before this batch brings its age and its score along
+    carried = first % steps == 0
+    age_before = np.where(carried, age[slot], 0)
+    returns = np.add.reduceat(log.rewards.T.ravel(), first) + np.where(carried, score[slot], 0.0)
+    lengths = stop - first + 1 + age_before
+
+    finished = ended[stop]
+    unstable, terminated = log.unstable.T.ravel()[stop], log.terminated.T.ravel()[stop]
+    complete = finished & ~unstable & (terminated | log.truncated.T.ravel()[stop])
+    in_order = np.argsort(stop[complete] % steps, kind="stable")  # as they happened
+    episodes = Episodes(
+        returns[complete][in_order],
+        lengths[complete][in_order],
+        dropped=int((finished & ~complete & ~unstable).sum()),
+        unstable=int(unstable.sum()),
+    )
+
+    last_obs = np.array(obs[slot], np.float32)
+    if log.ends:
+        at = np.concatenate([slots * steps + step for step, slots, _ in log.ends])
+        last_obs[finished] = np.concatenate([states for _, _, states in log.ends])[np.argsort(at)]
+    counts = stop - first + 1 - unstable
+    kept = np.ones(steps * g, bool)
+    kept[stop[unstable]] = False
+    flat = np.flatnonzero(kept)
+    some = counts > 0
+    tail = np.flatnonzero(stop % steps == steps - 1)  # each slot's last piece
+    running = ~finished[tail]
+    return Pieces(
+        rows=(flat % steps, flat // steps),
+        t=np.concatenate([np.arange(a, a + n) for a, n in zip(age_before, counts, strict=True)]),
+        start=np.concatenate([[0], np.cumsum(counts[some])]),
+        slot=slot[some],
+        last_obs=last_obs[some],
+        terminated=(terminated & ~unstable)[some],
+        episodes=episodes,
+        age=np.where(running, lengths[tail], 0),
+        score=np.where(running, returns[tail], 0.0),
+    )
