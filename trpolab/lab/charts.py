@@ -50,6 +50,7 @@ class Chart:
     about: str  # what to look for, on hover
     log: bool = False
     right: bool = False  # it has a second axis
+    log_right: bool = False
 
 
 CHARTS = (
@@ -65,11 +66,13 @@ CHARTS = (
         0,
         1,
         (
-            Line("kl_max", "max", SKY, "dot", width=1.2),
+            Line("kl_max", "max", SKY, "dot", width=1.2, right=True),
             Line("kl_mean", "mean", BLUE),
             Line("delta", "δ", VERMILION, "dash", shape="hv", width=1.8),
         ),
-        "The trust region: the mean KL must stay under δ. The largest KL of a single state may lie far above.",
+        "The trust region: the mean KL must stay under δ. The largest KL of a single state (right) may lie far above.",
+        right=True,
+        log_right=True,
     ),
     Chart(
         "Surrogate gain",
@@ -173,9 +176,9 @@ class Charts:
         return found
 
     def _limit_kl(self) -> None:
-        """δ sets the scale of the KL chart: the max, which may be a hundred times as large, runs out at the top."""
+        """δ sets the scale of the mean KL; the max has its own, which spans decades."""
         delta = self.columns.get("delta")
-        ceiling = 2.6 * float(np.nanmax(delta)) if np.any(np.isfinite(delta)) else 0.0
+        ceiling = 1.6 * float(np.nanmax(delta)) if np.any(np.isfinite(delta)) else 0.0
         if ceiling and ceiling != self._ceiling:
             self._ceiling = ceiling
             self.figure.layout.yaxis2.range = (0, ceiling)
@@ -265,6 +268,8 @@ def _layout() -> go.Layout:
         if chart.right:
             layout[f"yaxis{_axis(number, right=True)}"] = {
                 "overlaying": f"y{_axis(number)}", "side": "right", "anchor": f"x{_axis(number)}",
-                "tickmode": "array", "range": RIGHT_RANGE, "tickvals": RIGHT_TICKS, **grid, "showgrid": False,
+                **grid, "showgrid": False,
+                **({"type": "log", "exponentformat": "power", "dtick": 1} if chart.log_right else
+                   {"tickmode": "array", "range": RIGHT_RANGE, "tickvals": RIGHT_TICKS}),
             }  # fmt: skip
     return go.Layout(layout)

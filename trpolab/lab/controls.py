@@ -104,6 +104,7 @@ class ControlsPanel:
         self.complain("")
         self._enable(controls.requested)
         if name in controls.pending:
+            self._applied[name] = None
             self.knobs[name].tell(_both(controls.pending[name]), pending=True)
 
     def complain(self, text: str) -> None:

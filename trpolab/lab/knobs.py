@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ipywidgets as w
@@ -65,6 +65,7 @@ class Knob:
         self.row = w.GridBox([self.label, self.widget, self.hint])
         self.row.add_class("trpolab-row")
         self._on_change = on_change
+        self._rebuilding = False
         self.allow(True)
         self.widget.observe(self._changed, names="value")
 
@@ -84,9 +85,12 @@ class Knob:
             return
         if isinstance(self.widget, w.SelectionSlider) and value not in (option[1] for option in self.widget.options):
             options = sorted({option[1] for option in self.widget.options} | {value})
-            with self.widget.hold_trait_notifications():
+            self._rebuilding = True  # new options select the first of them, which nobody asked for
+            try:
                 self.widget.options = labelled(options)
                 self.widget.value = value
+            finally:
+                self._rebuilding = False
         else:
             widen(self.widget, value)
             self.widget.value = value
@@ -113,16 +117,16 @@ class Knob:
             self.row.add_class("trpolab-off")
 
     def _changed(self, _: Any) -> None:
-        self._on_change(self.about.name, self.value)
+        if not self._rebuilding:
+            self._on_change(self.about.name, self.value)
 
 
 def make_widget(about: Setting, value: Any) -> Any:
     """The widget that suits a setting: buttons for choices, a slider on the setting's own scale for numbers."""
     quiet = {"continuous_update": False, "layout": w.Layout(width="auto")}
     if about.choices is not None or about.kind is bool:
-        options = about.choices if about.choices is not None else (True, False)
         return w.ToggleButtons(
-            options=[(in_words(option), option) for option in options],
+            options=labelled(about.choices if about.choices is not None else (True, False)),
             value=value,
             style=w.ToggleButtonsStyle(button_width="auto"),
             layout=w.Layout(width="auto"),
@@ -161,7 +165,7 @@ def tidy(value: float) -> float:
     return float(f"{value:.4g}") if value >= 0.9 else float(f"{value:.3g}")
 
 
-def labelled(options: list[Any]) -> list[tuple[str, Any]]:
+def labelled(options: Iterable[Any]) -> list[tuple[str, Any]]:
     """Options with their text."""
     return [(in_words(option), option) for option in options]
 

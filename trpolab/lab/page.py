@@ -23,6 +23,10 @@ BUTTONS = (
     ),
     ("reset", "Reset", "undo", "Start afresh with the knobs as they stand; this run becomes the dashed grey line"),
 )
+TEXTS = (
+    ("python", "copy as Python", "The call that repeats these settings"),
+    ("command", "copy as command", "The same for a terminal"),
+)
 DASHES = {"solid": "", "dash": "5 3", "dot": "1.5 2.5"}
 
 
@@ -47,11 +51,8 @@ class Page:
         rollout.add_class("trpolab-chart")
         grid = _box(w.GridBox, "trpolab-grid", [*(_chart_card(chart) for chart in CHARTS), charts.figure, rollout])
         body = _box(w.HBox, "trpolab-body", [controls, _box(w.VBox, "trpolab-scroll", [grid])])
-        texts = [
-            _button("python", "copy as Python", "", "The call that repeats these settings", press),
-            _button("command", "copy as command", "", "The same for a terminal", press),
-        ]
-        foot = _box(w.HBox, "trpolab-foot", [*texts, self.where])
+        self.texts = {name: _button(name, text, "", tip, press) for name, text, tip in TEXTS}
+        foot = _box(w.HBox, "trpolab-foot", [*self.texts.values(), self.where])
         self.widget = _box(w.VBox, "trpolab", [w.HTML(CSS), head, self.error, body, foot, self.code])
 
     def show_status(self, state: str, where: str, numbers: str) -> None:
@@ -155,4 +156,5 @@ def _legend(line: Line) -> str:
             f"<line x1='0' y1='4' x2='15' y2='4' stroke='{line.color}' stroke-width='2' "
             f"stroke-dasharray='{DASHES[line.dash]}'/>"
         )
-    return f"<span><svg width='15' height='8' aria-hidden='true'>{sample}</svg>{html.escape(line.name)}</span>"
+    name = html.escape(line.name + (" →" if line.right else ""))  # the arrow: on the axis at the right
+    return f"<span><svg width='15' height='8' aria-hidden='true'>{sample}</svg>{name}</span>"

@@ -13,7 +13,7 @@ from trpolab.policies import Policy
 from trpolab.simulators import make
 
 LEAST_GAP = 2.0  # seconds between two pictures
-SHARE = 0.015  # of the time that pictures may take while the run goes on
+SHARE = 0.02  # of the time that pictures may take while the run goes on
 MOST_OVERHEAD = 0.04  # above it the pump has no time to spare for pictures
 
 
@@ -30,7 +30,7 @@ class Player:
 
     def consider(self, policy: Policy, iteration: int, *, busy: bool, overhead: float) -> None:
         """Show the policy if it is new and there is time; `busy` says that it is being trained meanwhile."""
-        now = time.monotonic()
+        now, began = time.monotonic(), time.thread_time()
         if not self._possible or iteration == 0 or policy is self._shown or now < self._next:
             return
         if busy and self._shown is not None and overhead > MOST_OVERHEAD:
@@ -42,7 +42,7 @@ class Player:
             self._possible = False
             self._page.show_no_rollout(f"no picture: {type(error).__name__}: {error}")
             return
-        cost = time.monotonic() - now
+        cost = time.thread_time() - began
         self._next = time.monotonic() + max(LEAST_GAP, cost / SHARE if busy else 0.0)
 
     def forget(self) -> None:

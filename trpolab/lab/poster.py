@@ -18,7 +18,7 @@ from trpolab.lab import apng
 from trpolab.lab.rollout import Rollout
 from trpolab.simulators.base import Scene
 
-SIZES = ((912, 344), (672, 252), (480, 180))  # pixels; the first whose animation is small enough is taken
+SIZES = ((912, 400), (672, 296), (480, 212))  # pixels; the first whose animation is small enough is taken
 MOST_BYTES = 150_000
 MOST_SECONDS = 8.0  # of the episode that are shown
 FRAMES_PER_SECOND = 20.0
@@ -240,10 +240,11 @@ def aim(scene: Scene, poses: np.ndarray, shapes: list[Shape], ground: float | No
     return Camera(scale, size, centre + np.array([middle, bottom]))
 
 
-def _smooth(path: np.ndarray, width: int = 15) -> np.ndarray:
-    """Moving mean of a path [F, 2]: a camera that does not shake."""
-    padded = np.pad(path, ((width // 2, width // 2), (0, 0)), mode="edge")
-    kernel = np.full(width, 1 / width)
+def _smooth(path: np.ndarray, reach: int = 7) -> np.ndarray:
+    """Moving mean of a path [F, A], its ends continued as they began: a camera that does not shake."""
+    reach = min(reach, len(path) - 1)
+    padded = np.pad(path, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd") if reach else path
+    kernel = np.full(2 * reach + 1, 1 / (2 * reach + 1))
     return np.stack([np.convolve(column, kernel, mode="valid") for column in padded.T], axis=1)
 
 

@@ -128,8 +128,8 @@ CSS = f"""<style>
 .trpolab .trpolab-figure .xtick text, .trpolab .trpolab-figure .ytick text,
 .trpolab .trpolab-figure .x2tick text, .trpolab .trpolab-figure .annotation-text {{ fill: var(--dim) !important; }}
 .trpolab .trpolab-rollout {{ grid-area: 3 / 1 / 4 / 3; z-index: 2; display: flex; flex-flow: column; }}
-.trpolab .trpolab-rollout img {{ width: 100%; height: auto; max-height: 264px; object-fit: contain; margin: 0; }}
-.trpolab .trpolab-rollout .widget-image {{ width: 100%; max-width: none; height: auto; margin: auto 0; }}
+.trpolab .trpolab-rollout img {{ width: 100%; height: auto; max-height: 262px; object-fit: contain; margin: 0; }}
+.trpolab .trpolab-rollout .widget-image {{ width: 100%; max-width: none; height: auto; margin: auto 0 0 0; }}
 .trpolab .trpolab-empty {{ color: var(--dim); margin: auto; }}
 
 .trpolab .trpolab-foot {{

@@ -1,0 +1,194 @@
+"""The lab around a session that learns nothing: threads, buttons, errors, closing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from trpolab.lab import cells
+from trpolab.lab.charts import CHARTS
+from trpolab.lab.lab import Lab, clock, short
+from trpolab.lab.trainer import NAME
+
+PATIENCE = 20.0  # seconds; generous: a deadline must never be what fails
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.01)
+
+
+def press(lab: Lab, name: str) -> None:
+    (lab._page.buttons | lab._page.texts)[name].click()
+
+
+def trace(lab: Lab, metric: str):
+    number = next(k for k, line in enumerate(line for chart in CHARTS for line in chart.lines) if line.metric == metric)
+    return lab._charts.figure.data[number]
+
+
+def test_a_blocking_run_does_exactly_what_was_asked(make_lab) -> None:
+    lab = make_lab()
+    lab.run(block=True, iterations=7)
+    assert len(lab.history) == 7
+    until(lambda: lab.state == "paused")
+    lab.run(block=True, iterations=2)
+    assert len(lab.history) == 9
+
+
+def test_a_run_goes_on_in_a_daemon_thread_of_its_name(make_lab) -> None:
+    lab = make_lab(about={"seconds": 0.01}, autostart=True)
+    until(lambda: len(lab.history) > 2)
+    threads = {thread.name: thread for thread in threading.enumerate()}
+    assert threads[NAME].daemon
+    assert "running" in lab._page.status.value or lab.refresh() or "running" in lab._page.status.value
+
+
+def test_pause_step_stop_and_run_again_by_button(make_lab) -> None:
+    lab = make_lab(about={"seconds": 0.01})
+    assert lab.state == "ready" and lab._page.buttons["pause"].disabled
+    press(lab, "run")
+    until(lambda: len(lab.history) > 1)
+    press(lab, "pause")
+    until(lambda: lab.state == "paused")
+    held = len(lab.history)
+    press(lab, "step")
+    until(lambda: len(lab.history) == held + 1 and lab.state == "paused")
+    press(lab, "stop")
+    until(lambda: lab.state == "stopped")
+    assert not lab._trainer.alive
+    press(lab, "run")
+    until(lambda: len(lab.history) > held + 2)
+
+
+def test_step_from_the_start_does_one_iteration(make_lab) -> None:
+    lab = make_lab()
+    press(lab, "step")
+    until(lambda: lab.state == "paused")
+    assert len(lab.history) == 1
+
+
+def test_reset_starts_afresh_with_the_knobs_as_they_stand(make_lab) -> None:
+    lab = make_lab()
+    lab.run(block=True, iterations=5)
+    lab._knobs.knobs["delta"].widget.value = 0.05
+    first = lab.session
+    press(lab, "reset")
+    until(lambda: lab.session is not first)
+    assert lab.history == [] and lab.controls.requested.get("delta") == 0.05
+    lab.refresh()
+    assert len(trace(lab, "previous").x) == 5 and len(trace(lab, "return_mean").x) == 0
+
+
+def test_a_turned_knob_is_marked_where_it_was_applied(make_lab) -> None:
+    lab = make_lab()
+    lab.run(block=True, iterations=3)
+    lab._knobs.knobs["delta"].widget.value = 0.05
+    assert "next 0.05, in use 0.02" in lab._knobs.knobs["delta"].hint.value
+    lab.run(block=True, iterations=1)
+    lab.refresh()
+    assert lab.history[-1]["delta"] == 0.05
+    assert "in use 0.05 since iteration 4" in lab._knobs.knobs["delta"].hint.value
+    marks = lab._charts.figure.layout.annotations
+    assert [(mark.x, mark.text) for mark in marks] == [(4, "δ 0.05")]
+
+
+def test_the_charts_show_the_history(make_lab) -> None:
+    lab = make_lab()
+    lab.run(block=True, iterations=6)
+    lab.refresh()
+    assert list(trace(lab, "kl_mean").y) == [row["kl_mean"] for row in lab.history]
+    assert list(trace(lab, "kl_mean").x) == [1, 2, 3, 4, 5, 6]
+    assert list(trace(lab, "residual").y) == [10.0**-k for k in range(11)]
+    assert trace(lab, "steps_per_second").y[0] == pytest.approx(2048 / 0.08)
+
+
+def test_an_exception_is_shown_escaped_and_run_goes_on(make_lab) -> None:
+    lab = make_lab(about={"fail_at": 3, "message": "<img src=x onerror=alert(1)>"})
+    with pytest.raises(RuntimeError, match="onerror"):
+        lab.run(block=True, iterations=5)
+    lab.refresh()
+    assert lab.state == "error" and len(lab.history) == 2
+    shown = lab._page.error.value
+    assert "ArithmeticError" in shown and "Traceback" in shown and "&lt;img src=x" in shown and "<img" not in shown
+    lab.session.fail_at = None
+    press(lab, "run")
+    until(lambda: len(lab.history) > 4)
+    lab.refresh()
+    assert lab._page.error.value == ""
+
+
+def test_a_finished_run_can_be_extended(make_lab) -> None:
+    lab = make_lab(iterations=4)
+    lab.run(block=True)
+    assert lab.state == "finished" and len(lab.history) == 4
+    lab.run(block=True, iterations=3)
+    assert len(lab.history) == 7
+
+
+def test_closing_ends_the_threads_and_disables_the_buttons(make_lab) -> None:
+    lab = make_lab(about={"seconds": 0.01}, autostart=True)
+    until(lambda: len(lab.history) > 0)
+    lab.close()
+    assert not lab._trainer.alive and not lab._pump._thread.is_alive()
+    assert all(button.disabled for button in lab._page.buttons.values())
+    with pytest.raises(RuntimeError, match="closed"):
+        lab.run()
+
+
+def test_a_display_that_breaks_says_so_and_leaves_training_alone(make_lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = make_lab(about={"seconds": 0.01})
+    monkeypatch.setattr(lab._charts, "update", lambda *_: 1 / 0)
+    lab.run()
+    until(lambda: "the display stopped" in lab._page.error.value)
+    reached = len(lab.history)
+    until(lambda: len(lab.history) > reached)
+
+
+def test_running_a_cell_again_closes_its_earlier_lab_only(make_lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = SimpleNamespace(execution_count=1, get_parent=lambda: {"metadata": {"cellId": shell.cell}}, cell="a")
+    monkeypatch.setattr(cells, "current_shell", lambda: shell)
+    first, beside = make_lab(), make_lab()  # two labs of one execution live together
+    shell.cell, shell.execution_count = "b", 2
+    other = make_lab()
+    shell.cell, shell.execution_count = "a", 3
+    again = make_lab()
+    assert [lab.state for lab in (first, beside, other, again)] == ["closed", "closed", "ready", "ready"]
+
+
+def test_it_shows_a_widget_and_tells_its_state_as_text(make_lab) -> None:
+    lab = make_lab()
+    bundle = lab._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == "Lab(CartPole-v1: ready, iteration 0)"
+
+
+def test_texts_to_take_along_repeat_what_was_changed(make_lab) -> None:
+    lab = make_lab()
+    lab._knobs.knobs["delta"].widget.value = 0.05
+    press(lab, "python")
+    assert "trpolab.train(&#x27;CartPole-v1&#x27;, delta=0.05, iterations=1)" in lab._page.code.value
+    press(lab, "command")
+    assert "trpolab train CartPole-v1 --set delta=0.05 --set iterations=1" in lab._page.code.value
+    press(lab, "command")
+    assert lab._page.code.value == ""
+
+
+def test_the_summary_is_a_table_and_a_picture(make_lab) -> None:
+    lab = make_lab()
+    assert "nothing trained yet" in str(lab.summary())
+    lab.run(block=True, iterations=4)
+    summary = lab.summary()
+    assert ("steps accepted", "4 of 4") in summary.rows
+    assert summary.png.startswith(b"\x89PNG") and "<table>" in summary._repr_html_()
+
+
+def test_numbers_for_people() -> None:
+    assert [short(n) for n in (980, 24_500, 1_900_000)] == ["980", "24.5k", "1.9M"]
+    assert [clock(s) for s in (4.2, 124, 3725)] == ["4 s", "2 min 04 s", "1 h 02 min"]
