@@ -27,9 +27,7 @@ LARGEST_HEADER = 2**20
 METADATA_KEY = "trpolab"
 KEYS = {"schema", "sizes", "activation", "bias", "distribution", "obs_shape", "normalizer_count", "about"}
 BYTES = {"F32": 4, "F64": 8}
-DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    kind.__name__: kind for kind in (DiagonalGaussian, Categorical, FactoredCategorical)
-}
+DISTRIBUTIONS: dict[str, Any] = {kind.__name__: kind for kind in (DiagonalGaussian, Categorical, FactoredCategorical)}
 
 
 class PolicyFileError(ValueError):

@@ -174,8 +174,8 @@ class Linearized:
         for index in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[index]
             layer.weight(gradient)[...] = c.T @ self.inputs[index]
-            if layer.bias:
-                layer.biases(gradient)[...] = ones @ c  # a product is faster than a sum over rows
+            if (biases := layer.biases(gradient)) is not None:
+                biases[...] = ones @ c  # a product is faster than a sum over rows
             if index:
                 c = c @ self.weights[index]
                 c *= self.slopes[index - 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from trpolab.policies.actor import Actor
+from trpolab.policies.config import PolicyConfig
 from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import Normalizer
-
-if TYPE_CHECKING:
-    from trpolab.training.config import PolicyConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trpolab.policies.config import ValueConfig
 from trpolab.policies.networks import MLP
-
-if TYPE_CHECKING:
-    from trpolab.training.config import ValueConfig
 
 MU_START = 0.01
 

@@ -7,19 +7,16 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trpolab.numerics import conjugate_gradient
+from trpolab.policies.config import ValueConfig
 from trpolab.policies.networks import CHUNK, MLP
 from trpolab.policies.rows import random_rows
 from trpolab.policies.value import ValueFunction
-
-if TYPE_CHECKING:
-    from trpolab.training.config import ValueConfig
 
 STD_FLOOR = 1e-4  # of the targets' standard deviation, for targets that hardly vary
 MU_FLOOR, MU_CAP = 1e-3, 10.0

@@ -14,12 +14,13 @@ from trpolab.numerics import CGResult, CGStatus, LineSearchResult, backtrack, co
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch
 from trpolab.updates.checks import unusable
+from trpolab.updates.config import TrustRegion
 from trpolab.updates.diagnostics import Diagnostics, Outcome
 from trpolab.updates.fisher import damped
 from trpolab.updates.problem import Problem, step_length
 
 if TYPE_CHECKING:
-    from trpolab.training.config import Config, TrustRegion
+    from trpolab.training.config import Config
 
 CG_TOLERANCE = 1e-10  # relative, squared (modular_rl, Schulman's own code, stops at rᵀr < 1e-10)
 ZERO_GRADIENT = 1e-8  # ‖g‖ in units of the largest |Q̂|: below, it is float32 rounding

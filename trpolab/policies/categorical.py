@@ -1,0 +1,195 @@
+"""Categorical distributions of discrete actions, alone and in tuples (Appendix D)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class _Logits:
+    """What distributions over finite sets share: u are the network's outputs, and nothing is their own."""
+
+    outputs: int
+
+    own_parameters = 0
+    action_dtype = np.dtype(np.int64)
+
+    @property
+    def parameter_count(self) -> int:
+        """U."""
+        return self.outputs
+
+    def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
+        """u [B, U] = logits."""
+        return outputs
+
+    def assemble_jvp(self, own: Tensor, d_outputs: Tensor, d_own: Tensor) -> Tensor:
+        """Tangent of u."""
+        return d_outputs
+
+    def assemble_vjp(self, own: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Cotangents of the outputs and of no own parameters."""
+        return cotangent, cotangent.new_zeros(0)
+
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """M, as d_outputs [B, U] ↦ cotangent [B, U]."""
+        raise NotImplementedError
+
+    def own_metric(self, own: Tensor) -> Tensor:
+        """Of no own parameters: [0]."""
+        return own
+
+    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
+        """M·du [B, U]: second derivative of the KL in the logits."""
+        return self.output_metric(u)(du)
+
+    def bounded(self, own: Tensor) -> Tensor:
+        """Nothing to bound."""
+        return own
+
+    def clamped(self, own: Tensor) -> int:
+        """Nothing is ever clamped."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Categorical(_Logits):
+    """One of n actions, start … start + n - 1; u = logits [B, n]."""
+
+    n: int
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"Categorical: n = {self.n}, must be at least 1")
+
+    noise_size = 1
+    action_shape = ()
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        """Width of the network's output."""
+        return self.n
+
+    def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
+        """log π(a) [B] of actions [B]."""
+        return F.log_softmax(u, dim=1).gather(1, self._index(actions)).squeeze(1)
+
+    def score(self, u: Tensor, actions: Tensor) -> Tensor:
+        """∂ log π(a) / ∂u [B, U] = one-hot(a) - p."""
+        score = -F.softmax(u, dim=1)
+        return score.scatter_add(1, self._index(actions), torch.ones_like(score[:, :1]))
+
+    def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """KL(old‖new) [B]."""
+        log_old = F.log_softmax(u_old, dim=1)
+        return (log_old.exp() * (log_old - F.log_softmax(u_new, dim=1))).sum(1)
+
+    def entropy(self, u: Tensor) -> Tensor:
+        """Entropy [B] in nats."""
+        log_p = F.log_softmax(u, dim=1)
+        return -(log_p.exp() * log_p).sum(1)
+
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """M = diag(p) - ppᵀ, as du [B, U] ↦ M·du [B, U]."""
+        p = F.softmax(u, dim=1)
+
+        def multiply(du: Tensor) -> Tensor:
+            weighted = p * du
+            return weighted.addcmul_(p, weighted.sum(1, keepdim=True), value=-1)
+
+        return multiply
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Uniforms in [0, 1): [*shape, 1] float64."""
+        return generator.random((*shape, 1))
+
+    def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions [B] by the inverse cumulative distribution; u [B, U], noise [B, 1] uniform."""
+        weights = np.exp(u - u.max(axis=1, keepdims=True), dtype=np.float64)
+        below = np.cumsum(weights, axis=1)
+        # the last column is left out: rounding cannot push an action beyond n - 1
+        return self.start + (below[:, :-1] <= noise * below[:, -1:]).sum(axis=1, dtype=np.int64)
+
+    def mode(self, u: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B]."""
+        return self.start + u.argmax(axis=1)
+
+    def _index(self, actions: Tensor) -> Tensor:
+        return actions.reshape(-1, 1).long() - self.start
+
+
+@dataclass(frozen=True)
+class FactoredCategorical(_Logits):
+    """A tuple of independent categoricals (Appendix D); u = their logits side by side, one uniform of noise each."""
+
+    nvec: tuple[int, ...]
+    start: tuple[int, ...] | None = None  # first action of each factor, when it is not 0
+
+    def __post_init__(self) -> None:
+        if not self.nvec or min(self.nvec) < 1 or (self.start is not None and len(self.start) != len(self.nvec)):
+            raise ValueError(f"FactoredCategorical: nvec = {self.nvec}, start = {self.start}: each factor needs n >= 1")
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        """Width of the network's output."""
+        return sum(self.nvec)
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that one action takes."""
+        return len(self.nvec)
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """*A."""
+        return (len(self.nvec),)
+
+    @property
+    def factors(self) -> tuple[tuple[Categorical, slice], ...]:
+        """Each factor with its columns of u."""
+        ends = np.cumsum(self.nvec).tolist()
+        starts = self.start or (0,) * len(self.nvec)
+        parts = zip(self.nvec, starts, ends, strict=True)
+        return tuple((Categorical(n, start), slice(end - n, end)) for n, start, end in parts)
+
+    def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
+        """log π(a) [B] of actions [B, factors]."""
+        parts = [part.log_prob(u[:, columns], actions[:, k]) for k, (part, columns) in enumerate(self.factors)]
+        return torch.stack(parts).sum(0)
+
+    def score(self, u: Tensor, actions: Tensor) -> Tensor:
+        """∂ log π(a) / ∂u [B, U]."""
+        parts = [part.score(u[:, columns], actions[:, k]) for k, (part, columns) in enumerate(self.factors)]
+        return torch.cat(parts, dim=1)
+
+    def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """KL(old‖new) [B]: it adds over factors."""
+        return torch.stack([part.kl(u_old[:, c], u_new[:, c]) for part, c in self.factors]).sum(0)
+
+    def entropy(self, u: Tensor) -> Tensor:
+        """Entropy [B] in nats: it adds over factors."""
+        return torch.stack([part.entropy(u[:, c]) for part, c in self.factors]).sum(0)
+
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """M, block-diagonal, as du [B, U] ↦ M·du [B, U]."""
+        parts = [(part.output_metric(u[:, columns]), columns) for part, columns in self.factors]
+        return lambda du: torch.cat([multiply(du[:, columns]) for multiply, columns in parts], dim=1)
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Uniforms in [0, 1): [*shape, factors] float64."""
+        return generator.random((*shape, self.noise_size))
+
+    def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions [B, factors]; u [B, U], noise [B, factors] uniform."""
+        parts = [part.sample_from(u[:, c], noise[:, k : k + 1]) for k, (part, c) in enumerate(self.factors)]
+        return np.stack(parts, axis=1)
+
+    def mode(self, u: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B, factors]."""
+        return np.stack([part.mode(u[:, columns]) for part, columns in self.factors], axis=1)

@@ -1,0 +1,138 @@
+"""The diagonal Gaussian of continuous actions (Appendix D)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LOG_STD_LOW, LOG_STD_HIGH = -5.0, 2.0  # outside, exp(log σ) soon under- or overflows in float32
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """Independent normals whose log standard deviations do not depend on the state; u = [mean, log σ], U = 2·size.
+
+    log σ is clamped to [-5, 2]. The gradient passes inside and on the bounds and is zero outside; an update brings
+    parameters that left the bounds back onto them (`bounded`), which leaves the distribution as it was and lets the
+    next gradient move them inwards again. `clamped` counts how many stand on or beyond a bound.
+    """
+
+    size: int
+    shape: tuple[int, ...] | None = None  # of one action, when it is not (size,)
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or math.prod(self.action_shape) != self.size:
+            raise ValueError(f"DiagonalGaussian: size = {self.size} does not fit actions of shape {self.shape}")
+
+    @property
+    def outputs(self) -> int:
+        """Width of the network's output."""
+        return self.size
+
+    @property
+    def own_parameters(self) -> int:
+        """Number of state-independent parameters."""
+        return self.size
+
+    @property
+    def parameter_count(self) -> int:
+        """U."""
+        return 2 * self.size
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that one action takes."""
+        return self.size
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """*A."""
+        return (self.size,) if self.shape is None else self.shape
+
+    @property
+    def action_dtype(self) -> np.dtype[Any]:
+        """Of sampled actions."""
+        return np.dtype(np.float32)
+
+    def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
+        """u [B, U] from network outputs [B, size] and log σ [size]."""
+        return torch.cat([outputs, own.clamp(LOG_STD_LOW, LOG_STD_HIGH).expand_as(outputs)], dim=1)
+
+    def assemble_jvp(self, own: Tensor, d_outputs: Tensor, d_own: Tensor) -> Tensor:
+        """Tangent of u [B, U] from those of the outputs [B, size] and of log σ [size]."""
+        return torch.cat([d_outputs, (d_own * self._inside(own)).expand_as(d_outputs)], dim=1)
+
+    def assemble_vjp(self, own: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Cotangents of the outputs [B, size] and of log σ [size] (summed over rows) from that of u [B, U]."""
+        return cotangent[:, : self.size], cotangent[:, self.size :].sum(0) * self._inside(own)
+
+    def bounded(self, own: Tensor) -> Tensor:
+        """log σ moved onto its bounds where it lies outside; the distribution stays the same."""
+        return own.clamp(LOG_STD_LOW, LOG_STD_HIGH)
+
+    def clamped(self, own: Tensor) -> int:
+        """How many log σ stand on or beyond a bound."""
+        return int(((own <= LOG_STD_LOW) | (own >= LOG_STD_HIGH)).sum())
+
+    def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
+        """log π(a) [B] of actions [B, *A]."""
+        mean, log_std = u.chunk(2, dim=1)
+        z = (actions.reshape(mean.shape) - mean) * torch.exp(-log_std)
+        return -0.5 * (z * z).sum(1) - log_std.sum(1) - 0.5 * self.size * math.log(2 * math.pi)
+
+    def score(self, u: Tensor, actions: Tensor) -> Tensor:
+        """∂ log π(a) / ∂u [B, U]."""
+        mean, log_std = u.chunk(2, dim=1)
+        inverse = torch.exp(-log_std)
+        z = (actions.reshape(mean.shape) - mean) * inverse
+        return torch.cat([z * inverse, z * z - 1], dim=1)
+
+    def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """KL(old‖new) [B]; both terms are >= 0 and lose no digits near 0."""
+        mean_old, log_old = u_old.chunk(2, dim=1)
+        mean_new, log_new = u_new.chunk(2, dim=1)
+        spread = 2 * (log_old - log_new)
+        shift = (mean_old - mean_new) * torch.exp(-log_new)
+        return 0.5 * (torch.expm1(spread) - spread + shift * shift).sum(1)
+
+    def entropy(self, u: Tensor) -> Tensor:
+        """Differential entropy [B] in nats."""
+        return u[:, self.size :].sum(1) + 0.5 * self.size * (1 + math.log(2 * math.pi))
+
+    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
+        """M·du [B, U], M = diag(1/σ², 2): second derivative of the KL in (mean, log σ) at u."""
+        d_mean, d_log_std = du.chunk(2, dim=1)
+        return torch.cat([d_mean * torch.exp(-2 * u[:, self.size :]), 2 * d_log_std], dim=1)
+
+    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """The block of M that belongs to the network's outputs, as d_outputs [B, size] ↦ cotangent [B, size]."""
+        precision = torch.exp(-2 * u[0, self.size :])  # the same in every row
+        return lambda d_outputs: d_outputs * precision
+
+    def own_metric(self, own: Tensor) -> Tensor:
+        """The block that belongs to log σ: diagonal, the same in every state, decoupled from the means; [size]."""
+        return 2 * self._inside(own)
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Standard normals [*shape, size] float32."""
+        return generator.standard_normal((*shape, self.size), dtype=np.float32)
+
+    def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions [B, *A]: mean + σ·noise; u [B, U], noise [B, size]."""
+        actions = np.exp(u[:, self.size :])
+        actions *= noise
+        actions += u[:, : self.size]
+        return actions if self.shape is None else actions.reshape(-1, *self.shape)
+
+    def mode(self, u: np.ndarray) -> np.ndarray:
+        """The likeliest actions [B, *A]: the means."""
+        return u[:, : self.size].reshape(-1, *self.action_shape).copy()
+
+    def _inside(self, own: Tensor) -> Tensor:
+        return ((own >= LOG_STD_LOW) & (own <= LOG_STD_HIGH)).to(own.dtype)
