@@ -143,8 +143,12 @@ def test_a_torn_last_line_is_ignored_and_a_bad_middle_line_named(tmp_path):
 @pytest.mark.parametrize("task", ["CartPole-v1", "Hopper-v5"])
 def test_a_resumed_run_is_the_run_that_would_have_been(tmp_path, task):
     reference = run(task, iterations=6)
-    first = run(task, iterations=3, out=tmp_path, checkpoint_every=3)
-    resumed = Session(resume=first.path, iterations=6).run()
+    first = run(task, iterations=3, out=tmp_path)  # ends before its first periodic checkpoint
+    second = Session(resume=first.path, iterations=6)
+    for iteration in second.iterate():
+        if iteration.index == 4:
+            second.controls.stop()
+    resumed = Session(resume=first.path).run()
     assert resumed.path == first.path
     assert stable(read_metrics(first.path)) == stable(json.loads(json.dumps(reference.history)))
     assert torch.equal(resumed.policy.theta, reference.policy.theta)

@@ -106,6 +106,7 @@ class Session:
         self._open_folder(config)
         threads = config.threads or usable_cores()
         torch_threads, state, message = torch.get_num_threads(), "crashed", ""
+        whole = False  # whether simulators and learner stand between two iterations, so that a checkpoint can be made
         samplers = Samplers(self.source, self.task, config.slots or SLOTS[0], threads, self.streams)
         try:
             torch.set_num_threads(TORCH_THREADS)
@@ -120,8 +121,9 @@ class Session:
                     before = iteration.config
                     yield iteration
             state = "finished" if self.progress.iteration >= self.controls.requested.iterations else "stopped"
+            whole = not self.controls.aborting()
         except GeneratorExit:
-            state = "stopped"
+            state, whole = "stopped", True
         except Diverged as error:
             state, message = "diverged", str(error)
             raise
@@ -130,8 +132,8 @@ class Session:
             raise
         finally:
             torch.set_num_threads(torch_threads)
+            self._finish(state, message, samplers if whole else None)
             samplers.close()
-            self._finish(state, message)
 
     def _open_folder(self, config: Config) -> None:
         if self.folder is not None:
@@ -188,14 +190,14 @@ class Session:
         if samplers is not None:
             checkpoint.write(self.folder, self.task, config, self.progress, samplers)
 
-    def _finish(self, state: str, message: str) -> None:
+    def _finish(self, state: str, message: str, samplers: Samplers | None) -> None:
         self.state = state
         if message:
             self._event(state, iteration=self.progress.iteration, message=message)
         if self.folder is None:
             return
         if self.progress.iteration:
-            self._keep(self.controls.in_use, None)
+            self._keep(self.controls.in_use, samplers)
         self.folder.status(state, self.progress.iteration, message)
         self.folder.close()
 
