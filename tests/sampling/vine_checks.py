@@ -1,0 +1,163 @@
+"""Checks of the vine that both its tests and the planted faults use: each returns what it found, asserting nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from trpolab.sampling.config import Vine
+from trpolab.sampling.proposals import FirstActions, draw_first_actions
+from trpolab.sampling.streams import Streams
+from trpolab.sampling.trunks import choose_states, run_trunks
+from trpolab.sampling.vine import VineSampler, parameters_at, q_values
+from trpolab.simulators import find_task, make
+from trpolab.training.config import resolve
+from trpolab.training.loop import start_learner
+
+SMALL = Vine(trunks=3, trunk_length=40, states=7, actions=3, rollout_length=15)
+GAMMA = 0.97
+
+
+def never():
+    return False
+
+
+class FiniteEnv(gymnasium.Env):
+    """Three states in a noisy ring: action a moves by a with probability 0.7, else by 1 - a; state 2 may end it."""
+
+    observation_space, action_space = Discrete(3), Discrete(2)
+    MOVES = np.array(  # [S, A, S]; what is missing to 1 ends the episode
+        [[[0.7, 0.3, 0.0], [0.3, 0.7, 0.0]], [[0.0, 0.7, 0.3], [0.0, 0.3, 0.7]], [[0.3, 0.0, 0.6], [0.6, 0.0, 0.3]]]
+    )
+    REWARD = np.array([[1.0, 0.0], [0.5, -1.0], [2.0, 3.0]])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.s = int(self.np_random.integers(3))
+        return self.s, {}
+
+    def step(self, action):
+        reward = self.REWARD[self.s, action]
+        edges = np.cumsum(self.MOVES[self.s, action])
+        drawn = self.np_random.random()
+        if drawn >= edges[-1]:
+            return self.s, reward, True, False, {}
+        self.s = int(np.searchsorted(edges, drawn, side="right"))
+        return self.s, reward, False, False, {}
+
+
+def finite():
+    return FiniteEnv()
+
+
+class Factored(gymnasium.Env):
+    """Two factors of 2 and 3 actions; the reward tells them apart, the state counts steps."""
+
+    observation_space, action_space = Box(-np.inf, np.inf, (1,), np.float32), gymnasium.spaces.MultiDiscrete([2, 3])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.array([0.0], np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        reward = 10.0 * action[0] + action[1]
+        return np.array([self.t / 10], np.float32), reward, self.t >= 10, False, {}
+
+
+def factored():
+    return Factored()
+
+
+class Setting:
+    """A sampler on a task with an untrained learner, to be closed."""
+
+    def __init__(self, source, seed=0, threads=1, **settings):
+        self.task = find_task(source)
+        streams = Streams(seed)
+        self.config = resolve(self.task, overrides={"normalize_observations": False, **settings})
+        self.learner = start_learner(self.task, self.config, streams)
+        self.sampler = VineSampler(source, self.task, threads, streams)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.sampler.close()
+
+    def sample(self, vine=SMALL, iteration=1):
+        return self.sampler.sample(self.learner, vine, GAMMA, "equal", iteration, never)
+
+    def roots(self, vine=SMALL, iteration=1):
+        chosen = choose_states(self.sampler.streams, iteration, vine.trunks, vine.trunk_length, vine.states)
+        crew, streams = self.sampler.trunk_crew(vine.trunks), self.sampler.streams
+        return run_trunks(crew, self.learner.policy, vine.trunk_length, chosen, streams, iteration, never)
+
+    def first(self, roots, vine=SMALL, seed=0):
+        old = parameters_at(self.learner.policy, roots.obs)
+        return draw_first_actions(self.learner.policy.distribution, old, vine, np.random.default_rng(seed))
+
+    def roll_out(self, roots, first, vine=SMALL, iteration=1):
+        return self.sampler.roll_out(self.learner.policy, roots, first, vine, GAMMA, iteration, never)
+
+    def q(self, rollouts, value=None):
+        return q_values(rollouts, self.learner.policy, value, GAMMA)
+
+
+def replay_difference(task, warmup=20, steps=60, seed=3):
+    """Largest difference between a slot's future and that of its snapshot in another simulator, of other width.
+
+    Observations, rewards, ends and the time limit all count; NaN compares as different.
+    """
+    simulator, other = make(task, 3), make(task, 2)
+    rng = np.random.default_rng(seed)
+    simulator.reset(None, np.arange(3) + seed)
+    other.reset(None, np.arange(2) + 77)
+
+    def actions():
+        space = simulator.action_space
+        if isinstance(space, Box):
+            return rng.uniform(-1, 1, (3, *space.shape)).astype(np.float32)
+        return rng.integers(0, space.n, 3)
+
+    for _ in range(warmup):
+        simulator.step(None, actions())
+    saved = simulator.snapshot(np.array([1]))
+    for _ in range(5):  # the rows that are restored into have lived
+        other.step(None, actions()[:2])
+    other.restore(np.array([0]), saved)
+    worst = 0.0
+    for _ in range(steps):
+        a = actions()
+        plain, again = simulator.step(None, a), other.step(np.array([0]), a[1:2])
+        pairs = [(plain.obs[1], again.obs[0]), (plain.reward[1], again.reward[0])]
+        pairs += [(plain.terminated[1], again.terminated[0]), (plain.truncated[1], again.truncated[0])]
+        worst = max(worst, *(float(np.abs(np.asarray(x, float) - np.asarray(y, float)).max()) for x, y in pairs))
+    return worst
+
+
+def steps_to_the_limit(task="CartPole-v1", age=490, vine=SMALL):
+    """Longest of branches that start `age` steps into an episode with a time limit of 500."""
+    with Setting(task) as setting:
+        _, roots = setting.roots(vine)
+        steps = roots.snapshot.parts["steps"]
+        aged = replace(roots.snapshot, parts={**roots.snapshot.parts, "steps": np.full_like(steps, age)})
+        roots = replace(roots, snapshot=aged)
+        rollouts = setting.roll_out(roots, setting.first(roots, vine), vine)
+        return int(rollouts.rolled.lengths.max())
+
+
+def equal_across_states(task="paper/Swimmer", vine=SMALL):
+    """Number of pairs of different root rows that, put into the *same* state, have the same branches."""
+    with Setting(task) as setting:
+        _, roots = setting.roots(vine)
+        same = np.zeros(len(roots), int)
+        roots = replace(roots, snapshot=roots.snapshot.take(same), obs=roots.obs[same])
+        first = setting.first(roots, vine)
+        one = np.repeat(first.actions[:1], len(roots), axis=0)
+        q = setting.q(setting.roll_out(roots, FirstActions(one, first.log_q, first.estimator), vine))
+        return sum(np.array_equal(q[i], q[j]) for i in range(len(q)) for j in range(i))
