@@ -24,6 +24,8 @@ from trpolab.simulators.base import Transition
 from trpolab.training.config import cost, resolve
 from trpolab.training.loop import start_learner
 from trpolab.training.session import Session, train
+from trpolab.updates import Outcome
+from trpolab.updates.checks import unusable
 
 ENUMERATED = replace(SMALL, proposal="all")
 
@@ -407,6 +409,18 @@ def test_branches_all_worth_the_same_are_reported_as_degenerate(proposal):
     vine = Vine(trunks=2, trunk_length=60, states=10, proposal=proposal, rollout_length=1, tail_value=False)
     session = train("CartPole-v1", out=None, iterations=1, sampler=vine)
     assert session.history[0]["outcome"] == "skipped_degenerate_batch"
+
+
+@pytest.mark.parametrize("proposal", ["policy", "all"])
+def test_so_are_states_that_differ_while_their_actions_do_not(proposal):
+    with Setting("CartPole-v1") as setting:
+        batch = setting.sample(replace(SMALL, proposal=proposal)).batch
+    rows = np.arange(len(batch.obs), dtype=float)[:, None]
+    flat = replace(batch, q_values=rows.repeat(batch.log_q.shape[1], axis=1))
+    assert unusable(setting.learner.policy, batch) is None
+    outcome, message = unusable(setting.learner.policy, flat)
+    assert outcome is Outcome.SKIPPED_DEGENERATE_BATCH
+    assert "same Q̂" in message
 
 
 def test_cartpole_learns_by_enumeration_with_a_tail_value():

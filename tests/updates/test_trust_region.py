@@ -287,7 +287,7 @@ class TestOutcomes:
     def test_no_preference_within_any_state(self, policy) -> None:
         batch = reference.small_batch(policy, actions=3, estimator=Estimator.SELF_NORMALIZED)
         flat = np.repeat(np.arange(12.0)[:, None], 3, axis=1)
-        self.refused(policy, dataclasses.replace(batch, q_values=flat), Outcome.SKIPPED_ZERO_GRADIENT)
+        self.refused(policy, dataclasses.replace(batch, q_values=flat), Outcome.SKIPPED_DEGENERATE_BATCH)
 
     @pytest.mark.reliability
     @pytest.mark.parametrize("level", [1.0, -250.0, 1e-9])

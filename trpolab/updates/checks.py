@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.sampling.batch import Batch
+from trpolab.sampling.batch import Batch, Estimator
 from trpolab.updates.diagnostics import Outcome
 
 CONSTANT = 1e-6  # spread of Q̂ over its largest magnitude, below which it is rounding
@@ -31,9 +31,22 @@ def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
             Outcome.SKIPPED_DEGENERATE_BATCH,
             f"all {batch.q_values.size} values Q̂ are {largest:g} in size: no preference",
         )
+    if _compares_within_states(batch) and float(np.ptp(batch.q_values, axis=1).max()) <= CONSTANT * largest:
+        return (
+            Outcome.SKIPPED_DEGENERATE_BATCH,
+            f"the {batch.q_values.shape[1]} actions of every state have the same Q̂: no preference; longer branches or "
+            "a tail value may tell them apart",
+        )
     if not batch.weights.sum() > 0:
         return Outcome.SKIPPED_DEGENERATE_BATCH, "the state weights sum to nothing"
     return None
+
+
+def _compares_within_states(batch: Batch) -> bool:
+    """Whether only differences between the actions of one state count: Eq. 16, and Eq. 15 over all actions."""
+    k = batch.log_q.shape[1]
+    enumerated = k > 1 and bool(np.allclose(batch.log_q, -math.log(k)))
+    return batch.estimator is Estimator.SELF_NORMALIZED or enumerated
 
 
 def all_finite(array: np.ndarray) -> bool:
