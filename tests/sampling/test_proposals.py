@@ -47,7 +47,7 @@ def slope(actions, log_q, q_values, estimator):
     log_w = (log_p - torch.as_tensor(np.array(log_q))).unsqueeze(0)
     value = state_values(log_w, torch.as_tensor(np.array(q_values)).unsqueeze(0), estimator)[0]
     (gradient,) = torch.autograd.grad(value, theta)
-    return float(value), gradient.numpy()
+    return value.item(), gradient.numpy()
 
 
 def draw(distribution, u, seed=0, **settings):

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Discrete
 
+from trpolab.policies import Categorical
+from trpolab.sampling import proposals
 from trpolab.sampling.config import Vine
 from trpolab.sampling.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.streams import Streams
@@ -16,6 +19,7 @@ from trpolab.sampling.vine import VineSampler, parameters_at, q_values
 from trpolab.simulators import find_task, make
 from trpolab.training.config import resolve
 from trpolab.training.loop import start_learner
+from trpolab.updates.surrogate import state_values
 
 SMALL = Vine(trunks=3, trunk_length=40, states=7, actions=3, rollout_length=15)
 GAMMA = 0.97
@@ -161,3 +165,28 @@ def equal_across_states(task="paper/Swimmer", vine=SMALL):
         one = np.repeat(first.actions[:1], len(roots), axis=0)
         q = setting.q(setting.roll_out(roots, FirstActions(one, first.log_q, first.estimator), vine))
         return sum(np.array_equal(q[i], q[j]) for i in range(len(q)) for j in range(i))
+
+
+def over_the_old_policy(distribution, old, vine, generator):
+    """The fault: Eq. 16 as it is printed, whatever q was."""
+    first = proposals.draw_first_actions(distribution, old, vine, generator)
+    flat = torch.from_numpy(first.actions.reshape(-1))
+    u = torch.from_numpy(np.repeat(old, first.actions.shape[1], axis=0))
+    log_pi = distribution.log_prob(u, flat).numpy().reshape(first.log_q.shape)
+    return FirstActions(first.actions, log_pi, first.estimator)
+
+
+def uniform_gradient_cosine(count=64, k=32, states=200):
+    """Cosine of the mean gradient under uniform draws with the exact one, for a peaked policy over many actions."""
+    rng = np.random.default_rng(5)
+    distribution, q = Categorical(count), rng.normal(size=count)
+    logits = 1.5 * rng.normal(size=count)
+    old = np.tile(logits, (states, 1)).astype(np.float32)
+    first = draw_first_actions(distribution, old, replace(SMALL, proposal="uniform", actions=k), rng)
+    theta = torch.tensor(logits, requires_grad=True)
+    log_p = theta.log_softmax(0)
+    log_w = log_p[torch.from_numpy(first.actions)] - torch.from_numpy(first.log_q)
+    estimate = state_values(log_w, torch.from_numpy(q[first.actions]), first.estimator).mean()
+    exact = log_p.exp() @ torch.from_numpy(q)
+    one, two = (torch.autograd.grad(value, theta, retain_graph=True)[0] for value in (estimate, exact))
+    return float(one @ two / (one.norm() * two.norm()))

@@ -1,0 +1,68 @@
+"""Faults of vine samplers, planted one at a time: each must make a check fail that the true code passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.sampling import vine_checks as checks
+from tests.sampling.test_proposals import PI, uniform_error
+from trpolab.sampling.vine import VineSampler
+from trpolab.simulators.cartpole import CartPoleSimulator
+from trpolab.simulators.mujoco_batch import MujocoSimulator
+
+pytestmark = pytest.mark.reliability
+
+
+def test_a_restore_without_the_warm_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.replay_difference("Walker2d-v5") == 0
+    restore = MujocoSimulator.restore
+
+    def forgetful(self, slots, snapshot, seeds=None):
+        obs = restore(self, slots, snapshot, seeds)
+        self._batch.bind("qacc_warmstart")[slots] = 0
+        return obs
+
+    monkeypatch.setattr(MujocoSimulator, "restore", forgetful)
+    assert checks.replay_difference("Walker2d-v5") > 0
+
+
+@pytest.mark.parametrize(("simulator", "task"), [(CartPoleSimulator, "CartPole-v1"), (MujocoSimulator, "Swimmer-v5")])
+def test_a_restore_without_the_step_counter(simulator, task, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 500 if task == "CartPole-v1" else 1000
+    assert checks.steps_to_the_limit(task, limit - 10) == 10
+    restore = simulator.restore
+
+    def forgetful(self, slots, snapshot, seeds=None):
+        steps = self._steps.copy()
+        obs = restore(self, slots, snapshot, seeds)
+        self._steps[:] = steps
+        return obs
+
+    monkeypatch.setattr(simulator, "restore", forgetful)
+    assert checks.steps_to_the_limit(task, limit - 10) > 10
+
+
+@pytest.mark.parametrize("task", ["paper/Swimmer", checks.finite])
+def test_one_noise_sequence_for_all_states(task, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.equal_across_states(task) == 0
+    noise = VineSampler._noise
+
+    def shared(self, policy, length, iteration, names):
+        return noise(self, policy, length, iteration, np.zeros_like(names))
+
+    monkeypatch.setattr(VineSampler, "_noise", shared)
+    assert checks.equal_across_states(task) > 0
+
+
+def test_equation_16_over_the_old_policy_when_actions_are_uniform() -> None:
+    """On a peaked four-armed state: the true form is exact once K reaches all actions, the wrong one never is."""
+    assert uniform_error(4) < 1e-12
+    assert uniform_error(4, lambda actions: np.log(PI)[actions]) > 0.01
+
+
+def test_equation_16_over_the_old_policy_points_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same through the sampler's own draws: 64 actions, 32 of them drawn, a peaked policy."""
+    assert checks.uniform_gradient_cosine() > 0.9
+    monkeypatch.setattr(checks, "draw_first_actions", checks.over_the_old_policy)
+    assert checks.uniform_gradient_cosine() < 0.8
