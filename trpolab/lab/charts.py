@@ -7,6 +7,7 @@ transparent and lies on top of them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ GREY = "#8c8c8c"
 ROW_HEIGHTS = (204, 204, 312)  # pixels; the page's grid has the same rows
 HEIGHT = sum(ROW_HEIGHTS)
 RIGHT_RANGE, RIGHT_TICKS = (0, 1.05), (0, 0.5, 1)  # of second axes, until more than that is counted
+SECONDS_TO_DRAW = 8.0
 MARKS = 8  # the newest changes of a knob that keep a label
 
 
@@ -130,11 +132,26 @@ class Charts:
         self.columns = Columns(HISTORY)
         self.previous: tuple[np.ndarray, np.ndarray] = (np.array([]), np.array([]))
         self._marks_drawn: tuple[Any, ...] = ()
-        self._ceiling = 0.0
+        self._ceiling = self._due = 0.0
         self._most_tries = 0
         self._lines = [(number, line) for number, chart in enumerate(CHARTS) for line in chart.lines]
         self.figure = go.FigureWidget([_trace(number, line) for number, line in self._lines], layout=_layout())
+        self.figure.observe(self._answered, names="_js2py_traceDeltas")  # its first message: it is drawn
         self.figure._config = {"displayModeBar": False, "responsive": True, "displaylogo": False}
+
+    def handed_out(self) -> None:
+        """A front end was given the figure, and has yet to draw it."""
+        self._due = time.monotonic() + SECONDS_TO_DRAW
+
+    def being_drawn(self) -> bool:
+        """Whether an update would arrive before there is a drawing to update, and be lost with an error.
+
+        A front end that never answers (none is there when tests run a notebook) is not waited for long.
+        """
+        return time.monotonic() < self._due
+
+    def _answered(self, _: Any) -> None:
+        self._due = 0.0
 
     def update(
         self,

@@ -192,6 +192,7 @@ class Lab:
         return summarize(self.session, self._marks)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        self._charts.handed_out()
         bundle = self._page.widget._repr_mimebundle_(include=include, exclude=exclude)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         return {**data, "text/plain": repr(self)}
@@ -237,7 +238,7 @@ class Lab:
             if self._reset_wanted and not self._trainer.alive:
                 self._start_afresh()
             rows = self.history[self._drawn :]
-            if rows:
+            if rows and not self._charts.being_drawn():
                 self._drawn += len(rows)
                 self._marks += [mark for row in rows if (mark := mark_of(row)) is not None]
                 for row in rows:

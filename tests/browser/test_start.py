@@ -1,0 +1,164 @@
+"""`0_start.ipynb` in JupyterLab, as a person uses it: run everything, drag δ while it learns, pause, stop, run again.
+
+The tests of this file share one page and build on one another, in order.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 120.0  # seconds
+HOPPER = ".trpolab:has(.trpolab-status b:text-is('Hopper-v5'))"
+CARTPOLE = ".trpolab:has(.trpolab-status b:text-is('CartPole-v1'))"
+# What the front end itself reports in an offline, empty home; nothing of it is ours.
+NOT_OURS = ("favicon", "net::ERR_INTERNET_DISCONNECTED", "status of 404", "Failed to load resource")
+
+
+def until(true: Callable[[], Any], why: str) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := true()):
+        assert time.monotonic() < deadline, why
+        time.sleep(0.1)
+    return found
+
+
+def pill(page: Any, lab: str = HOPPER) -> str:
+    return page.locator(f"{lab} .trpolab-pill").text_content()  # a cell out of sight has no inner text
+
+
+def iteration(page: Any, lab: str = HOPPER) -> int:
+    found = re.search(r"iteration ([\d,]+)", pill(page, lab))
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def press(page: Any, name: str) -> None:
+    page.locator(f"{HOPPER} button.trpolab-{name}").click()
+
+
+def hint(page: Any, name: str) -> str:
+    return page.locator(f"{HOPPER} .trpolab-hint-{name}").inner_text()
+
+
+def run_all(page: Any) -> None:
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+@pytest.fixture(scope="module")
+def notebook(page: Any, server: str) -> Any:
+    """The page with every cell run."""
+    page.goto(f"{server}/lab/tree/0_start.ipynb?reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    time.sleep(2)  # the kernel's first "idle" comes before JupyterLab has restored the session
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
+    run_all(page)
+    page.wait_for_selector(HOPPER, timeout=PATIENCE * 1000)
+    until(lambda: page.locator(".jp-CodeCell .jp-InputPrompt", has_text="[5]:").count(), "the last cell never ran")
+    return page
+
+
+def test_every_cell_ran_without_an_error(notebook: Any) -> None:
+    assert notebook.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert notebook.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert "finished · iteration 40" in pill(notebook, CARTPOLE)
+
+
+def test_the_lab_is_drawn_and_it_moves(notebook: Any) -> None:
+    notebook.locator(HOPPER).scroll_into_view_if_needed()
+    first = until(lambda: iteration(notebook), "Hopper never began")
+    lines = notebook.locator(f"{HOPPER} .scatterlayer .js-line")
+    until(lambda: lines.count() >= 9, "the charts have no lines")
+    drawn = lines.nth(1).get_attribute("d")
+    until(lambda: iteration(notebook) > first + 1, "no iteration came after the first")
+    until(lambda: lines.nth(1).get_attribute("d") != drawn, "the charts stand still")
+    image = notebook.locator(f"{HOPPER} .trpolab-rollout img")
+    until(lambda: image.evaluate("image => image.naturalWidth") > 100, "no rollout was shown")
+
+
+def test_the_figure_fills_its_place(notebook: Any) -> None:
+    figure = notebook.locator(f"{HOPPER} .trpolab-figure .main-svg").first.bounding_box()
+    grid = notebook.locator(f"{HOPPER} .trpolab-grid").bounding_box()
+    assert abs(figure["width"] - grid["width"]) < 3 and abs(figure["x"] - grid["x"]) < 3
+
+
+def test_dragging_delta_changes_the_delta_in_use(notebook: Any) -> None:
+    row = notebook.locator(f"{HOPPER} .trpolab-row:has(.trpolab-hint-delta)")
+    row.scroll_into_view_if_needed()
+    time.sleep(0.5)  # scrolling goes on for a moment
+    handle = row.locator(".noUi-handle").bounding_box()
+    middle = handle["y"] + handle["height"] / 2
+    notebook.mouse.move(handle["x"] + 7, middle)
+    notebook.mouse.down()
+    notebook.mouse.move(handle["x"] + 22, middle, steps=5)
+    notebook.mouse.up()
+    readout = row.locator(".widget-readout")
+    until(lambda: float(readout.inner_text()) > 0.02, "the slider did not follow the mouse")
+    asked = readout.inner_text()
+    until(lambda: f"in use {asked} since iteration" in hint(notebook, "delta"), f"δ = {asked} was never applied")
+    until(lambda: notebook.locator(f"{HOPPER} .annotation-text", has_text=f"δ {asked}").count(), "no mark in the chart")
+
+
+def test_pause_holds_and_step_does_one(notebook: Any) -> None:
+    press(notebook, "pause")
+    until(lambda: "paused" in pill(notebook), "it never paused")
+    held = iteration(notebook)
+    time.sleep(1.5)
+    assert iteration(notebook) == held
+    press(notebook, "step")
+    until(lambda: iteration(notebook) == held + 1 and "paused" in pill(notebook), "one step never came")
+
+
+def test_a_change_while_paused_is_pending(notebook: Any) -> None:
+    notebook.locator(f"{HOPPER} .trpolab-row:has(.trpolab-hint-cg_iterations) .noUi-handle").press("ArrowRight")
+    until(lambda: "next 11, in use 10" in hint(notebook, "cg_iterations"), "the change is not shown as pending")
+
+
+def test_what_cannot_run_is_said_and_the_knob_goes_back(notebook: Any) -> None:
+    row = notebook.locator(f"{HOPPER} .trpolab-row:has(.trpolab-hint-advantage)")
+    row.get_by_role("button", name="sums").click()
+    until(
+        lambda: notebook.locator(f"{HOPPER} .trpolab-problem [role=alert]").count(), "no sentence tells what is wrong"
+    )
+    until(lambda: row.locator(".mod-active").inner_text() == "GAE", "the knob did not go back")
+
+
+def test_stop_ends_the_run_and_run_goes_on(notebook: Any) -> None:
+    before = iteration(notebook)
+    press(notebook, "stop")
+    until(lambda: "stopped" in pill(notebook), "it never stopped")
+    press(notebook, "run")
+    until(lambda: iteration(notebook) > before + 1, "it did not go on")
+    until(lambda: "in use 11 since iteration" in hint(notebook, "cg_iterations"), "the pending change was lost")
+
+
+def test_the_dark_theme_darkens_the_lab(notebook: Any) -> None:
+    title = notebook.locator(f"{HOPPER} .trpolab-heading").first
+    read = "element => getComputedStyle(element.querySelector('.widget-html-content') || element).color"
+    before = title.evaluate(read)
+    notebook.get_by_role("menuitem", name="Settings", exact=True).click()
+    notebook.locator(".lm-Menu-item", has_text="Theme").first.click()
+    notebook.locator(".lm-Menu-item", has_text="JupyterLab Dark").first.click()
+    until(lambda: title.evaluate(read) != before, "the text kept its colour")
+    light = [int(value) for value in re.findall(r"\d+", title.evaluate(read))[:3]]
+    assert min(light) > 150
+
+
+def test_running_the_cell_again_leaves_one_lab_that_runs(notebook: Any) -> None:
+    cell = notebook.locator(f".jp-CodeCell:has({HOPPER}) .jp-InputArea-editor")
+    cell.click()
+    notebook.keyboard.press("Control+Enter")
+    until(lambda: 0 < iteration(notebook) < 20 and "running" in pill(notebook), "no fresh lab")
+    assert notebook.locator(HOPPER).count() == 1
+
+
+def test_the_console_holds_no_error_of_ours(notebook: Any) -> None:
+    ours = [text for text in notebook.complaints if not any(known in text for known in NOT_OURS)]
+    assert ours == []
