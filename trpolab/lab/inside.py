@@ -11,6 +11,7 @@ import html
 import io
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,11 +32,13 @@ from trpolab.training.config import settings
 
 __all__ = [
     "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PURPLE", "SKY", "VERMILION", "Explorer",
-    "choice", "explore", "knob", "legend", "log_scale", "panels", "shade", "signed_image", "slider", "to_svg",
+    "choice", "cosine", "explore", "knob", "least_seconds", "legend", "log_scale", "panels", "shade", "signed_image",
+    "slider", "to_svg",
 ]  # fmt: skip
 
 INK = "#010203"  # stands for the colour of text, which the theme sets; no picture needs this very black
-WIDTH = 9.6  # inches, at 100 per pixel of the page
+WIDTH = 9.6  # inches; a page shows 100 pixels an inch
+DOTS = 180  # per inch, of what is drawn `rasterized` (clouds of points) inside the SVG
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Numbers = Mapping[str, Any]
@@ -43,9 +46,12 @@ Draw = Callable[..., tuple[Figure, Numbers]]  # values of the knobs by name -> a
 
 STYLE = """<style>
 .trpolab-inside .trpolab-dials {
-  display: grid; grid-template-columns: repeat(auto-fill, minmax(255px, 1fr)); gap: 0 26px; max-width: 960px;
-  padding: 4px 2px; overflow: visible;
+  display: flex; flex-flow: row wrap; gap: 2px 30px; max-width: 960px; padding: 4px 2px; overflow: visible;
 }
+.trpolab-inside .trpolab-row {
+  width: auto; grid-template-columns: auto minmax(0, auto); grid-template-rows: minmax(22px, auto) 6px; column-gap: 8px;
+}
+.trpolab-inside .widget-hslider { width: 230px; }
 .trpolab-inside .trpolab-label { text-align: left; }
 .trpolab-inside .trpolab-label > * { justify-content: flex-start; }
 .trpolab-numbers-row { display: flex; flex-wrap: wrap; gap: 4px 8px; max-width: 960px; padding: 2px; }
@@ -102,7 +108,7 @@ class Explorer(w.VBox):
         self.numbers = w.HTML()
         self.picture = w.HTML()
         self._one_at_a_time = threading.Lock()  # front ends may call back on several threads
-        row = w.GridBox([knob.row for knob in self.knobs.values()])
+        row = w.Box([knob.row for knob in self.knobs.values()])
         row.add_class("trpolab-dials")
         super().__init__([w.HTML(CSS + STYLE), row, self.numbers, self.picture])
         self.add_class("trpolab")
@@ -151,7 +157,7 @@ def panels(*titles: str, widths: Sequence[float] | None = None, height: float = 
     figure.patch.set_alpha(0)
     grid = figure.add_gridspec(
         1, len(titles), width_ratios=widths, left=0.065, right=0.985, bottom=0.56 / height, top=1 - 0.34 / height,
-        wspace=0.24,
+        wspace=0.21 if len(titles) < 3 else 0.26,
     )  # fmt: skip
     axes = [figure.add_subplot(grid[0, place]) for place in range(len(titles))]
     for ax, title in zip(axes, titles, strict=True):
@@ -191,6 +197,22 @@ def _power(value: float) -> str:
     return "10" + str(round(np.log10(value))).translate(SUPERSCRIPTS) if value > 0 else ""
 
 
+def cosine(a: Any, b: Any) -> float:
+    """Cosine of the angle between two vectors [D]."""
+    return float(a @ b / np.sqrt(float(a @ a) * float(b @ b)))
+
+
+def least_seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    """The shortest of a few measurements: what `work` takes when nothing else wants the core."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(repeats))
+
+
 def signed_image(matrix: np.ndarray, softness: float = 1e-2) -> np.ndarray:
     """RGBA [R, C, 4] for `imshow`: orange above 0, blue below, transparent at 0.
 
@@ -211,7 +233,7 @@ def to_svg(figure: Figure, description: str = "") -> str:
     out = io.StringIO()
     FigureCanvasSVG(figure)
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(out, format="svg", dpi=DOTS, transparent=True, metadata={"Date": None, "Creator": None})
     drawn = out.getvalue()
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)  # it says `*`, which would style the whole page
