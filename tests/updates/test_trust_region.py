@@ -11,7 +11,7 @@ import torch
 
 from tests import reference
 from trpolab.numerics import CGStatus
-from trpolab.policies import Learner, Policy
+from trpolab.policies import Learner, Policy, networks
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.training.config import Config
 from trpolab.updates import Diagnostics, Outcome, Problem, problem, step, step_length, trust_region
@@ -144,6 +144,23 @@ def test_chunks_do_not_change_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = update(policy, batch)[0].policy.theta
     monkeypatch.setattr(problem, "CHUNK", 7)
     assert torch.allclose(update(policy, batch)[0].policy.theta, whole, rtol=1e-9)
+
+
+def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = reference.small_policy()
+    batch = reference.small_batch(policy, states=40)
+    monkeypatch.setattr(problem, "CHUNK", 7)
+    monkeypatch.setattr(networks, "CHUNK", 7)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(update(policy, batch)[0].policy.theta)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_nothing_handed_in_is_written_to_and_the_same_again_is_the_same() -> None:

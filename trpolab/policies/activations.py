@@ -29,6 +29,11 @@ def as_tensor(array: Array) -> Tensor:
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else array
 
 
+def namespace(array: Array) -> Any:
+    """The module, NumPy or torch, whose functions take this array."""
+    return np if isinstance(array, np.ndarray) else torch
+
+
 def activate(name: str, z: Tensor) -> Tensor:
     """φ(z), differentiable."""
     match name:
@@ -45,7 +50,7 @@ def activate(name: str, z: Tensor) -> Tensor:
 
 def activate_(name: str, z: Array) -> Array:
     """φ(z) written over z."""
-    xp = np if isinstance(z, np.ndarray) else torch
+    xp = namespace(z)
     match name:
         case "tanh":
             return xp.tanh(z, out=z)
@@ -63,7 +68,7 @@ def activate_(name: str, z: Array) -> Array:
 
 def slope(name: str, a: Array) -> Array:
     """φ'(z) from the value a = φ(z) alone, a new array."""
-    xp = np if isinstance(a, np.ndarray) else torch
+    xp = namespace(a)
     match name:
         case "tanh":
             result = a * a

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trpolab.policies.activations import Array, as_array, as_tensor, namespace
+
 
 class _Logits:
     """What distributions over finite sets share: u are the network's outputs, and nothing is their own."""
@@ -36,8 +38,8 @@ class _Logits:
         """Cotangents of the outputs and of no own parameters."""
         return cotangent, cotangent.new_zeros(0)
 
-    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
-        """M, as d_outputs [B, U] ↦ cotangent [B, U]."""
+    def output_metric(self, outputs: Array, own: Array) -> Callable[[Array], Array]:
+        """M, as du [B, U] ↦ M·du [B, U]."""
         raise NotImplementedError
 
     def own_metric(self, own: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ class _Logits:
 
     def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
         """M·du [B, U]: second derivative of the KL in the logits."""
-        return self.output_metric(u)(du)
+        return as_tensor(self.output_metric(as_array(u), None)(as_array(du)))
 
     def bounded(self, own: Tensor) -> Tensor:
         """Nothing to bound."""
@@ -95,13 +97,14 @@ class Categorical(_Logits):
         log_p = F.log_softmax(u, dim=1)
         return -(log_p.exp() * log_p).sum(1)
 
-    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+    def output_metric(self, outputs: Array, own: Array) -> Callable[[Array], Array]:
         """M = diag(p) - ppᵀ, as du [B, U] ↦ M·du [B, U]."""
-        p = F.softmax(u, dim=1)
+        p = as_array(F.softmax(as_tensor(outputs), dim=1))
 
-        def multiply(du: Tensor) -> Tensor:
+        def multiply(du: Array) -> Array:
             weighted = p * du
-            return weighted.addcmul_(p, weighted.sum(1, keepdim=True), value=-1)
+            weighted -= p * weighted.sum(1)[:, None]
+            return weighted
 
         return multiply
 
@@ -176,10 +179,17 @@ class FactoredCategorical(_Logits):
         """Entropy [B] in nats: it adds over factors."""
         return torch.stack([part.entropy(u[:, c]) for part, c in self.factors]).sum(0)
 
-    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+    def output_metric(self, outputs: Array, own: Array) -> Callable[[Array], Array]:
         """M, block-diagonal, as du [B, U] ↦ M·du [B, U]."""
-        parts = [(part.output_metric(u[:, columns]), columns) for part, columns in self.factors]
-        return lambda du: torch.cat([multiply(du[:, columns]) for multiply, columns in parts], dim=1)
+        parts = [(part.output_metric(outputs[:, columns], own), columns) for part, columns in self.factors]
+
+        def multiply(du: Array) -> Array:
+            result = namespace(du).empty_like(du)
+            for part, columns in parts:
+                result[:, columns] = part(du[:, columns])
+            return result
+
+        return multiply
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Uniforms in [0, 1): [*shape, factors] float64."""

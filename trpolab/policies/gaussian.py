@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trpolab.policies.activations import Array, namespace
+
 LOG_STD_LOW, LOG_STD_HIGH = -5.0, 2.0  # outside, exp(log σ) soon under- or overflows in float32
 
 
@@ -110,9 +112,10 @@ class DiagonalGaussian:
         d_mean, d_log_std = du.chunk(2, dim=1)
         return torch.cat([d_mean * torch.exp(-2 * u[:, self.size :]), 2 * d_log_std], dim=1)
 
-    def output_metric(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+    def output_metric(self, outputs: Array, own: Array) -> Callable[[Array], Array]:
         """The block of M that belongs to the network's outputs, as d_outputs [B, size] ↦ cotangent [B, size]."""
-        precision = torch.exp(-2 * u[0, self.size :])  # the same in every row
+        xp = namespace(own)
+        precision = xp.exp(-2 * xp.clip(own, LOG_STD_LOW, LOG_STD_HIGH))  # the same in every row
         return lambda d_outputs: d_outputs * precision
 
     def own_metric(self, own: Tensor) -> Tensor:

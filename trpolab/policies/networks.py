@@ -13,7 +13,17 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, from_numpy
 
-from trpolab.policies.activations import ACTIVATIONS, Array, activate, activate_, as_array, as_tensor, slope
+from trpolab.numerics.workers import SERIAL, Workers
+from trpolab.policies.activations import (
+    ACTIVATIONS,
+    Array,
+    activate,
+    activate_,
+    as_array,
+    as_tensor,
+    namespace,
+    slope,
+)  # fmt: skip
 
 CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
 QUIET = np.errstate(over="ignore", invalid="ignore")  # whoever asked checks the result, as with torch
@@ -94,20 +104,24 @@ class MLP:
             x = activate(self.activation, F.linear(x, layer.weight(theta), layer.biases(theta)))
         return F.linear(x, last.weight(theta), last.biases(theta))
 
-    @QUIET
-    def evaluate(self, theta: Tensor, x: Tensor) -> Tensor:
+    def evaluate(self, theta: Tensor, x: Tensor, workers: Workers = SERIAL) -> Tensor:
         """Outputs [B, out] without a graph: the numbers of `linearize`, in chunks of rows."""
-        parameters = [(layer.weight(as_array(theta)), layer.biases(as_array(theta))) for layer in self.layers]
         result = x.new_empty((len(x), self.sizes[-1]))
-        outputs = as_array(result)
-        for start in range(0, len(x), CHUNK):
-            a = as_array(x[start : start + CHUNK])
-            for index, (weight, biases) in enumerate(parameters):
-                a = affine(a, weight, biases)
-                if index < len(parameters) - 1:
-                    activate_(self.activation, a)
-            outputs[start : start + CHUNK] = a
+        weights, inputs, outputs = as_array(theta), as_array(x), as_array(result)
+
+        def run(start: int) -> None:
+            chunk = slice(start, start + CHUNK)
+            outputs[chunk] = self._run(weights, inputs[chunk])
+
+        workers.map(run, range(0, len(x), CHUNK))
         return result
+
+    @QUIET
+    def _run(self, theta: Array, x: Array) -> Array:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = activate_(self.activation, affine(x, layer.weight(theta), layer.biases(theta)))
+        return affine(x, last.weight(theta), last.biases(theta))
 
     def linearize(
         self, theta: Tensor, x: Tensor
@@ -118,7 +132,11 @@ class MLP:
         Give it at most some thousand rows at a time.
         """
         linearized = Linearized.at(self, as_array(theta), as_array(x))
-        return as_tensor(linearized.out), linearized.jvp, linearized.vjp
+        return (
+            as_tensor(linearized.out),
+            lambda v: as_tensor(linearized.jvp(as_array(v))),
+            lambda c: as_tensor(linearized.vjp(as_array(c))),
+        )
 
 
 def affine(x: Array, weight: Array, biases: Array | None) -> Array:
@@ -131,55 +149,54 @@ def affine(x: Array, weight: Array, biases: Array | None) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Linearized:
-    """A network at one θ with its activations and slopes kept; B rows."""
+    """A network at one θ with its activations and slopes kept, on arrays; B rows."""
 
     layers: tuple[Layer, ...]
-    weights: tuple[Array, ...]  # [out, in] of each layer
+    theta: Array  # [P]
     inputs: tuple[Array, ...]  # [B, in] of each layer
     slopes: tuple[Array, ...]  # [B, width] φ' of each hidden layer
     out: Array  # [B, out]
+    ones: Array  # [B]: a product with it is a sum over rows, and faster
 
     @classmethod
     @QUIET
     def at(cls, network: MLP, theta: Array, x: Array) -> Linearized:
         """Run the network forward, keeping what the products need."""
-        layers = network.layers
-        weights = tuple(layer.weight(theta) for layer in layers)
-        inputs, slopes = [x], []
-        for layer, weight in zip(layers[:-1], weights, strict=False):
-            inputs.append(activate_(network.activation, affine(inputs[-1], weight, layer.biases(theta))))
-            slopes.append(slope(network.activation, inputs[-1]))
-        out = affine(inputs[-1], weights[-1], layers[-1].biases(theta))
-        return cls(layers, weights, tuple(inputs), tuple(slopes), out)
+        layers, inputs, slopes = network.layers, [x], []
+        for layer in layers[:-1]:
+            z = affine(inputs[-1], layer.weight(theta), layer.biases(theta))
+            inputs.append(activate_(network.activation, z))
+            slopes.append(slope(network.activation, z))
+        out = affine(inputs[-1], layers[-1].weight(theta), layers[-1].biases(theta))
+        return cls(layers, theta, tuple(inputs), tuple(slopes), out, namespace(out).ones_like(out[:, 0]))
 
     @QUIET
-    def jvp(self, v: Tensor) -> Tensor:
+    def jvp(self, v: Array) -> Array:
         """Jv [B, out] for v [P]: the directional derivative, layer by layer forward."""
-        direction = as_array(v)
         tangent = None  # of the layer's input; the network's own input does not move
-        for index, (layer, weight, x) in enumerate(zip(self.layers, self.weights, self.inputs, strict=True)):
-            moved = affine(x, layer.weight(direction), layer.biases(direction))
+        for index, (layer, x) in enumerate(zip(self.layers, self.inputs, strict=True)):
+            moved = affine(x, layer.weight(v), layer.biases(v))
             if tangent is not None:
-                moved += tangent @ weight.T
+                moved += tangent @ layer.weight(self.theta).T
             if index < len(self.slopes):
                 moved *= self.slopes[index]
             tangent = moved
-        return as_tensor(tangent)
+        return tangent
 
     @QUIET
-    def vjp(self, cotangent: Tensor) -> Tensor:
+    def vjp(self, cotangent: Array) -> Array:
         """Jᵀc [P] for c [B, out]: back-propagation, summed over rows."""
-        result = cotangent.new_empty(self.layers[-1].end)
-        gradient, c, ones = as_array(result), as_array(cotangent), as_array(cotangent.new_ones(len(cotangent)))
+        gradient = namespace(self.theta).empty_like(self.theta)
+        c = cotangent
         for index in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[index]
             layer.weight(gradient)[...] = c.T @ self.inputs[index]
             if (biases := layer.biases(gradient)) is not None:
-                biases[...] = ones @ c  # a product is faster than a sum over rows
+                biases[...] = self.ones @ c
             if index:
-                c = c @ self.weights[index]
+                c = c @ layer.weight(self.theta)
                 c *= self.slopes[index - 1]
-        return result
+        return gradient
 
 
 def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies.actor import Actor
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
@@ -75,11 +76,11 @@ class Policy:
         size = self.network.size
         return self.distribution.assemble(self.network.forward(theta[:size], x), theta[size:])
 
-    def evaluate(self, features: Tensor, theta: Tensor | None = None) -> Tensor:
+    def evaluate(self, features: Tensor, theta: Tensor | None = None, workers: Workers = SERIAL) -> Tensor:
         """`parameters` without a graph and faster: u [N, U] at features [N, F]."""
         theta = self.theta if theta is None else theta
         size = self.network.size
-        return self.distribution.assemble(self.network.evaluate(theta[:size], features), theta[size:])
+        return self.distribution.assemble(self.network.evaluate(theta[:size], features, workers), theta[size:])
 
     def linearize(
         self, features: Tensor, theta: Tensor | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,10 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics import conjugate_gradient
+from trpolab.numerics.workers import SERIAL, Workers
+from trpolab.policies.activations import as_array, as_tensor
 from trpolab.policies.config import ValueConfig
-from trpolab.policies.networks import CHUNK, MLP
+from trpolab.policies.networks import CHUNK, MLP, Linearized
 from trpolab.policies.rows import random_rows
 from trpolab.policies.value import ValueFunction
 
@@ -63,18 +64,20 @@ def fit_value(
     x = torch.as_tensor(features).to(moved.theta.dtype)
     y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
 
-    start = point = _Point.at(moved.network, moved.theta, x, y)
-    if not math.isfinite(start.loss):
-        return value, _kept(value, "its error is not finite")
-    mu, accepted = value.mu, 0
-    for _ in range(config.fit_steps):
-        rows = torch.from_numpy(random_rows(len(y), config.fit_fraction, rng))
-        step, predicted = lm_step(moved.network, point.theta, point.gradient(), x[rows], mu, config.cg_iterations)
-        candidate = _Point.at(moved.network, point.theta + step, x, y)
-        gain = point.loss - candidate.loss
-        mu = next_mu(mu, gain / predicted if predicted > 0 else -math.inf)
-        if math.isfinite(gain) and gain > 0:
-            point, accepted = candidate, accepted + 1
+    with Workers(torch.get_num_threads()) as workers:
+        start = point = _Point.at(moved.network, moved.theta, x, y, workers)
+        if not math.isfinite(start.loss):
+            return value, _kept(value, "its error is not finite")
+        mu, accepted = value.mu, 0
+        for _ in range(config.fit_steps):
+            rows = torch.from_numpy(random_rows(len(y), config.fit_fraction, rng))
+            gradient = point.gradient(workers)
+            step, predicted = lm_step(moved.network, point.theta, gradient, x[rows], mu, config.cg_iterations, workers)
+            candidate = _Point.at(moved.network, point.theta + step, x, y, workers)
+            gain = point.loss - candidate.loss
+            mu = next_mu(mu, gain / predicted if predicted > 0 else -math.inf)
+            if math.isfinite(gain) and gain > 0:
+                point, accepted = candidate, accepted + 1
 
     fitted = dataclasses.replace(moved, theta=point.theta, mu=mu, fits=value.fits + 1)
     return fitted, ValueFit(
@@ -105,20 +108,20 @@ def with_statistics(value: ValueFunction, targets: np.ndarray) -> ValueFunction:
 
 
 def lm_step(
-    network: MLP, theta: Tensor, gradient: Tensor, x: Tensor, mu: float, iterations: int
+    network: MLP, theta: Tensor, gradient: Tensor, x: Tensor, mu: float, iterations: int, workers: Workers = SERIAL
 ) -> tuple[Tensor, float]:
     """One damped Gauss-Newton step from θ and the decrease of the loss that its quadratic model predicts.
 
     Solves (JᵀJ/n + μI) s = -g with J at the rows x [n, F]; `gradient` is g [P] float64.
     """
-    parts = [network.linearize(theta, chunk) for chunk in x.split(CHUNK)]
+    parts = _linearized(network, theta, x, workers)
 
     def product(v: Tensor) -> Tensor:
-        direction = v.to(theta.dtype)
-        total = torch.zeros_like(v)
-        for _, jvp, vjp in parts:
-            total += vjp(jvp(direction))
-        return total.div_(len(x)).add_(v, alpha=mu)
+        direction = as_array(v.to(theta.dtype))
+        total = as_array(v * (mu * len(x)))
+        for summand in workers.map(lambda part: part.vjp(part.jvp(direction)), parts):
+            total += summand
+        return as_tensor(total).div_(len(x))
 
     solved = conjugate_gradient(product, -gradient, iterations=iterations)
     # gᵀs + ½sᵀ(JᵀJ/n)s, where CG knows sᵀ(JᵀJ/n + μI)s
@@ -140,23 +143,29 @@ class _Point:
     theta: Tensor
     outputs: Tensor  # [N, 1]
     residuals: Tensor  # [N, 1] outputs - targets
-    vjps: tuple[Callable[[Tensor], Tensor], ...]  # one for each chunk of rows
+    parts: list[Linearized]  # one for each chunk of rows
     loss: float  # ½ mean squared residual
 
     @classmethod
-    def at(cls, network: MLP, theta: Tensor, x: Tensor, y: Tensor) -> _Point:
-        parts = [network.linearize(theta, chunk) for chunk in x.split(CHUNK)]
-        outputs = torch.cat([out for out, _, _ in parts])
+    def at(cls, network: MLP, theta: Tensor, x: Tensor, y: Tensor, workers: Workers = SERIAL) -> _Point:
+        parts = _linearized(network, theta, x, workers)
+        outputs = torch.cat([as_tensor(part.out) for part in parts])
         residuals = outputs - y
         loss = float(residuals.square().mean(dtype=torch.float64)) / 2
-        return cls(theta, outputs, residuals, tuple(vjp for _, _, vjp in parts), loss)
+        return cls(theta, outputs, residuals, parts, loss)
 
-    def gradient(self) -> Tensor:
+    def gradient(self, workers: Workers = SERIAL) -> Tensor:
         """∂ loss / ∂θ [P] float64."""
         total = torch.zeros_like(self.theta, dtype=torch.float64)
-        for vjp, residuals in zip(self.vjps, self.residuals.split(CHUNK), strict=True):
-            total += vjp(residuals)
+        chunks = list(zip(self.parts, self.residuals.split(CHUNK), strict=True))
+        for gradient in workers.map(lambda chunk: chunk[0].vjp(as_array(chunk[1])), chunks):
+            total += as_tensor(gradient)
         return total / len(self.residuals)
+
+
+def _linearized(network: MLP, theta: Tensor, x: Tensor, workers: Workers) -> list[Linearized]:
+    weights = as_array(theta)
+    return workers.map(lambda chunk: Linearized.at(network, weights, as_array(chunk)), x.split(CHUNK))
 
 
 def _kept(value: ValueFunction, why: str) -> ValueFit:

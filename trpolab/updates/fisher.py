@@ -7,38 +7,45 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Policy
+from trpolab.policies.activations import Array, as_array
+from trpolab.policies.networks import Linearized
 
 KEPT_ROWS = 2**18  # beyond, activations are computed again for each product instead of kept (about 1 kB a row)
 
 Product = Callable[[Tensor], Tensor]  # v [D] float64 -> Av [D] float64
 
 
-def gauss_newton_product(policy: Policy, features: Tensor, chunk: int) -> Product:
+def gauss_newton_product(policy: Policy, features: Tensor, chunk: int, workers: Workers = SERIAL) -> Product:
     """v ↦ (1/M) Σ_m J_mᵀ M_m J_m v at the policy's θ, over all rows of features [M, F].
 
     J_m = ∂u/∂θ at state m, M_m the KL's second derivative in u; positive semidefinite by construction. Activations are
-    computed once; rows go through in chunks, summed in float64.
+    computed once; rows go through in chunks, summed in float64. The parameters that the distribution owns have a block
+    of their own, diagonal and the same in every state.
     """
-    chunks = features.split(chunk)
-
     network, distribution = policy.network, policy.distribution
-    theta, own = policy.theta[: network.size], policy.theta[network.size :]
-    own_metric = distribution.own_metric(own)
+    theta, own = as_array(policy.theta[: network.size]), as_array(policy.theta[network.size :])
+    own_metric = distribution.own_metric(policy.theta[network.size :])
+    chunks = [as_array(x) for x in features.split(chunk)]
 
-    def part(x: Tensor) -> Product:
-        outputs, jvp, vjp = network.linearize(theta, x)
-        metric = distribution.output_metric(distribution.assemble(outputs, own))
-        return lambda v: vjp(metric(jvp(v)))
+    def part(x: Array) -> Callable[[Array], Array]:
+        linearized = Linearized.at(network, theta, x)
+        metric = distribution.output_metric(linearized.out, own)
+        return lambda v: linearized.vjp(metric(linearized.jvp(v)))
 
-    kept = [part(x) for x in chunks] if len(features) <= KEPT_ROWS else None
+    kept = workers.map(part, chunks) if len(features) <= KEPT_ROWS else None
 
     def product(v: Tensor) -> Tensor:
-        direction = v.to(theta.dtype)
+        direction = as_array(v[: network.size].to(policy.theta.dtype))
+        if kept is not None:
+            products = workers.map(lambda multiply: multiply(direction), kept)
+        else:
+            products = workers.map(lambda x: part(x)(direction), chunks)
         total = torch.zeros_like(v)
-        inner = total[: network.size]
-        for multiply in kept or map(part, chunks):
-            inner += multiply(direction[: network.size])
+        inner = as_array(total)[: network.size]
+        for summand in products:
+            inner += summand
         inner /= len(features)
         total[network.size :] = own_metric * v[network.size :]
         return total

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Policy
-from trpolab.policies.networks import CHUNK
+from trpolab.policies.activations import Array, as_array, as_tensor
+from trpolab.policies.networks import CHUNK, Linearized
 from trpolab.policies.rows import random_rows
 from trpolab.sampling.batch import Batch
 from trpolab.updates.fisher import Product, gauss_newton_product, hessian_product
@@ -38,18 +40,20 @@ class Problem:
     >>> direction = conjugate_gradient(problem.fisher(), problem.gradient()).x  # doctest: +SKIP
     """
 
-    def __init__(self, policy: Policy, batch: Batch, device: str = "cpu"):
+    def __init__(self, policy: Policy, batch: Batch, device: str = "cpu", workers: Workers = SERIAL):
         where = torch.device(device)
         self.chunk = CHUNK if where.type == "cpu" else 2**16
         self.policy = policy.replace(theta=policy.theta.to(where))
         dtype = policy.theta.dtype
         self.features = torch.as_tensor(policy.features(batch.obs)).to(where, dtype)
         self.samples = Samples.of(batch, dtype, where)
+        self.old = torch.as_tensor(batch.old).to(where, dtype)
         self.constraint_old = torch.as_tensor(batch.constraint_old).to(where, dtype)
         self._shared = batch.constraint_obs is batch.obs  # single path: one forward pass serves both
         self.constraint_features = (
             self.features if self._shared else torch.as_tensor(policy.features(batch.constraint_obs)).to(where, dtype)
         )
+        self._workers = workers
         self._last: tuple[Tensor, Evaluation] | None = None
 
     @property
@@ -62,30 +66,32 @@ class Problem:
 
         Raises ValueError if the batch was collected by another policy.
         """
+        network, distribution = self.policy.network, self.policy.distribution
+        theta, own = as_array(self.theta[: network.size]), self.theta[network.size :]
+        slope = surrogate_slope(distribution, self.old, self.samples)  # ∂L/∂u at θ_old, where u was stored
+        outputs_slope, own_slope = distribution.assemble_vjp(own, slope)
+
+        def part(chunk: tuple[Tensor, Tensor]) -> tuple[Array, Array]:
+            x, cotangent = (as_array(rows) for rows in chunk)
+            linearized = Linearized.at(network, theta, x)
+            return linearized.out, linearized.vjp(cotangent)
+
+        chunks = list(zip(self.features.split(self.chunk), outputs_slope.split(self.chunk), strict=True))
+        outputs, gradients = zip(*self._workers.map(part, chunks), strict=True)
         total = torch.zeros_like(self.theta, dtype=torch.float64)
-        parameters, values = [], []
-        for x, samples in zip(self.features.split(self.chunk), self.samples.split(self.chunk), strict=True):
-            u, _, vjp = self.policy.linearize(x)
-            slope, terms = surrogate_slope(self.policy.distribution, u, samples)
-            total += vjp(slope)
-            parameters.append(u)
-            values.append(terms)
-        evaluation = self._evaluation(self.theta, torch.cat(values), torch.cat(parameters) if self._shared else None)
-        if evaluation.kl_mean > STALE_KL:
-            raise ValueError(
-                f"the batch is not from this policy: mean KL(old‖θ) = {evaluation.kl_mean:.3g} before any step"
-            )
-        self._last = (self.theta, evaluation)
+        for gradient in gradients:
+            total[: network.size] += as_tensor(gradient)
+        total[network.size :] = own_slope
+        start = self._evaluation(self.theta, distribution.assemble(torch.cat([as_tensor(o) for o in outputs]), own))
+        if start.kl_mean > STALE_KL:
+            raise ValueError(f"the batch is not from this policy: mean KL(old‖θ) = {start.kl_mean:.3g} before any step")
+        self._last = (self.theta, start)
         return total
 
     def evaluate(self, theta: Tensor) -> Evaluation:
         """L and KL at a candidate θ [D]; asked twice for the same tensor, it answers from memory."""
         if self._last is None or self._last[0] is not theta:
-            with torch.no_grad():
-                u = self.policy.evaluate(self.features, theta)
-                log_w = log_weights(self.policy.distribution, u, self.samples)
-                values = state_values(log_w, self.samples.q_values, self.samples.estimator)
-                self._last = (theta, self._evaluation(theta, values, u if self._shared else None))
+            self._last = (theta, self._evaluation(theta, self.policy.evaluate(self.features, theta, self._workers)))
         return self._last[1]
 
     def surrogate(self, theta: Tensor) -> float:
@@ -109,14 +115,18 @@ class Problem:
             if generator is None:
                 raise ValueError(f"fisher: fraction = {fraction} needs a generator to draw its states")
             x = x[torch.from_numpy(random_rows(len(x), fraction, generator)).to(x.device)]
-        return {"gauss_newton": gauss_newton_product, "hessian": hessian_product}[kind](self.policy, x, self.chunk)
+        if kind == "hessian":
+            return hessian_product(self.policy, x, self.chunk)
+        return gauss_newton_product(self.policy, x, self.chunk, self._workers)
 
-    def _evaluation(self, theta: Tensor, values: Tensor, u: Tensor | None) -> Evaluation:
-        """From L_n [N], and from u [M, U] at the constraint states where it is known already; means in float64."""
-        if u is None:
-            u = self.policy.evaluate(self.constraint_features, theta)
-        kl = self.policy.distribution.kl(self.constraint_old, u)  # KL(old‖θ): the order matters at a finite step
-        value = float(values.double() @ self.samples.weights.double())
+    def _evaluation(self, theta: Tensor, u: Tensor) -> Evaluation:
+        """From u [N, U], what the policy gives at the states for θ; means in float64."""
+        distribution, samples = self.policy.distribution, self.samples
+        values = state_values(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
+        value = float(values.double() @ samples.weights.double())
+        if not self._shared:
+            u = self.policy.evaluate(self.constraint_features, theta, self._workers)
+        kl = distribution.kl(self.constraint_old, u)  # KL(old‖θ): the order matters at a finite step
         return Evaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics import CGResult, CGStatus, LineSearchResult, backtrack, conjugate_gradient
+from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch
 from trpolab.updates.checks import unusable
@@ -27,7 +28,7 @@ ZERO_GRADIENT = 1e-8  # ‖g‖ in units of the largest |Q̂|: below, it is floa
 
 
 def trust_region_step(
-    learner: Learner, batch: Batch, config: Config, generator: np.random.Generator
+    learner: Learner, batch: Batch, config: Config, generator: np.random.Generator, workers: Workers = SERIAL
 ) -> tuple[Learner, Diagnostics]:
     """One update. `generator` draws the states of the Fisher products.
 
@@ -38,7 +39,7 @@ def trust_region_step(
     trust = config.trust
     if (reason := unusable(learner.policy, batch)) is not None:
         return learner, Diagnostics(*reason)
-    problem = Problem(learner.policy, batch, device_for(config.device))
+    problem = Problem(learner.policy, batch, device_for(config.device), workers)
     so_far = Diagnostics(Outcome.ACCEPTED, "the full step was taken", entropy=problem.entropy())
 
     def refuse(outcome: Outcome, message: str) -> tuple[Learner, Diagnostics]:

@@ -1,0 +1,75 @@
+"""Chunks on a few threads: in order, errors raised, BLAS held at one thread meanwhile."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from trpolab.numerics.workers import SERIAL, Workers
+
+
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_results_come_in_order(threads: int, count: int) -> None:
+    with Workers(threads) as workers:
+        assert workers.map(lambda item: item * item, range(count)) == [item * item for item in range(count)]
+
+
+def test_other_threads_take_part() -> None:
+    both = threading.Barrier(2, timeout=30)
+    with Workers(2) as workers:
+        seen = workers.map(lambda item: (both.wait(), threading.get_ident())[1], [0, 1])
+    assert len(set(seen)) == 2
+    assert threading.get_ident() in seen
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_error_of_any_thread_is_raised(bad: int) -> None:
+    def fails(item: int) -> None:
+        if item == bad:
+            raise KeyError(item)
+
+    with Workers(2) as workers, pytest.raises(KeyError):
+        workers.map(fails, [0, 1, 2])
+
+
+def test_blas_has_one_thread_inside_and_what_it_had_after() -> None:
+    with threadpool_limits(2, "blas"):
+        with Workers(2):
+            assert set(blas_threads()) == {1}
+        assert set(blas_threads()) == {2}
+
+
+def test_no_thread_is_left_behind() -> None:
+    before = threading.active_count()
+    with Workers(3) as workers:
+        workers.map(abs, range(3))
+        assert threading.active_count() > before
+    assert threading.active_count() == before
+    assert workers.map(abs, [-1]) == [1]  # closed: in this thread
+
+
+def test_sums_do_not_depend_on_the_number_of_threads() -> None:
+    chunks = np.random.default_rng(0).normal(size=(9, 50)).astype(np.float32)
+    sums = []
+    for threads in (1, 2, 3):
+        with Workers(threads) as workers:
+            sums.append(sum(workers.map(np.sin, chunks)))
+    np.testing.assert_array_equal(sums[0], sums[1])
+    np.testing.assert_array_equal(sums[0], sums[2])
+
+
+def test_serial_runs_here() -> None:
+    assert SERIAL.map(lambda item: threading.get_ident(), [0, 1]) == [threading.get_ident()] * 2
+
+
+def test_misuse_raises_with_the_value() -> None:
+    with pytest.raises(ValueError, match="threads = 0"):
+        Workers(0)
