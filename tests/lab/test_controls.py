@@ -125,3 +125,29 @@ def test_values_in_words() -> None:
     assert shown == ["on", "GAE", "0.02", "2,048", "64 × 64", "linear", "by rule"]
     assert tidy(0.019952623) == 0.02 and tidy(0.9995) == 0.9995
     assert decades(1e-2, 1) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+
+
+def test_the_vine_brings_its_own_rows_and_its_cost() -> None:
+    controls = make_controls()
+    panel = ControlsPanel(lambda: controls)
+    assert panel.knobs["vine.states"].row.layout.display == "none"
+    panel.knobs["sampler"].widget.value = "vine"
+    assert controls.requested.sampler == "vine"
+    assert panel.knobs["vine.states"].row.layout.display is None
+    assert panel.knobs["steps_per_iteration"].row.layout.display == "none"
+    assert panel.knobs["lam"].widget.disabled and "branches" in panel.knobs["lam"].widget.tooltip
+    vine = controls.requested.vine
+    panel.refresh()
+    most = vine.trunks * vine.trunk_length + vine.states * vine.actions * vine.rollout_length
+    assert f"at most {most:,} simulator steps" in panel.cost.value
+
+
+def test_what_the_task_cannot_do_is_struck_out_with_the_reason() -> None:
+    controls = make_controls(sampler="vine")
+    panel = ControlsPanel(lambda: controls)
+    q = panel.knobs["proposal"].widget
+    struck = [text for k, (text, _) in enumerate(q.options) if f"trpolab-no-{k + 1}" in q._dom_classes]
+    assert struck == ["uniform", "all"]
+    assert "continuous actions" in q.tooltips[2] and "continuous" not in q.tooltips[0]
+    q.value = "all"
+    assert q.value == "policy" and "continuous actions" in panel.error.value

@@ -8,32 +8,56 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as w
 
 from trpolab.lab.knobs import Knob, in_words, label_of
 from trpolab.settings import ConfigError
-from trpolab.training.config import Config, settings
+from trpolab.simulators.base import Task
+from trpolab.training.config import Config, check, cost, settings
 
 GROUPS = (
     (
         "Trust region",
         ("delta", "line_search", "shrink", "max_tries", "cg_iterations", "damping", "fisher_fraction"),
     ),
-    ("Sampler", ("sampler", "steps_per_iteration", "path.whole")),
+    (
+        "Sampler",
+        ("sampler", "steps_per_iteration", "path.whole", "proposal", "vine.states", "vine.actions",
+         "vine.rollout_length", "vine.trunks", "vine.common_random_numbers"),
+    ),
     ("Estimate", ("gamma", "advantage", "lam")),
     ("Watching", ("seconds_per_iteration",)),
-)
+)  # fmt: skip
 FIXED = ("hidden", "activation", "normalize_observations", "seed")
 FIXED_REASON = "fixed for this run; give it to Lab(...) and run the cell again"
 
-# A knob that means nothing under another knob's value: (the other, the values under which it works, why not).
+
+@dataclass(frozen=True)
+class Need:
+    """A knob that means nothing unless another one stands at a certain value."""
+
+    other: str
+    value: Any
+    reason: str
+
+
+SEARCHING = Need("line_search", True, "the line search is off")
+WALKING = Need("sampler", "single-path", "the vine estimates Q̂ from its branches")
 NEEDS = {
-    "shrink": ("line_search", (True,), "the line search is off"),
-    "max_tries": ("line_search", (True,), "the line search is off"),
-    "lam": ("advantage", ("gae",), "only GAE uses λ"),
+    "shrink": (SEARCHING,),
+    "max_tries": (SEARCHING,),
+    "advantage": (WALKING,),
+    "lam": (WALKING, Need("advantage", "gae", "only GAE uses λ")),
 }
+# Rows of one sampler make room for those of the other.
+ROWS_OF = {
+    "single-path": ("steps_per_iteration", "path.whole"),
+    "vine": ("proposal", "vine.states", "vine.actions", "vine.rollout_length", "vine.trunks",
+             "vine.common_random_numbers"),
+}  # fmt: skip
 
 
 class ControlsPanel:
@@ -43,6 +67,7 @@ class ControlsPanel:
         self._controls = controls
         self._seen: dict[str, Any] = {}
         self._applied: dict[str, int | None] = {}
+        self._enabled_for: Config | None = None
         config = controls().requested
         known = settings()
         shown = [(title, [n for n in names if _offered(n)]) for title, names in GROUPS]
@@ -112,15 +137,25 @@ class ControlsPanel:
         self.error.value = f"<div role='alert'>{html.escape(text)}</div>" if text else ""
 
     def _enable(self, config: Config) -> None:
-        for name, (other, values, reason) in NEEDS.items():
-            knob = self.knobs.get(name)
-            if knob is not None and knob.widget.disabled == (config.get(other) in values):
-                knob.allow(config.get(other) in values, reason)
+        """What can be turned, what can be chosen, and which rows there are, under the config asked for."""
+        if config is self._enabled_for:
+            return
+        self._enabled_for = config
+        for name, needs in NEEDS.items():
+            missing = next((need for need in needs if config.get(need.other) != need.value), None)
+            self.knobs[name].allow(missing is None, missing.reason if missing else "")
+        for sampler, names in ROWS_OF.items():
+            for name in names:
+                self.knobs[name].row.layout.display = None if config.sampler == sampler else "none"
+        for name, knob in self.knobs.items():
+            if settings()[name].choices is not None and not knob.widget.disabled:
+                knob.refuse(refusals(config, self._controls().task, name))
 
     def _show_cost(self, config: Config, seconds_per_step: float | None) -> None:
-        steps = config.get("steps_per_iteration")
+        steps = cost(config, self._controls().task)
+        most = "at most " if config.sampler == "vine" else ""
         about = f", about {seconds_per_step * steps:.2g} s" if seconds_per_step else ""
-        text = f"{steps:,} simulator steps an iteration{about}"
+        text = f"{most}{steps:,} simulator steps an iteration{about}"
         if self.cost.value != text:
             self.cost.value = text
 
@@ -138,6 +173,17 @@ class ControlsPanel:
         )
         reason = html.escape(FIXED_REASON, quote=True)
         return _boxed("Fixed for this run", [w.HTML(f"<div class='trpolab-fixed' title='{reason}'>{lines}</div>")])
+
+
+def refusals(config: Config, task: Task, name: str) -> dict[Any, str]:
+    """Choices of a setting that can't run on this task with everything else as it stands, each with the reason."""
+    found = {}
+    for choice in settings()[name].choices or ():
+        try:
+            check(config.replace(**{name: choice}), task)
+        except ConfigError as problem:
+            found[choice] = str(problem)
+    return found
 
 
 def _offered(name: str) -> bool:

@@ -23,7 +23,12 @@ LABELS = {
     "shrink": "shrink",
     "max_tries": "tries",
     "sampler": "scheme",
-    "proposal": "q (first action)",
+    "proposal": "q, for a branch's first action",
+    "vine.states": "states N",
+    "vine.actions": "actions K",
+    "vine.rollout_length": "rollout length",
+    "vine.trunks": "trunks",
+    "vine.common_random_numbers": "common noise",
     "steps_per_iteration": "steps / iteration",
     "path.whole": "whole paths",
     "lam": "λ",
@@ -31,6 +36,7 @@ LABELS = {
     "seconds_per_iteration": "least seconds",
     "normalize_observations": "normalise obs.",
 }
+MOST_BESIDE = 3  # choices that fit beside their label; more get a line of their own
 WORDS = {"monte_carlo": "sums", "gae": "GAE", "single-path": "single path", True: "on", False: "off", None: "by rule"}
 
 
@@ -64,6 +70,8 @@ class Knob:
         self.hint.add_class(f"trpolab-hint-{about.name.replace('.', '-')}")
         self.row = w.GridBox([self.label, self.widget, self.hint])
         self.row.add_class("trpolab-row")
+        if about.choices is not None and len(about.choices) > MOST_BESIDE:
+            self.row.add_class("trpolab-wide")
         self._on_change = on_change
         self._rebuilding = False
         self.allow(True)
@@ -115,6 +123,18 @@ class Knob:
             self.row.remove_class("trpolab-off")
         else:
             self.row.add_class("trpolab-off")
+
+    def refuse(self, reasons: dict[Any, str]) -> None:
+        """Strike out choices that can't run, with the reason on hover; one pressed all the same is refused in words."""
+        tips = []
+        for place, (_, option) in enumerate(self.widget.options):
+            css = f"trpolab-no-{place + 1}"
+            tips.append(reasons.get(option, self.widget.tooltip))
+            if option in reasons:
+                self.widget.add_class(css)
+            else:
+                self.widget.remove_class(css)
+        self.widget.tooltips = tips
 
     def _changed(self, _: Any) -> None:
         if not self._rebuilding:

@@ -27,6 +27,7 @@ TEXTS = (
     ("python", "copy as Python", "The call that repeats these settings"),
     ("command", "copy as command", "The same for a terminal"),
 )
+INTERRUPT = "<span class='trpolab-where'>The toolbar's ■ can't reach the training thread: use Stop.</span>"
 DASHES = {"solid": "", "dash": "5 3", "dot": "1.5 2.5"}
 
 
@@ -52,7 +53,7 @@ class Page:
         grid = _box(w.GridBox, "trpolab-grid", [*(_chart_card(chart) for chart in CHARTS), charts.figure, rollout])
         body = _box(w.HBox, "trpolab-body", [controls, _box(w.VBox, "trpolab-scroll", [grid])])
         self.texts = {name: _button(name, text, "", tip, press) for name, text, tip in TEXTS}
-        foot = _box(w.HBox, "trpolab-foot", [*self.texts.values(), self.where])
+        foot = _box(w.HBox, "trpolab-foot", [*self.texts.values(), self.where, w.HTML(INTERRUPT)])
         self.widget = _box(w.VBox, "trpolab", [w.HTML(CSS), head, self.error, body, foot, self.code])
 
     def show_status(self, state: str, where: str, numbers: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trpolab.lab.charts import HEIGHT, ROW_HEIGHTS
 
 _ROWS = " ".join(f"{height}px" for height in ROW_HEIGHTS)
+_STRUCK = ", ".join(f".trpolab .trpolab-no-{place} button:nth-child({place})" for place in range(1, 6))
 
 CSS = f"""<style>
 .trpolab {{
@@ -95,10 +96,13 @@ CSS = f"""<style>
 .trpolab .trpolab-input .widget-toggle-button.mod-active {{
   background: var(--blue); border-color: var(--blue); color: #fff; box-shadow: none;
 }}
-.trpolab .trpolab-input.widget-toggle-buttons > div {{ margin: 0; padding: 0; flex-wrap: nowrap; height: 21px; }}
-[data-jp-theme-light="false"] .trpolab .trpolab-figure, [data-jp-theme-light="false"] .trpolab-legend svg {{
-  filter: brightness(1.32);
-}}
+.trpolab .trpolab-input.widget-toggle-buttons > div {{ margin: 0; padding: 0; height: 21px; white-space: nowrap; }}
+.trpolab .trpolab-input.widget-toggle-buttons {{ align-items: center; line-height: 21px; }}
+[data-jp-theme-light="false"] .trpolab .trpolab-figure path[style*="rgb(0, 114, 178)"],
+[data-jp-theme-light="false"] .trpolab-legend line[stroke="#0072B2"] {{ stroke: #3d9be0 !important; }}
+{_STRUCK} {{ text-decoration: line-through; opacity: .5; }}
+.trpolab .trpolab-wide {{ grid-template-columns: 1fr; grid-template-rows: 19px 22px 11px; }}
+.trpolab .trpolab-wide .trpolab-hint {{ grid-column: 1; }}
 .trpolab .trpolab-cost {{ color: var(--dim); font-size: 11px; }}
 .trpolab .trpolab-cost .widget-html-content {{ color: var(--dim); }}
 .trpolab-fixed {{ font-size: 12px; cursor: help; }}
@@ -148,12 +152,14 @@ CSS = f"""<style>
 }}
 .trpolab-error summary {{ cursor: pointer; font-weight: 600; }}
 .trpolab-error pre {{
-  white-space: pre-wrap; font-size: 11.5px; margin: 6px 0 0 0; color: var(--ink); background: none;
+  max-height: 220px; overflow: auto; white-space: pre-wrap; font-size: 11.5px; margin: 6px 0 0 0;
+  color: var(--ink); background: none;
 }}
 
 @container (max-width: 880px) {{
   .trpolab .trpolab-controls {{ max-width: none; flex: 1 1 100%; display: grid;
-    grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); align-items: start; }}
+    grid-template-columns: repeat(auto-fill, minmax(262px, 1fr)); align-items: start; }}
+  .trpolab .trpolab-controls > .trpolab-problem {{ grid-column: 1 / -1; }}
   .trpolab .trpolab-scroll {{ flex-basis: 100%; }}
 }}
 </style>"""
