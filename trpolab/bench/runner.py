@@ -20,6 +20,9 @@ BENCHMARKS = {
     "pendulum": ("learning", "pendulum"),
     "hopper": ("learning", "hopper"),
     "halfcheetah": ("learning", "halfcheetah"),
+    "vine": ("vine", "speed"),
+    "vine-hopper": ("vine", "hopper"),
+    "vine-cartpole": ("vine", "cartpole"),
 }
 
 
