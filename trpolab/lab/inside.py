@@ -51,7 +51,7 @@ STYLE = """<style>
 .trpolab-inside .trpolab-row {
   width: auto; grid-template-columns: auto minmax(0, auto); grid-template-rows: minmax(22px, auto) 6px; column-gap: 8px;
 }
-.trpolab-inside .widget-hslider { width: 230px; }
+.trpolab-inside .trpolab-input.widget-hslider { min-width: 230px; }
 .trpolab-inside .trpolab-label { text-align: left; }
 .trpolab-inside .trpolab-label > * { justify-content: flex-start; }
 .trpolab-numbers-row { display: flex; flex-wrap: wrap; gap: 4px 8px; max-width: 960px; padding: 2px; }
