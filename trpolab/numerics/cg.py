@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor, namespace
+
 REFRESH = 10  # iterations between true residuals: the recursive one drifts by rounding
 SINGULAR = 1e-14  # pᵀAp below this share of the largest curvature seen is rounding noise
 
@@ -41,14 +43,15 @@ class CGResult:
         return self.residual_norms[-1] / self.residual_norms[0] if self.residual_norms[0] > 0 else 0.0
 
 
+@QUIET
 def conjugate_gradient(
     A: Callable[[Tensor], Tensor], b: Tensor, *, iterations: int = 10, tolerance: float = 1e-10
 ) -> CGResult:
     """Solve Ax = b for a symmetric positive definite A, given as the function v ↦ Av on float64 vectors [D].
 
     Starts from zero. Stops when ‖r‖² <= tolerance·‖b‖² or after `iterations` products, whichever is first; numerical
-    trouble is a status, never an exception. Before an eleventh, twenty-first … iteration r is
-    computed afresh from x, at the price of one product.
+    trouble is a status, never an exception. Before an eleventh, twenty-first … iteration r is computed afresh from x,
+    at the price of one product.
 
     >>> diagonal = torch.tensor([1.0, 4.0], dtype=torch.float64)
     >>> conjugate_gradient(lambda v: diagonal * v, torch.ones(2, dtype=torch.float64)).x.tolist()
@@ -58,23 +61,26 @@ def conjugate_gradient(
         raise ValueError(f"iterations = {iterations}: must be at least 1")
     if not tolerance >= 0:
         raise ValueError(f"tolerance = {tolerance}: must be at least 0")
-    b = b.to(torch.float64)
-    x = torch.zeros_like(b)
-    r = b.clone()
-    p = b.clone()  # its own memory: sharing r's would lose conjugacy without a sign
-    rr = first = float(b @ b)
+    rhs = as_array(b.to(torch.float64))
+    x = namespace(rhs).zeros_like(rhs)
+    r = 1 * rhs
+    p = 1 * rhs  # its own memory: sharing r's would lose conjugacy without a sign
+    rr = first = float(rhs @ rhs)
     norms = [math.sqrt(rr) if rr >= 0 else math.nan]
     rayleigh: list[float] = []
 
+    def multiplied(vector: Array) -> Array:
+        return as_array(A(as_tensor(vector)))
+
     def result(status: CGStatus) -> CGResult:
-        return CGResult(x, status, len(norms) - 1, float(x @ (b - r)), tuple(norms), tuple(rayleigh))
+        return CGResult(as_tensor(x), status, len(norms) - 1, float(x @ (rhs - r)), tuple(norms), tuple(rayleigh))
 
     if not math.isfinite(first):
         return result(CGStatus.NONFINITE)
     if first == 0:
         return result(CGStatus.ZERO_RHS)
     for k in range(1, iterations + 1):
-        product = A(p)
+        product = multiplied(p)
         curvature = float(p @ product)
         if not math.isfinite(curvature):
             return result(CGStatus.NONFINITE)
@@ -82,17 +88,15 @@ def conjugate_gradient(
         if rayleigh[-1] <= SINGULAR * max(0.0, *rayleigh):
             return result(CGStatus.NONPOSITIVE_CURVATURE)
         alpha = rr / curvature
-        x.add_(p, alpha=alpha)
-        r.add_(product, alpha=-alpha)
-        if k % REFRESH == 0 and k < iterations:
-            r = b - A(x)
+        x += alpha * p
+        r = rhs - multiplied(x) if k % REFRESH == 0 and k < iterations else r - alpha * product
         previous, rr = rr, float(r @ r)
         if not math.isfinite(rr):
-            x.sub_(p, alpha=alpha)
-            r.copy_(b - A(x))
+            x -= alpha * p
+            r = rhs - multiplied(x)
             return result(CGStatus.NONFINITE)
         norms.append(math.sqrt(rr))
         if rr <= tolerance * first:
             return result(CGStatus.CONVERGED)
-        p.mul_(rr / previous).add_(r)
+        p = r + (rr / previous) * p
     return result(CGStatus.ITERATION_LIMIT)

@@ -18,8 +18,8 @@ class Workers:
     """Maps a function over chunks on `threads` threads, the caller's among them.
 
     NumPy lets other threads run during its products. While this context is open, BLAS uses one thread a product: its
-    own threads spin while they wait, which is slow for small matrices and ruinous on a busy machine. Results come in the
-    order of the items, so that sums over them do not depend on the number of threads.
+    own threads spin while they wait, which is slow for small matrices and ruinous on a busy machine. Results come in
+    the order of the items, so that sums over them do not depend on the number of threads.
 
     >>> with Workers(2) as workers:
     ...     workers.map(abs, [-1, 2, -3])

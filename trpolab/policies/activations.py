@@ -1,37 +1,15 @@
-"""Nonlinearities and their slopes, for torch's autograd and for the hand-written passes.
-
-Without a graph, networks on the CPU run in NumPy: its float32 tanh and its products with thin matrices take a fraction
-of the time of torch's (measured: 6 and 3 to 10 times less). `Array` is a NumPy array there, a torch tensor elsewhere.
-"""
+"""Nonlinearities and their slopes, for torch's autograd and for the hand-written passes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trpolab.numerics.arrays import Array, namespace
+
 ACTIVATIONS = ("tanh", "relu", "softplus", "elu")
-
-Array = Any
-
-
-def as_array(tensor: Tensor) -> Array:
-    """The same memory as NumPy if it is on the CPU, else the tensor."""
-    tensor = tensor.detach()
-    return tensor.numpy() if tensor.device.type == "cpu" else tensor
-
-
-def as_tensor(array: Array) -> Tensor:
-    """The same memory as a tensor."""
-    return torch.from_numpy(array) if isinstance(array, np.ndarray) else array
-
-
-def namespace(array: Array) -> Any:
-    """The module, NumPy or torch, whose functions take this array."""
-    return np if isinstance(array, np.ndarray) else torch
 
 
 def activate(name: str, z: Tensor) -> Tensor:

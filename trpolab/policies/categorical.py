@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trpolab.policies.activations import Array, as_array, as_tensor, namespace
+from trpolab.numerics.arrays import Array, as_array, as_tensor, namespace
 
 
 class _Logits:

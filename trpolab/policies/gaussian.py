@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trpolab.policies.activations import Array, namespace
+from trpolab.numerics.arrays import Array, namespace
 
 LOG_STD_LOW, LOG_STD_HIGH = -5.0, 2.0  # outside, exp(log σ) soon under- or overflows in float32
 

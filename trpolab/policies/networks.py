@@ -8,25 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, from_numpy
 
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor, namespace
 from trpolab.numerics.workers import SERIAL, Workers
-from trpolab.policies.activations import (
-    ACTIVATIONS,
-    Array,
-    activate,
-    activate_,
-    as_array,
-    as_tensor,
-    namespace,
-    slope,
-)  # fmt: skip
+from trpolab.policies.activations import ACTIVATIONS, activate, activate_, slope
 
 CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
-QUIET = np.errstate(over="ignore", invalid="ignore")  # whoever asked checks the result, as with torch
 
 
 @dataclass(frozen=True)
@@ -38,12 +30,12 @@ class Layer:
     fan_out: int
     bias: bool
 
-    @property
+    @cached_property
     def split(self) -> int:
         """End of the weights, start of the biases."""
         return self.start + self.fan_in * self.fan_out
 
-    @property
+    @cached_property
     def end(self) -> int:
         """One past the layer's last parameter."""
         return self.split + (self.fan_out if self.bias else 0)
@@ -74,12 +66,12 @@ class MLP:
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation = {self.activation!r}: must be one of {', '.join(ACTIVATIONS)}")
 
-    @property
+    @cached_property
     def size(self) -> int:
         """P, the number of parameters."""
         return sum((fan_in + self.bias) * fan_out for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False))
 
-    @property
+    @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers in order."""
         found, start = [], 0
@@ -134,8 +126,8 @@ class MLP:
         linearized = Linearized.at(self, as_array(theta), as_array(x))
         return (
             as_tensor(linearized.out),
-            lambda v: as_tensor(linearized.jvp(as_array(v))),
-            lambda c: as_tensor(linearized.vjp(as_array(c))),
+            QUIET(lambda v: as_tensor(linearized.jvp(as_array(v)))),
+            QUIET(lambda c: as_tensor(linearized.vjp(as_array(c)))),
         )
 
 
@@ -170,7 +162,6 @@ class Linearized:
         out = affine(inputs[-1], layers[-1].weight(theta), layers[-1].biases(theta))
         return cls(layers, theta, tuple(inputs), tuple(slopes), out, namespace(out).ones_like(out[:, 0]))
 
-    @QUIET
     def jvp(self, v: Array) -> Array:
         """Jv [B, out] for v [P]: the directional derivative, layer by layer forward."""
         tangent = None  # of the layer's input; the network's own input does not move
@@ -183,7 +174,6 @@ class Linearized:
             tangent = moved
         return tangent
 
-    @QUIET
     def vjp(self, cotangent: Array) -> Array:
         """Jᵀc [P] for c [B, out]: back-propagation, summed over rows."""
         gradient = namespace(self.theta).empty_like(self.theta)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics import conjugate_gradient
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.workers import SERIAL, Workers
-from trpolab.policies.activations import as_array, as_tensor
 from trpolab.policies.config import ValueConfig
 from trpolab.policies.networks import CHUNK, MLP, Linearized
 from trpolab.policies.rows import random_rows
@@ -118,8 +118,13 @@ def lm_step(
 
     def product(v: Tensor) -> Tensor:
         direction = as_array(v.to(theta.dtype))
+
+        @QUIET
+        def multiply(part: Linearized) -> Array:
+            return part.vjp(part.jvp(direction))
+
         total = as_array(v * (mu * len(x)))
-        for summand in workers.map(lambda part: part.vjp(part.jvp(direction)), parts):
+        for summand in workers.map(multiply, parts):
             total += summand
         return as_tensor(total).div_(len(x))
 
@@ -157,9 +162,10 @@ class _Point:
     def gradient(self, workers: Workers = SERIAL) -> Tensor:
         """∂ loss / ∂θ [P] float64."""
         total = torch.zeros_like(self.theta, dtype=torch.float64)
+        inner = as_array(total)
         chunks = list(zip(self.parts, self.residuals.split(CHUNK), strict=True))
-        for gradient in workers.map(lambda chunk: chunk[0].vjp(as_array(chunk[1])), chunks):
-            total += as_tensor(gradient)
+        for gradient in workers.map(QUIET(lambda chunk: chunk[0].vjp(as_array(chunk[1]))), chunks):
+            inner += gradient
         return total / len(self.residuals)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from trpolab.numerics.arrays import QUIET, Array, as_array
 from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Policy
-from trpolab.policies.activations import Array, as_array
 from trpolab.policies.networks import Linearized
 
 KEPT_ROWS = 2**18  # beyond, activations are computed again for each product instead of kept (about 1 kB a row)
@@ -26,29 +26,31 @@ def gauss_newton_product(policy: Policy, features: Tensor, chunk: int, workers: 
     """
     network, distribution = policy.network, policy.distribution
     theta, own = as_array(policy.theta[: network.size]), as_array(policy.theta[network.size :])
-    own_metric = distribution.own_metric(policy.theta[network.size :])
+    own_metric = as_array(distribution.own_metric(policy.theta[network.size :]))
     chunks = [as_array(x) for x in features.split(chunk)]
 
     def part(x: Array) -> Callable[[Array], Array]:
         linearized = Linearized.at(network, theta, x)
         metric = distribution.output_metric(linearized.out, own)
-        return lambda v: linearized.vjp(metric(linearized.jvp(v)))
+        return QUIET(lambda v: linearized.vjp(metric(linearized.jvp(v))))
 
     kept = workers.map(part, chunks) if len(features) <= KEPT_ROWS else None
 
     def product(v: Tensor) -> Tensor:
-        direction = as_array(v[: network.size].to(policy.theta.dtype))
+        direction = as_array(v.to(policy.theta.device, policy.theta.dtype))
+        inner, outer = direction[: network.size], direction[network.size :]
         if kept is not None:
-            products = workers.map(lambda multiply: multiply(direction), kept)
+            products = workers.map(lambda multiply: multiply(inner), kept)
         else:
-            products = workers.map(lambda x: part(x)(direction), chunks)
-        total = torch.zeros_like(v)
-        inner = as_array(total)[: network.size]
-        for summand in products:
-            inner += summand
-        inner /= len(features)
-        total[network.size :] = own_metric * v[network.size :]
-        return total
+            products = workers.map(lambda x: part(x)(inner), chunks)
+        total = torch.empty_like(v, device=policy.theta.device)
+        result = as_array(total)
+        result[: network.size] = products[0]
+        for summand in products[1:]:
+            result[: network.size] += summand
+        result[: network.size] /= len(features)
+        result[network.size :] = own_metric * outer
+        return total.to(v.device)
 
     return product
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Policy
-from trpolab.policies.activations import Array, as_array, as_tensor
 from trpolab.policies.networks import CHUNK, Linearized
 from trpolab.policies.rows import random_rows
 from trpolab.sampling.batch import Batch
@@ -71,6 +71,7 @@ class Problem:
         slope = surrogate_slope(distribution, self.old, self.samples)  # ∂L/∂u at θ_old, where u was stored
         outputs_slope, own_slope = distribution.assemble_vjp(own, slope)
 
+        @QUIET
         def part(chunk: tuple[Tensor, Tensor]) -> tuple[Array, Array]:
             x, cotangent = (as_array(rows) for rows in chunk)
             linearized = Linearized.at(network, theta, x)
@@ -79,8 +80,9 @@ class Problem:
         chunks = list(zip(self.features.split(self.chunk), outputs_slope.split(self.chunk), strict=True))
         outputs, gradients = zip(*self._workers.map(part, chunks), strict=True)
         total = torch.zeros_like(self.theta, dtype=torch.float64)
+        inner = as_array(total)[: network.size]
         for gradient in gradients:
-            total[: network.size] += as_tensor(gradient)
+            inner += gradient
         total[network.size :] = own_slope
         start = self._evaluation(self.theta, distribution.assemble(torch.cat([as_tensor(o) for o in outputs]), own))
         if start.kl_mean > STALE_KL:
