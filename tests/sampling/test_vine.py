@@ -19,7 +19,7 @@ from trpolab.sampling.proposals import FirstActions
 from trpolab.sampling.trunks import choose_states
 from trpolab.sampling.vine_plan import branches_per_state, vine_cost
 from trpolab.settings import ConfigError
-from trpolab.simulators import find_task
+from trpolab.simulators import find_task, make
 from trpolab.simulators.base import Transition
 from trpolab.training.config import cost, resolve
 from trpolab.training.loop import start_learner
@@ -232,6 +232,16 @@ def test_common_random_numbers_halve_the_variance_of_differences(task):
     assert found.pooled < 0.5
 
 
+def test_state_weights_are_equal_or_discounted_by_the_episodes_time():
+    with Setting("CartPole-v1") as setting:
+        plain, discounted = (
+            setting.sampler.sample(setting.learner, ENUMERATED, GAMMA, weighting, 1, checks.never).batch
+            for weighting in ("equal", "discounted")
+        )
+    np.testing.assert_array_equal(plain.weights, 1)
+    np.testing.assert_allclose(discounted.weights, GAMMA**discounted.t)
+
+
 # Costs and repeatability
 
 
@@ -339,6 +349,8 @@ def test_the_record_tells_what_figure_1_shows():
         np.testing.assert_array_equal(record.branch_obs[piece][0], record.roots[state])
         assert record.branch_age[piece].tolist() == list(range(SMALL.rollout_length + 1))
     np.testing.assert_array_equal(record.branch_q.reshape(SMALL.states, -1), batch.q_values)
+    again = make("paper/Swimmer", SMALL.states).restore(None, record.snapshot)
+    np.testing.assert_array_equal(again.astype(np.float32), record.roots)
 
 
 # Refusals

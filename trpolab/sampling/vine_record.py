@@ -9,6 +9,7 @@ import numpy as np
 from trpolab.sampling.branches import Rolled
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.trunks import RolloutSet
+from trpolab.simulators.base import Snapshot
 
 TRACED_STATES = 24  # states whose branches are kept
 TRACE_POINTS = 16  # observations kept of a branch, besides its last
@@ -26,6 +27,7 @@ class VineRecord:
     trunk: np.ndarray  # [S] which trunk
     trunk_t: np.ndarray  # [M] time step within the episode
     roots: np.ndarray  # [N, *O] the rollout set
+    snapshot: Snapshot  # [N] its states, to be restored by whoever wants to look at them or go on from there
     root_trunk: np.ndarray  # [N]
     root_t: np.ndarray  # [N]
     branch_state: np.ndarray  # [B] row of the rollout set that branch b starts from
@@ -66,6 +68,7 @@ def make_record(
         trunk=trunks.path,
         trunk_t=trunks.t,
         roots=roots.obs,
+        snapshot=roots.snapshot,
         root_trunk=roots.trunk,
         root_t=roots.t,
         branch_state=state[drawn],
