@@ -77,9 +77,10 @@ def test_gradient_is_that_of_the_loss() -> None:
     theta, x, y = value.theta.double().requires_grad_(), torch.randn(9, 3).double(), torch.randn(9, 1).double()
     loss = 0.5 * (value.network.forward(theta, x) - y).square().mean()
     (expected,) = torch.autograd.grad(loss, theta)
-    point = value_fit._Point.at(value.network, theta.detach(), x, y)
+    point = value_fit._Point.at(value.network, theta.detach(), x, y, slope=True)
     assert point.loss == pytest.approx(loss.item())
-    assert torch.allclose(point.gradient(), expected)
+    assert torch.allclose(point.gradient, expected)
+    assert value_fit._Point.at(value.network, theta.detach(), x, y, slope=False).loss == pytest.approx(loss.item())
 
 
 def test_mu_follows_the_gain_ratio_within_its_bounds() -> None:

@@ -65,15 +65,17 @@ def fit_value(
     y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
 
     with Workers(torch.get_num_threads()) as workers:
-        start = point = _Point.at(moved.network, moved.theta, x, y, workers)
+        start = point = _Point.at(moved.network, moved.theta, x, y, True, workers)
         if not math.isfinite(start.loss):
             return value, _kept(value, "its error is not finite")
         mu, accepted = value.mu, 0
-        for _ in range(config.fit_steps):
+        for remaining in reversed(range(config.fit_steps)):
             rows = torch.from_numpy(random_rows(len(y), config.fit_fraction, rng))
-            gradient = point.gradient(workers)
-            step, predicted = lm_step(moved.network, point.theta, gradient, x[rows], mu, config.cg_iterations, workers)
-            candidate = _Point.at(moved.network, point.theta + step, x, y, workers)
+            assert point.gradient is not None
+            step, predicted = lm_step(
+                moved.network, point.theta, point.gradient, x[rows], mu, config.cg_iterations, workers
+            )
+            candidate = _Point.at(moved.network, point.theta + step, x, y, remaining > 0, workers)
             gain = point.loss - candidate.loss
             mu = next_mu(mu, gain / predicted if predicted > 0 else -math.inf)
             if math.isfinite(gain) and gain > 0:
@@ -114,7 +116,8 @@ def lm_step(
 
     Solves (JᵀJ/n + μI) s = -g with J at the rows x [n, F]; `gradient` is g [P] float64.
     """
-    parts = _linearized(network, theta, x, workers)
+    weights = as_array(theta)
+    parts = workers.map(lambda chunk: Linearized.at(network, weights, as_array(chunk)), x.split(CHUNK))
 
     def product(v: Tensor) -> Tensor:
         direction = as_array(v.to(theta.dtype))
@@ -143,35 +146,38 @@ def next_mu(mu: float, ratio: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """The network linearised at one θ on all rows, and its error there."""
+    """One θ, what the network gives there on all rows, and how wrong that is."""
 
     theta: Tensor
     outputs: Tensor  # [N, 1]
-    residuals: Tensor  # [N, 1] outputs - targets
-    parts: list[Linearized]  # one for each chunk of rows
     loss: float  # ½ mean squared residual
+    gradient: Tensor | None  # ∂ loss / ∂θ [P] float64, if it was asked for
 
     @classmethod
-    def at(cls, network: MLP, theta: Tensor, x: Tensor, y: Tensor, workers: Workers = SERIAL) -> _Point:
-        parts = _linearized(network, theta, x, workers)
-        outputs = torch.cat([as_tensor(part.out) for part in parts])
-        residuals = outputs - y
-        loss = float(residuals.square().mean(dtype=torch.float64)) / 2
-        return cls(theta, outputs, residuals, parts, loss)
+    def at(cls, network: MLP, theta: Tensor, x: Tensor, y: Tensor, slope: bool, workers: Workers = SERIAL) -> _Point:
+        """Activations live for one chunk of rows only: the gradient is taken on the way, or not at all."""
+        if not slope:
+            outputs = network.evaluate(theta, x, workers)
+            return cls(theta, outputs, _half_mean_square(outputs - y), None)
+        weights = as_array(theta)
 
-    def gradient(self, workers: Workers = SERIAL) -> Tensor:
-        """∂ loss / ∂θ [P] float64."""
-        total = torch.zeros_like(self.theta, dtype=torch.float64)
+        @QUIET
+        def run(rows: tuple[Tensor, Tensor]) -> tuple[Array, Array]:
+            linearized = Linearized.at(network, weights, as_array(rows[0]))
+            return linearized.out, linearized.vjp(linearized.out - as_array(rows[1]))
+
+        chunks = list(zip(x.split(CHUNK), y.split(CHUNK), strict=True))
+        parts, slopes = zip(*workers.map(run, chunks), strict=True)
+        total = torch.zeros_like(theta, dtype=torch.float64)
         inner = as_array(total)
-        chunks = list(zip(self.parts, self.residuals.split(CHUNK), strict=True))
-        for gradient in workers.map(QUIET(lambda chunk: chunk[0].vjp(as_array(chunk[1]))), chunks):
-            inner += gradient
-        return total / len(self.residuals)
+        for summand in slopes:
+            inner += summand
+        outputs = torch.cat([as_tensor(part) for part in parts])
+        return cls(theta, outputs, _half_mean_square(outputs - y), total.div_(len(y)))
 
 
-def _linearized(network: MLP, theta: Tensor, x: Tensor, workers: Workers) -> list[Linearized]:
-    weights = as_array(theta)
-    return workers.map(lambda chunk: Linearized.at(network, weights, as_array(chunk)), x.split(CHUNK))
+def _half_mean_square(residuals: Tensor) -> float:
+    return float(residuals.square().mean(dtype=torch.float64)) / 2
 
 
 def _kept(value: ValueFunction, why: str) -> ValueFit:
