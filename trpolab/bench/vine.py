@@ -31,7 +31,7 @@ TIME_STEP = 0.008  # seconds of one of its decisions
 SEEDS = 5
 PAPER = Vine(trunks=16, trunk_length=1000, states=625, actions=4, rollout_length=100, tail_value=False)
 # A small vine, many iterations; the policy and the update as the paper has them.
-SMALL = {
+SMALL: dict[str, Any] = {
     "sampler": Vine(trunks=4, trunk_length=250, states=30, actions=4, rollout_length=50, tail_value=False),
     "hidden": (50,),
     "policy.output_scale": 0.1,
@@ -207,7 +207,7 @@ def _physics_share(learner: Learner, report: Report) -> tuple[float, float, floa
 def _on_tape(crew: Crew) -> list[_Tape]:
     """Put a crew's simulators on tape; returns the tapes."""
     tapes = [_Tape(simulator) for simulator in crew.simulators]  # type: ignore[arg-type]
-    crew.simulators = tuple(tapes)  # type: ignore[assignment]
+    crew.simulators = tuple(tapes)  # type: ignore[arg-type]
     return tapes
 
 
