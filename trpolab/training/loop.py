@@ -72,67 +72,102 @@ def iterate(
 
     Raises Diverged after three iterations in a row with NaN or infinity; whatever else a task raises passes through.
     """
-    if progress.iteration == 0:
-        try:
+    try:
+        if progress.iteration == 0:
             _first_statistics(controls, progress, samplers)
-        except Interrupted:
-            return
-    while progress.iteration < controls.requested.iterations and controls.wait_for_turn():
-        began = time.perf_counter()
-        config, index = controls.take(), progress.iteration + 1
-        learner = _with_value_function(progress.learner, config, streams)
-        collected: Collected | None = None
-        diagnostics: Diagnostics | None = None
-        fit: ValueFit | None = None
-        message, spent = "", 0
-        sampled = updated = began
-        try:
-            collected = samplers.collect(learner, config, index, controls.aborting)
-            sampled = time.perf_counter()
-            spent = collected.batch.sim_steps
-            rows = streams.generator(index, Purpose.FISHER_ROWS)
-            learner, diagnostics = step(learner, collected.batch, config, rows)
-            outcome, message = diagnostics.outcome, diagnostics.message
-            updated = time.perf_counter()
-            if outcome is not Outcome.SKIPPED_NONFINITE:
-                learner, fit = _learn_values(learner, collected, config, streams, index)
-        except Interrupted:
-            return
-        except NonFinite as error:
-            sampled = updated = time.perf_counter()
-            outcome, message, spent = Outcome.SKIPPED_NONFINITE, str(error), error.sim_steps
-            learner = progress.learner
-        if controls.aborting():
-            return
-        fitted = time.perf_counter()
-        progress.learner, progress.iteration = learner, index
-        progress.sim_steps += spent
-        skipped = outcome is Outcome.SKIPPED_NONFINITE
-        progress.nonfinite_in_a_row = progress.nonfinite_in_a_row + 1 if skipped else 0
-        if collected is not None:
-            progress.recent_returns.extend(collected.batch.episodes.returns.tolist())
-        if (rest := config.seconds_per_iteration - (time.perf_counter() - began)) > 0:
-            controls.wait(rest)
-        metrics = {
-            "iteration": index,
-            "sim_steps": progress.sim_steps,
-            "batch_steps": spent,
-            "sampler": config.sampler,
-            **_scores(collected.batch.episodes if collected else None, progress),
-            **_branch_metrics(collected),
-            **_update_metrics(diagnostics, config),
-            "explained_variance": _finite(fit.explained_variance_before) if fit else None,
-            "clipped_fraction": collected.clipped_fraction if collected else None,
-            "outcome": str(outcome.value),
-            "message": message,
-            "seconds_sampling": sampled - began,
-            "seconds_update": updated - sampled,
-            "seconds_value": fitted - updated,
-            "seconds_total": time.perf_counter() - began,
-        }
-        yield Iteration(index, config, metrics, learner, collected.batch if collected else None, diagnostics)
-        if progress.nonfinite_in_a_row >= MOST_NONFINITE:
-            raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {message}")
+        while progress.iteration < controls.requested.iterations and controls.wait_for_turn():
+            began = time.perf_counter()
+            config, index = controls.take(), progress.iteration + 1
+            learner = _with_value_function(progress.learner, config, streams)
+            done = _learn_once(learner, config, index, streams, samplers, controls)
+            _advance(progress, done, index)
+            controls.wait(config.seconds_per_iteration - (time.perf_counter() - began))
+            metrics = _metrics(done, progress, config, time.perf_counter() - began)
+            batch = done.collected.batch if done.collected else None
+            yield Iteration(index, config, metrics, done.learner, batch, done.diagnostics)
+            if progress.nonfinite_in_a_row >= MOST_NONFINITE:
+                raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {done.message}")
+    except Interrupted:
+        return  # the iteration under way never was
+
+
+@dataclass(frozen=True)
+class _Done:
+    """One pass of Section 6: what came of it, and how long its parts took in seconds."""
+
+    learner: Learner
+    outcome: Outcome
+    message: str
+    sim_steps: int
+    sampling: float
+    collected: Collected | None = None
+    diagnostics: Diagnostics | None = None
+    fit: ValueFit | None = None
+    update: float = 0.0
+    value: float = 0.0
+
+
+def _learn_once(
+    learner: Learner, config: Config, index: int, streams: Streams, samplers: Samplers, controls: Controls
+) -> _Done:
+    """Collect, estimate, step, fit. Raises Interrupted if it was told to give up, before anything counts."""
+    began = time.perf_counter()
+    try:
+        collected = samplers.collect(learner, config, index, controls.aborting)
+    except NonFinite as error:
+        took = time.perf_counter() - began
+        return _Done(learner, Outcome.SKIPPED_NONFINITE, str(error), error.sim_steps, took)
+    sampled = time.perf_counter()
+    stepped, diagnostics = step(learner, collected.batch, config, streams.generator(index, Purpose.FISHER_ROWS))
+    updated, fit = time.perf_counter(), None
+    if diagnostics.outcome is not Outcome.SKIPPED_NONFINITE:
+        stepped, fit = _learn_values(stepped, collected, config, streams, index)
+    if controls.aborting():
+        raise Interrupted
+    return _Done(
+        stepped,
+        diagnostics.outcome,
+        diagnostics.message,
+        collected.batch.sim_steps,
+        sampled - began,
+        collected,
+        diagnostics,
+        fit,
+        updated - sampled,
+        time.perf_counter() - updated,
+    )
+
+
+def _advance(progress: Progress, done: _Done, index: int) -> None:
+    """Make the iteration count."""
+    progress.learner, progress.iteration = done.learner, index
+    progress.sim_steps += done.sim_steps
+    skipped = done.outcome is Outcome.SKIPPED_NONFINITE
+    progress.nonfinite_in_a_row = progress.nonfinite_in_a_row + 1 if skipped else 0
+    if done.collected is not None:
+        progress.recent_returns.extend(done.collected.batch.episodes.returns.tolist())
+
+
+def _metrics(done: _Done, progress: Progress, config: Config, seconds: float) -> dict[str, Any]:
+    """The line of metrics.jsonl; what does not apply is null."""
+    collected = done.collected
+    return {
+        "iteration": progress.iteration,
+        "sim_steps": progress.sim_steps,
+        "batch_steps": done.sim_steps,
+        "sampler": config.sampler,
+        **_scores(collected.batch.episodes if collected else None, progress),
+        **_branch_metrics(collected),
+        **_update_metrics(done.diagnostics, config),
+        "explained_variance": _finite(done.fit.explained_variance_before) if done.fit else None,
+        "clipped_fraction": collected.clipped_fraction if collected else None,
+        "outcome": str(done.outcome.value),
+        "message": done.message,
+        "seconds_sampling": done.sampling,
+        "seconds_update": done.update,
+        "seconds_value": done.value,
+        "seconds_total": seconds,
+    }
 
 
 def _first_statistics(controls: Controls, progress: Progress, samplers: Samplers) -> None:
