@@ -29,7 +29,8 @@ class FakeSession:
 
     def __post_init__(self) -> None:
         self.task = find_task(self.task_name)
-        config = resolve(self.task, overrides=self.settings)
+        settings = {"delta": 0.02, "cg_iterations": 10, **self.settings}  # whatever suits the task now
+        config = resolve(self.task, overrides=settings)
         self.controls = Controls(config, self.task)
         self.history: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []

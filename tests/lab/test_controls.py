@@ -14,7 +14,7 @@ from trpolab.training.controls import Controls
 
 def make_controls(task: str = "Hopper-v5", **changes) -> Controls:
     about = find_task(task)
-    return Controls(resolve(about, overrides=changes), about)
+    return Controls(resolve(about, overrides={"delta": 0.02, **changes}), about)
 
 
 @pytest.fixture

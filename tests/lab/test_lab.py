@@ -11,8 +11,10 @@ import pytest
 
 from trpolab.lab import cells
 from trpolab.lab.charts import CHARTS
-from trpolab.lab.lab import Lab, clock, short
+from trpolab.lab.lab import Lab
+from trpolab.lab.reading import clock, short
 from trpolab.lab.trainer import NAME
+from trpolab.training.config import resolve
 
 PATIENCE = 20.0  # seconds; generous: a deadline must never be what fails
 
@@ -171,7 +173,8 @@ def test_it_shows_a_widget_and_tells_its_state_as_text(make_lab) -> None:
 
 def test_texts_to_take_along_repeat_what_was_changed(make_lab) -> None:
     lab = make_lab()
-    lab._knobs.knobs["delta"].widget.value = 0.05
+    usual = resolve(lab.session.task)
+    lab.controls.replace(delta=0.05, cg_iterations=usual.get("cg_iterations"))
     press(lab, "python")
     assert "trpolab.train(&#x27;CartPole-v1&#x27;, delta=0.05, iterations=1)" in lab._page.code.value
     press(lab, "command")

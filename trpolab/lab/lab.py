@@ -19,19 +19,17 @@ from typing import Any
 from trpolab.lab.cells import claim
 from trpolab.lab.charts import Charts
 from trpolab.lab.controls import ControlsPanel
-from trpolab.lab.knobs import in_words, label_of
 from trpolab.lab.page import Page
 from trpolab.lab.player import Player
 from trpolab.lab.pump import Pump
+from trpolab.lab.reading import clock, mark_of, short, speed, work
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.summary import Summary, summarize
 from trpolab.lab.trainer import Failure, Trainer
 from trpolab.policies import Policy
-from trpolab.training.config import settings as known_settings
 from trpolab.training.session import Session
 
 UNTIL_STOPPED = 1_000_000  # iterations of a lab that was given none
-UNMARKED = ("seconds_per_iteration", "iterations", "checkpoint_every")  # changes that don't change what is learned
 ALLOWED = {
     "ready": {"run", "step"},
     "running": {"pause", "step", "stop", "reset"},
@@ -287,39 +285,3 @@ class Lab:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise RuntimeError("this lab was closed (its cell ran again, or close() was called); run the cell again")
-
-
-def mark_of(row: dict[str, Any]) -> tuple[int, str] | None:
-    """(iteration, text) of the settings that changed with this iteration, for the return chart."""
-    known = known_settings()
-    changed = {name: value for name, value in row.get("changed", {}).items() if name not in UNMARKED}
-    if not changed:
-        return None
-    return row["iteration"], ", ".join(f"{label_of(known[name])} {in_words(value)}" for name, value in changed.items())
-
-
-def work(row: dict[str, Any]) -> float:
-    """Seconds that an iteration took, without the wait to be watched."""
-    return sum(row.get(name) or 0.0 for name in ("seconds_sampling", "seconds_update", "seconds_value"))
-
-
-def speed(row: dict[str, Any]) -> float | None:
-    """Simulator steps per second of one iteration."""
-    seconds = work(row)
-    return row["batch_steps"] / seconds if seconds > 0 else None
-
-
-def short(count: int) -> str:
-    """1.9M, 24.5k, 980."""
-    for size, unit in ((1_000_000, "M"), (10_000, "k")):
-        if count >= size:
-            return f"{count / (1000 if unit == 'k' else size):.1f}{unit}"
-    return f"{count:,}"
-
-
-def clock(seconds: float) -> str:
-    """2 min 04 s."""
-    whole = int(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
