@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from trpolab.lab.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from trpolab.lab.knobs import Knob, in_words
@@ -39,6 +39,7 @@ __all__ = [
 INK = "#010203"  # stands for the colour of text, which the theme sets; no picture needs this very black
 WIDTH = 9.6  # inches; a page shows 100 pixels an inch
 DOTS = 180  # per inch, of what is drawn `rasterized` (clouds of points) inside the SVG
+TICKS = 6  # most of an axis: ticks are what takes time in a picture
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Numbers = Mapping[str, Any]
@@ -165,6 +166,7 @@ def panels(*titles: str, widths: Sequence[float] | None = None, height: float = 
         ax.set_title(title, loc="left", y=1.02, fontsize=9.5, fontweight="bold", color=INK)
         ax.grid(color=INK, alpha=0.12, linewidth=0.6)
         ax.set_axisbelow(True)
+        ax.locator_params(nbins=TICKS)
         ax.tick_params(colors=INK, labelsize=8, width=0.6, length=3)
         ax.xaxis.label.set(color=INK, fontsize=8.5)
         ax.yaxis.label.set(color=INK, fontsize=8.5)
@@ -190,6 +192,7 @@ def log_scale(ax: Axes, which: str) -> None:
     ax.set(**{f"{which}scale": "log"})
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+    axis.set_major_locator(LogLocator(numticks=TICKS))
     axis.set_minor_locator(NullLocator())
 
 
