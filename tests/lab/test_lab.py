@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from ipywidgets import Widget
 
 from trpolab.lab import cells
 from trpolab.lab.charts import CHARTS
@@ -27,12 +28,12 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def press(lab: Lab, name: str) -> None:
-    (lab._page.buttons | lab._page.texts)[name].click()
+    (lab.view.page.buttons | lab.view.page.texts)[name].click()
 
 
 def trace(lab: Lab, metric: str):
     number = next(k for k, line in enumerate(line for chart in CHARTS for line in chart.lines) if line.metric == metric)
-    return lab._charts.figure.data[number]
+    return lab.view.charts.figure.data[number]
 
 
 def test_a_blocking_run_does_exactly_what_was_asked(make_lab) -> None:
@@ -44,17 +45,30 @@ def test_a_blocking_run_does_exactly_what_was_asked(make_lab) -> None:
     assert len(lab.history) == 9
 
 
+def test_a_lab_that_is_never_shown_makes_no_widget(make_lab) -> None:
+    made: list[Widget] = []
+    Widget.on_widget_constructed(made.append)
+    try:
+        lab = make_lab()
+        lab.run(block=True, iterations=3)
+        assert made == [] and lab.overhead() == 0.0
+        lab._repr_mimebundle_()
+        assert len(made) > 50  # so it would have been noticed
+    finally:
+        Widget.on_widget_constructed(None)
+
+
 def test_a_run_goes_on_in_a_daemon_thread_of_its_name(make_lab) -> None:
     lab = make_lab(about={"seconds": 0.01}, autostart=True)
     until(lambda: len(lab.history) > 2)
     threads = {thread.name: thread for thread in threading.enumerate()}
     assert threads[NAME].daemon
-    assert "running" in lab._page.status.value or lab.refresh() or "running" in lab._page.status.value
+    assert "running" in lab.view.page.status.value or lab.refresh() or "running" in lab.view.page.status.value
 
 
 def test_pause_step_stop_and_run_again_by_button(make_lab) -> None:
     lab = make_lab(about={"seconds": 0.01})
-    assert lab.state == "ready" and lab._page.buttons["pause"].disabled
+    assert lab.state == "ready" and lab.view.page.buttons["pause"].disabled
     press(lab, "run")
     until(lambda: len(lab.history) > 1)
     press(lab, "pause")
@@ -79,7 +93,7 @@ def test_step_from_the_start_does_one_iteration(make_lab) -> None:
 def test_reset_starts_afresh_with_the_knobs_as_they_stand(make_lab) -> None:
     lab = make_lab()
     lab.run(block=True, iterations=5)
-    lab._knobs.knobs["delta"].widget.value = 0.05
+    lab.view.knobs.knobs["delta"].widget.value = 0.05
     first = lab.session
     press(lab, "reset")
     until(lambda: lab.session is not first)
@@ -91,13 +105,13 @@ def test_reset_starts_afresh_with_the_knobs_as_they_stand(make_lab) -> None:
 def test_a_turned_knob_is_marked_where_it_was_applied(make_lab) -> None:
     lab = make_lab()
     lab.run(block=True, iterations=3)
-    lab._knobs.knobs["delta"].widget.value = 0.05
-    assert "next 0.05, in use 0.02" in lab._knobs.knobs["delta"].hint.value
+    lab.view.knobs.knobs["delta"].widget.value = 0.05
+    assert "next 0.05, in use 0.02" in lab.view.knobs.knobs["delta"].hint.value
     lab.run(block=True, iterations=1)
     lab.refresh()
     assert lab.history[-1]["delta"] == 0.05
-    assert "in use 0.05 since iteration 4" in lab._knobs.knobs["delta"].hint.value
-    marks = lab._charts.figure.layout.annotations
+    assert "in use 0.05 since iteration 4" in lab.view.knobs.knobs["delta"].hint.value
+    marks = lab.view.charts.figure.layout.annotations
     assert [(mark.x, mark.text) for mark in marks] == [(4, "δ 0.05")]
 
 
@@ -117,13 +131,13 @@ def test_an_exception_is_shown_escaped_and_run_goes_on(make_lab) -> None:
         lab.run(block=True, iterations=5)
     lab.refresh()
     assert lab.state == "error" and len(lab.history) == 2
-    shown = lab._page.error.value
+    shown = lab.view.page.error.value
     assert "ArithmeticError" in shown and "Traceback" in shown and "&lt;img src=x" in shown and "<img" not in shown
     lab.session.fail_at = None
     press(lab, "run")
     until(lambda: len(lab.history) > 4)
     lab.refresh()
-    assert lab._page.error.value == ""
+    assert lab.view.page.error.value == ""
 
 
 def test_a_finished_run_can_be_extended(make_lab) -> None:
@@ -136,19 +150,19 @@ def test_a_finished_run_can_be_extended(make_lab) -> None:
 
 def test_closing_ends_the_threads_and_disables_the_buttons(make_lab) -> None:
     lab = make_lab(about={"seconds": 0.01}, autostart=True)
-    until(lambda: len(lab.history) > 0)
+    until(lambda: len(lab.history) > 0 and not lab.view.page.buttons["pause"].disabled)
     lab.close()
-    assert not lab._trainer.alive and not lab._pump._thread.is_alive()
-    assert all(button.disabled for button in lab._page.buttons.values())
+    assert not lab._trainer.alive and not lab.view.pump._thread.is_alive()
+    assert all(button.disabled for button in lab.view.page.buttons.values())
     with pytest.raises(RuntimeError, match="closed"):
         lab.run()
 
 
 def test_a_display_that_breaks_says_so_and_leaves_training_alone(make_lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = make_lab(about={"seconds": 0.01})
-    monkeypatch.setattr(lab._charts, "update", lambda *_: 1 / 0)
+    monkeypatch.setattr(lab.view.charts, "update", lambda *_: 1 / 0)
     lab.run()
-    until(lambda: "the display stopped" in lab._page.error.value)
+    until(lambda: "the display stopped" in lab.view.page.error.value)
     reached = len(lab.history)
     until(lambda: len(lab.history) > reached)
 
@@ -176,11 +190,11 @@ def test_texts_to_take_along_repeat_what_was_changed(make_lab) -> None:
     usual = resolve(lab.session.task)
     lab.controls.replace(delta=0.05, cg_iterations=usual.get("cg_iterations"))
     press(lab, "python")
-    assert "trpolab.train(&#x27;CartPole-v1&#x27;, delta=0.05, iterations=1)" in lab._page.code.value
+    assert "trpolab.train(&#x27;CartPole-v1&#x27;, delta=0.05, iterations=1)" in lab.view.page.code.value
     press(lab, "command")
-    assert "trpolab train CartPole-v1 --set delta=0.05 --set iterations=1" in lab._page.code.value
+    assert "trpolab train CartPole-v1 --set delta=0.05 --set iterations=1" in lab.view.page.code.value
     press(lab, "command")
-    assert lab._page.code.value == ""
+    assert lab.view.page.code.value == ""
 
 
 def test_the_summary_is_a_table_and_a_picture(make_lab) -> None:

@@ -17,30 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from trpolab.lab.cells import claim
-from trpolab.lab.charts import Charts
-from trpolab.lab.controls import ControlsPanel
-from trpolab.lab.page import Page
-from trpolab.lab.player import Player
-from trpolab.lab.pump import Pump
-from trpolab.lab.reading import clock, mark_of, short, speed, work
-from trpolab.lab.share import as_command, as_python
 from trpolab.lab.summary import Summary, summarize
 from trpolab.lab.trainer import Failure, Trainer
+from trpolab.lab.view import View
 from trpolab.policies import Policy
 from trpolab.training.session import Session
 
 UNTIL_STOPPED = 1_000_000  # iterations of a lab that was given none
-ALLOWED = {
-    "ready": {"run", "step"},
-    "running": {"pause", "step", "stop", "reset"},
-    "pausing": {"run", "stop", "reset"},
-    "paused": {"run", "step", "stop", "reset"},
-    "stopping": {"stop"},
-    "stopped": {"run", "step", "reset"},
-    "finished": {"run", "step", "reset"},
-    "error": {"run", "step", "reset"},
-    "closed": set(),
-}
 
 
 class Lab:
@@ -62,20 +45,10 @@ class Lab:
         self._source, self._out = task, out
         self._more = settings.get("iterations", UNTIL_STOPPED)
         self._trainer = Trainer(self._new_session(settings | {"iterations": self._more}))
-        name = self.session.task.name
-        claim(self, name)
-        self._charts = Charts()
-        self._knobs = ControlsPanel(lambda: self.controls)
-        self._page = Page(name, self._knobs.widget, self._charts, self._press)
-        self._player = Player(task, self._page)
-        self._drawing = threading.RLock()
-        self._drawn = 0
-        self._marks: list[tuple[int, str]] = []
+        self._making_view = threading.Lock()
+        self._view: View | None = None
         self._reset_wanted = self._closed = False
-        self._page.show_folder("" if out is None else f"{Path(out)}/…")
-        self._pump = Pump(self._stroke, self._pump_failed)
-        self.refresh()
-        self._pump.start()
+        claim(self, self.session.task.name)
         if autostart:
             self.run()
 
@@ -108,6 +81,25 @@ class Lab:
     def failure(self) -> Failure | None:
         """What ended the training thread, if an exception did."""
         return self._trainer.failure
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds spent training, pauses included."""
+        return self._trainer.elapsed()
+
+    @property
+    def latest(self) -> Any:
+        """The newest `Iteration`, or None."""
+        return self._trainer.latest
+
+    @property
+    def view(self) -> View:
+        """The widgets, made when first asked for: a lab that is never shown costs no browser anything."""
+        with self._making_view:
+            if self._view is None:
+                self._view = View(self, self._source)
+                self._view.start()
+            return self._view
 
     def run(self, *, block: bool = False, iterations: int | None = None) -> Lab:
         """Train until paused or stopped, or for so many iterations more and then pause.
@@ -156,11 +148,27 @@ class Lab:
     def reset(self) -> Lab:
         """Start afresh, untrained, with the knobs as they stand; the charts keep the last run in dotted grey."""
         self._refuse_if_closed()
+        self.ask_for_reset()
+        self._trainer.close()
+        if self._view is not None:
+            self._view.stroke()
+        else:
+            self.settle()
+        return self
+
+    def ask_for_reset(self) -> None:
+        """Give up the iteration under way; `settle` does the rest."""
         self._reset_wanted = True
         self.controls.abort()
-        self._trainer.close()
-        self.refresh()
-        return self
+
+    def settle(self) -> bool:
+        """Make another session if a reset was asked for and the thread has ended; whether that was done."""
+        if not self._reset_wanted or self._trainer.alive or self._closed:
+            return False
+        asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
+        self._trainer = Trainer(self._new_session(asked))
+        self._reset_wanted = False
+        return True
 
     def close(self, keep_view: bool = True) -> None:
         """End the threads. The view stays as it is, or goes too."""
@@ -168,32 +176,25 @@ class Lab:
             return
         self._closed = True
         self._trainer.close()
-        self._pump.close()
-        with self._drawing:
-            self._player.close()
-            self._show_state()
-            if not keep_view:
-                self._page.close()
+        if self._view is not None:
+            self._view.close(keep_view)
 
     def refresh(self) -> None:
         """Show what is new now, instead of at the pump's next stroke."""
-        with self._drawing:
-            self._stroke()
+        if self._view is not None:
+            self._view.stroke()
 
     def overhead(self) -> float:
-        """The pump's processor time as a share of the time spent training."""
-        elapsed = self._trainer.elapsed()
-        return self._pump.seconds / elapsed if elapsed > 0 else 0.0
+        """The view's processor time as a share of the time spent training; 0 while it was never shown."""
+        return self._view.seconds / self.elapsed if self._view is not None and self.elapsed > 0 else 0.0
 
     def summary(self) -> Summary:
         """A static table and picture of the run so far, for a saved notebook: display it as the last line of a cell."""
-        return summarize(self.session, self._marks)
+        return summarize(self.session)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        self._charts.handed_out()
-        bundle = self._page.widget._repr_mimebundle_(include=include, exclude=exclude)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        return {**data, "text/plain": repr(self)}
+        bundle = self.view.bundle(include=include, exclude=exclude)
+        return {**bundle, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         where = self.session.path
@@ -204,21 +205,6 @@ class Lab:
     def _new_session(self, settings: dict[str, Any]) -> Any:
         return Session(self._source, out=self._out, **settings)
 
-    def _press(self, name: str) -> None:
-        """A button: ask or set a flag, nothing that takes time."""
-        if self._closed:
-            return
-        if name == "reset":
-            self._reset_wanted = True
-            self.controls.abort()
-        elif name in ("python", "command"):
-            text = as_python if name == "python" else as_command
-            done = max(len(self.history), 1)
-            self._page.show_code(name, text(self.controls.requested, self.session.task, done))
-        else:
-            {"run": self.run, "pause": self.pause, "step": self.step, "stop": self.stop}[name]()
-        self._show_state()
-
     def _wait(self, target: int | None) -> None:
         try:
             self._trainer.wait(target)
@@ -227,60 +213,6 @@ class Lab:
         self.refresh()
         if self.failure is not None:
             raise RuntimeError(f"training failed: {self.failure.sentence}\n{self.failure.trace}")
-
-    def _stroke(self) -> None:
-        """Move what is new from the session to the widgets."""
-        with self._drawing:
-            if self._closed:
-                return
-            if self._reset_wanted and not self._trainer.alive:
-                self._start_afresh()
-            rows = self.history[self._drawn :]
-            if rows and not self._charts.being_drawn():
-                self._drawn += len(rows)
-                self._marks += [mark for row in rows if (mark := mark_of(row)) is not None]
-                for row in rows:
-                    self._knobs.applied(row.get("changed", ()), row["iteration"])
-                latest = self._trainer.latest
-                diagnostics = latest.diagnostics if latest is not None else None
-                residuals = diagnostics.cg.residual_norms if diagnostics is not None and diagnostics.cg else None
-                self._charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, self._marks)
-            self._show_state()
-            seconds = work(self.history[-1]) / max(self.history[-1]["batch_steps"], 1) if self.history else None
-            self._knobs.refresh(seconds)
-            self._player.consider(
-                self.policy, len(self.history), busy=self.state == "running", overhead=self.overhead()
-            )
-
-    def _start_afresh(self) -> None:
-        """Another session with the settings that were asked for last."""
-        asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
-        self._trainer = Trainer(self._new_session(asked))
-        self._reset_wanted = False
-        self._drawn, self._marks = 0, []
-        self._charts.restart()
-        self._knobs.forget()
-        self._player.forget()
-
-    def _show_state(self) -> None:
-        page, state, count = self._page, self.state, len(self.history)
-        page.show_status(state, f"iteration {count:,}" if count else "", self._numbers())
-        page.enable(ALLOWED[state])
-        failure = self.failure
-        page.show_error(failure.sentence if failure else "", failure.trace if failure else "")
-        if self.session.path is not None:
-            page.show_folder(str(self.session.path))
-
-    def _numbers(self) -> str:
-        if not self.history:
-            return "press Run" if self.state == "ready" else ""
-        recent = self.history[-10:]
-        rate = sum(row["batch_steps"] for row in recent) / max(sum(work(row) for row in recent), 1e-9)
-        return f"{short(self.history[-1]['sim_steps'])} steps · {rate:,.0f} / s · {clock(self._trainer.elapsed())}"
-
-    def _pump_failed(self, error: BaseException) -> None:
-        """The display itself broke: say so where it can still be said."""
-        self._page.show_error(f"the display stopped ({type(error).__name__}: {error}); training is not touched", "")
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

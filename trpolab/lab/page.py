@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
@@ -88,10 +89,9 @@ class Page:
         """Why there is no picture (yet)."""
         _set(self.empty, html.escape(why))
 
-    def show_folder(self, folder: str) -> None:
-        """Where the run lies on disk."""
-        text = f"run folder <code>{html.escape(folder)}</code>" if folder else "nothing is written to disk"
-        _set(self.where, text)
+    def show_folder(self, folder: Path | None) -> None:
+        """Where the run lies on disk, once it does."""
+        _set(self.where, f"run folder <code>{html.escape(str(folder))}</code>" if folder else "")
 
     def show_code(self, name: str, text: str) -> None:
         """Text to take along; one click selects all of it. The same button a second time puts it away."""

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from trpolab.lab.charts import BLUE, GREEN, GREY, VERMILION
+from trpolab.lab.reading import mark_of
 from trpolab.lab.series import Columns
 
 
@@ -41,12 +42,13 @@ class Summary:
             display(Image(self.png))
 
 
-def summarize(session: Any, marks: Sequence[tuple[int, str]]) -> Summary:
+def summarize(session: Any) -> Summary:
     """The run so far."""
     history, config = session.history, session.config
     title = f"{session.task.name}, {len(history)} iterations"
     if not history:
         return Summary(title, (("state", "nothing trained yet"),), b"")
+    marks = [mark for row in history if (mark := mark_of(row)) is not None]
     returns = [row["return_mean"] for row in history if row["return_mean"] is not None]
     outcomes = [row["outcome"] for row in history]
     accepted = sum(outcome.startswith("accepted") for outcome in outcomes)

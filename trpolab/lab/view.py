@@ -1,0 +1,144 @@
+"""What a lab looks like: it reads the lab, and asks or flags; it never trains."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from trpolab.lab.charts import Charts
+from trpolab.lab.controls import ControlsPanel
+from trpolab.lab.page import Page
+from trpolab.lab.player import Player
+from trpolab.lab.pump import Pump
+from trpolab.lab.reading import clock, mark_of, short, speed, work
+from trpolab.lab.share import as_command, as_python
+
+if TYPE_CHECKING:
+    from trpolab.lab.lab import Lab
+
+ALLOWED = {
+    "ready": {"run", "step"},
+    "running": {"pause", "step", "stop", "reset"},
+    "pausing": {"run", "stop", "reset"},
+    "paused": {"run", "step", "stop", "reset"},
+    "stopping": {"stop"},
+    "stopped": {"run", "step", "reset"},
+    "finished": {"run", "step", "reset"},
+    "error": {"run", "step", "reset"},
+    "closed": set(),
+}
+
+
+class View:
+    """The widgets of one lab and the pump that keeps them up to date."""
+
+    def __init__(self, lab: Lab, source: str | Callable[[], Any]):
+        self.lab = lab
+        self.charts = Charts()
+        self.knobs = ControlsPanel(lambda: lab.controls)
+        self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, self.press)
+        self.player = Player(source, self.page)
+        self.pump = Pump(self.stroke, self._pump_failed)
+        self._drawing = threading.RLock()
+        self._session = lab.session
+        self._drawn = 0
+        self._marks: list[tuple[int, str]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Processor time of the pump."""
+        return self.pump.seconds
+
+    def start(self) -> None:
+        """Show what there is, then keep it up to date unless the lab was closed."""
+        if self.lab.state == "closed":
+            self._show_state()
+            return
+        self.stroke()
+        self.pump.start()
+
+    def bundle(self, **options: Any) -> dict[str, Any]:
+        """The MIME bundle that shows the page."""
+        self.charts.handed_out()
+        bundle = self.page.widget._repr_mimebundle_(**options)
+        return bundle[0] if isinstance(bundle, tuple) else bundle
+
+    def press(self, name: str) -> None:
+        """A button: ask or set a flag, nothing that takes time."""
+        lab = self.lab
+        if lab.state == "closed":
+            return
+        if name in ("python", "command"):
+            text = as_python if name == "python" else as_command
+            done = max(len(lab.history), 1)
+            self.page.show_code(name, text(lab.controls.requested, lab.session.task, done))
+            return
+        asks = {"run": lab.run, "pause": lab.pause, "step": lab.step, "stop": lab.stop, "reset": lab.ask_for_reset}
+        asks[name]()
+        self._show_state()
+
+    def stroke(self) -> None:
+        """Move what is new from the session to the widgets."""
+        with self._drawing:
+            if self.lab.state == "closed":
+                return
+            self.lab.settle()
+            if self.lab.session is not self._session:
+                self._restart()
+            if not self.charts.being_drawn():
+                self._draw(self.lab.history[self._drawn :])
+            self._show_state()
+            last = self.lab.history[-1] if self.lab.history else None
+            self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
+            busy = self.lab.state == "running"
+            self.player.consider(self.lab.policy, len(self.lab.history), busy=busy, overhead=self.lab.overhead())
+
+    def close(self, keep: bool) -> None:
+        """End the pump; the page stays as it is, or goes too."""
+        self.pump.close()
+        with self._drawing:
+            self.player.close()
+            self._show_state()
+            if not keep:
+                self.page.close()
+
+    def _draw(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        self._drawn += len(rows)
+        self._marks += [mark for row in rows if (mark := mark_of(row)) is not None]
+        for row in rows:
+            self.knobs.applied(row.get("changed", ()), row["iteration"])
+        diagnostics = self.lab.latest.diagnostics if self.lab.latest is not None else None
+        residuals = diagnostics.cg.residual_norms if diagnostics is not None and diagnostics.cg else None
+        self.charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, self._marks)
+
+    def _restart(self) -> None:
+        """Another session began."""
+        self._session = self.lab.session
+        self._drawn, self._marks = 0, []
+        self.charts.restart()
+        self.knobs.forget()
+        self.player.forget()
+
+    def _show_state(self) -> None:
+        lab, page = self.lab, self.page
+        count = len(lab.history)
+        page.show_status(lab.state, f"iteration {count:,}" if count else "", self._numbers())
+        page.enable(ALLOWED[lab.state])
+        failure = lab.failure
+        page.show_error(failure.sentence if failure else "", failure.trace if failure else "")
+        page.show_folder(lab.session.path)
+
+    def _numbers(self) -> str:
+        history = self.lab.history
+        if not history:
+            return "press Run" if self.lab.state == "ready" else ""
+        recent = history[-10:]
+        rate = sum(row["batch_steps"] for row in recent) / max(sum(work(row) for row in recent), 1e-9)
+        return f"{short(history[-1]['sim_steps'])} steps · {rate:,.0f} / s · {clock(self.lab.elapsed)}"
+
+    def _pump_failed(self, error: BaseException) -> None:
+        """The display itself broke: say so where it can still be said."""
+        self.page.show_error(f"the display stopped ({type(error).__name__}: {error}); training is not touched", "")
