@@ -121,7 +121,7 @@ def advantage_of_the_step() -> float:
 def test_negated_advantages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert advantage_of_the_step() > 0
     honest = surrogate.surrogate_slope
-    monkeypatch.setattr(problem, "surrogate_slope", lambda *given: -honest(*given))
+    monkeypatch.setattr(problem, "surrogate_slope", lambda *given: (-honest(*given)[0], honest(*given)[1]))
     assert advantage_of_the_step() < 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from trpolab.numerics.workers import SERIAL, Workers
+from trpolab.numerics.workers import LEAST, SERIAL, Workers
 
 
 def blas_threads() -> list[int]:
@@ -25,9 +25,14 @@ def test_results_come_in_order(threads: int, count: int) -> None:
 def test_other_threads_take_part() -> None:
     both = threading.Barrier(2, timeout=30)
     with Workers(2) as workers:
-        seen = workers.map(lambda item: (both.wait(), threading.get_ident())[1], [0, 1])
+        seen = workers.map(lambda item: (both.wait(), threading.get_ident())[1], range(2 * LEAST))
     assert len(set(seen)) == 2
     assert threading.get_ident() in seen
+
+
+def test_too_few_items_are_not_handed_over() -> None:
+    with Workers(2) as workers:
+        assert workers.map(lambda item: threading.get_ident(), range(2 * LEAST - 1)) == [threading.get_ident()] * 3
 
 
 @pytest.mark.parametrize("bad", [0, 1])
@@ -37,7 +42,7 @@ def test_an_error_of_any_thread_is_raised(bad: int) -> None:
             raise KeyError(item)
 
     with Workers(2) as workers, pytest.raises(KeyError):
-        workers.map(fails, [0, 1, 2])
+        workers.map(fails, range(4))
 
 
 def test_blas_has_one_thread_inside_and_what_it_had_after() -> None:
@@ -50,7 +55,7 @@ def test_blas_has_one_thread_inside_and_what_it_had_after() -> None:
 def test_no_thread_is_left_behind() -> None:
     before = threading.active_count()
     with Workers(3) as workers:
-        workers.map(abs, range(3))
+        workers.map(abs, range(6))
         assert threading.active_count() > before
     assert threading.active_count() == before
     assert workers.map(abs, [-1]) == [1]  # closed: in this thread

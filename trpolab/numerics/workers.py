@@ -14,6 +14,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+LEAST = 2  # items for each thread: for fewer, handing over costs more than it gains
+
+
 class Workers:
     """Maps a function over chunks on `threads` threads, the caller's among them.
 
@@ -47,7 +50,7 @@ class Workers:
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """[function(item) for item in items]; an exception of any call is raised."""
-        stride = min(self.threads, len(items))
+        stride = min(self.threads, len(items) // LEAST)
         if self._pool is None or stride < 2:
             return [function(item) for item in items]
         results: list[Any] = [None] * len(items)

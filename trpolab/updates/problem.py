@@ -68,7 +68,7 @@ class Problem:
         """
         network, distribution = self.policy.network, self.policy.distribution
         theta, own = as_array(self.theta[: network.size]), self.theta[network.size :]
-        slope = surrogate_slope(distribution, self.old, self.samples)  # ∂L/∂u at θ_old, where u was stored
+        slope, values = surrogate_slope(distribution, self.old, self.samples)  # u at θ_old was stored while sampling
         outputs_slope, own_slope = distribution.assemble_vjp(own, slope)
 
         @QUIET
@@ -84,10 +84,10 @@ class Problem:
         for gradient in gradients:
             inner += gradient
         total[network.size :] = own_slope
-        start = self._evaluation(self.theta, distribution.assemble(torch.cat([as_tensor(o) for o in outputs]), own))
-        if start.kl_mean > STALE_KL:
-            raise ValueError(f"the batch is not from this policy: mean KL(old‖θ) = {start.kl_mean:.3g} before any step")
-        self._last = (self.theta, start)
+        kl = distribution.kl(self.old, distribution.assemble(torch.cat([as_tensor(o) for o in outputs]), own))
+        if kl.mean() > STALE_KL:
+            raise ValueError(f"the batch is not from this policy: mean KL(old‖θ) = {kl.mean():.3g} before any step")
+        self._last = (self.theta, self._summary(values, kl))
         return total
 
     def evaluate(self, theta: Tensor) -> Evaluation:
@@ -122,13 +122,17 @@ class Problem:
         return gauss_newton_product(self.policy, x, self.chunk, self._workers)
 
     def _evaluation(self, theta: Tensor, u: Tensor) -> Evaluation:
-        """From u [N, U], what the policy gives at the states for θ; means in float64."""
+        """From u [N, U], what the policy gives at the states for θ."""
         distribution, samples = self.policy.distribution, self.samples
         values = state_values(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
-        value = float(values.double() @ samples.weights.double())
         if not self._shared:
             u = self.policy.evaluate(self.constraint_features, theta, self._workers)
         kl = distribution.kl(self.constraint_old, u)  # KL(old‖θ): the order matters at a finite step
+        return self._summary(values, kl)
+
+    def _summary(self, values: Tensor, kl: Tensor) -> Evaluation:
+        """From L_n [N] and the KL of each state; means in float64."""
+        value = float(values.double() @ self.samples.weights.double())
         return Evaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
 
 

@@ -68,19 +68,21 @@ def state_values(log_w: Tensor, q_values: Tensor, estimator: Estimator) -> Tenso
     return (log_w.softmax(1) * q_values).sum(1)  # Eq. 16: Σ_k w_k Q̂_k / Σ_k w_k, stable whatever the weights
 
 
-def surrogate_slope(distribution: Distribution, u: Tensor, samples: Samples) -> Tensor:
-    """∂L/∂u [N, U] written out: the chain rule through log π, no graph.
+def surrogate_slope(distribution: Distribution, u: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
+    """∂L/∂u [N, U] written out, the chain rule through log π without a graph; and the terms L_n [N].
 
     Held to autograd of `surrogate` by tests.
     """
     n, k = samples.log_q.shape
     log_w = log_weights(distribution, u, samples)
     if samples.estimator is Estimator.IMPORTANCE:
-        per_log_prob = log_w.exp() * samples.q_values / k
+        weighted = log_w.exp() * samples.q_values
+        values, per_log_prob = weighted.mean(1), weighted / k
     else:
         share = log_w.softmax(1)
-        per_log_prob = share * (samples.q_values - (share * samples.q_values).sum(1, keepdim=True))
+        values = (share * samples.q_values).sum(1)
+        per_log_prob = share * (samples.q_values - values.unsqueeze(1))
     per_log_prob = per_log_prob * samples.weights.unsqueeze(1)
     per_action = u if k == 1 else u.repeat_interleave(k, dim=0)
     slope = distribution.score(per_action, samples.actions) * per_log_prob.reshape(-1, 1)
-    return slope if k == 1 else slope.view(n, k, -1).sum(1)
+    return (slope if k == 1 else slope.view(n, k, -1).sum(1)), values
