@@ -60,7 +60,7 @@ class FakeSession:
             self.learner = SimpleNamespace(policy=self.learner.policy.replace())
             norms = tuple(10.0**-k for k in range(config.get("cg_iterations") + 1))
             diagnostics = SimpleNamespace(cg=SimpleNamespace(residual_norms=norms))
-            yield SimpleNamespace(index=index, config=config, diagnostics=diagnostics, learner=self.learner)
+            yield SimpleNamespace(index=index, config=config, diagnostics=diagnostics, learner=self.learner, batch=None)
         self.state = "finished" if self.progress.iteration >= self.controls.requested.iterations else "stopped"
 
 

@@ -43,15 +43,22 @@ class Page:
         self.buttons = {name: _button(name, text, icon, tip, press) for name, text, icon, tip in BUTTONS}
         self.error = _html("trpolab-error")
         self.image = w.Image(value=b"", format="png", layout=w.Layout(display="none"))
-        self.rollout_title = w.HTML(rollout_title("", ""))
+        self.rollout_title = w.HTML(card_title("Rollout", ""))
         self.empty = _html("trpolab-empty")
+        self.vine_image = w.Image(value=b"", format="png")
+        self.vine_title = w.HTML(card_title("Vine", ""))
         self.where = _html("trpolab-where")
         self.code = _html("trpolab-code")
         head = _box(w.HBox, "trpolab-head", [self.status, _box(w.HBox, "trpolab-buttons", list(self.buttons.values()))])
         charts.figure.add_class("trpolab-figure")
-        rollout = _box(w.VBox, "trpolab-rollout", [self.rollout_title, self.image, self.empty])
-        rollout.add_class("trpolab-chart")
-        grid = _box(w.GridBox, "trpolab-grid", [*(_chart_card(chart) for chart in CHARTS), charts.figure, rollout])
+        self.rollout = _box(w.VBox, "trpolab-rollout", [self.rollout_title, self.image, self.empty])
+        self.vine = _box(w.VBox, "trpolab-rollout", [self.vine_title, self.vine_image])
+        self.vine.add_class("trpolab-vine")
+        for card in (self.rollout, self.vine):
+            card.add_class("trpolab-chart")
+        self.hide_vine()
+        cards = [*(_chart_card(chart) for chart in CHARTS), charts.figure, self.rollout, self.vine]
+        grid = _box(w.GridBox, "trpolab-grid", cards)
         body = _box(w.HBox, "trpolab-body", [controls, _box(w.VBox, "trpolab-scroll", [grid])])
         self.texts = {name: _button(name, text, "", tip, press) for name, text, tip in TEXTS}
         foot = _box(w.HBox, "trpolab-foot", [*self.texts.values(), self.where, w.HTML(INTERRUPT)])
@@ -81,13 +88,25 @@ class Page:
     def show_rollout(self, png: bytes, caption: str) -> None:
         """A finished poster of the newest policy."""
         self.empty.layout.display = "none"
-        self.rollout_title.value = rollout_title(caption, "")
+        self.rollout_title.value = card_title("Rollout", caption)
         self.image.value = png
         self.image.layout.display = None
 
     def show_no_rollout(self, why: str) -> None:
         """Why there is no picture (yet)."""
         _set(self.empty, html.escape(why))
+
+    def show_vine(self, png: bytes, caption: str) -> None:
+        """Figure 1 of a vine iteration, beside the rollout."""
+        self.vine_title.value = card_title("Vine", caption)
+        self.vine_image.value = png
+        self.vine.layout.display = None
+        self.vine.layout.grid_area, self.rollout.layout.grid_area = "3 / 2 / 4 / 3", "3 / 1 / 4 / 2"
+
+    def hide_vine(self) -> None:
+        """The rollout takes the whole width, as the style sheet says."""
+        self.vine.layout.display = "none"
+        self.rollout.layout.grid_area = None
 
     def show_folder(self, folder: Path | None) -> None:
         """Where the run lies on disk, once it does."""
@@ -106,10 +125,10 @@ class Page:
         self.widget.close()
 
 
-def rollout_title(caption: str, note: str) -> str:
-    """The rollout card's first line."""
-    tail = html.escape(" · ".join(part for part in (caption, note) if part))
-    return f"<div class='trpolab-title'><b>Rollout</b><span class='trpolab-legend'>{tail}</span></div>"
+def card_title(name: str, caption: str) -> str:
+    """A picture card's first line."""
+    legend = html.escape(caption)
+    return f"<div class='trpolab-title'><b>{html.escape(name)}</b><span class='trpolab-legend'>{legend}</span></div>"
 
 
 def _set(widget: Any, value: str) -> None:

@@ -13,6 +13,7 @@ from trpolab.lab.player import Player
 from trpolab.lab.pump import Pump
 from trpolab.lab.reading import clock, mark_of, short, speed, work
 from trpolab.lab.share import as_command, as_python
+from trpolab.lab.vine_card import VineCard
 
 if TYPE_CHECKING:
     from trpolab.lab.lab import Lab
@@ -39,6 +40,7 @@ class View:
         self.knobs = ControlsPanel(lambda: lab.controls)
         self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, self.press)
         self.player = Player(source, self.page)
+        self.vine = VineCard(lab.session.task.name, self.page)
         self.pump = Pump(self.stroke, self._pump_failed)
         self._drawing = threading.RLock()
         self._session = lab.session
@@ -91,8 +93,9 @@ class View:
             self._show_state()
             last = self.lab.history[-1] if self.lab.history else None
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
-            busy = self.lab.state == "running"
-            self.player.consider(self.lab.policy, len(self.lab.history), busy=busy, overhead=self.lab.overhead())
+            busy, overhead = self.lab.state == "running", self.lab.overhead()
+            self.player.consider(self.lab.policy, len(self.lab.history), busy=busy, overhead=overhead)
+            self.vine.consider(self.lab.latest, busy=busy, overhead=overhead)
 
     def close(self, keep: bool) -> None:
         """End the pump; the page stays as it is, or goes too."""
@@ -121,6 +124,7 @@ class View:
         self.charts.restart()
         self.knobs.forget()
         self.player.forget()
+        self.vine.forget()
 
     def _show_state(self) -> None:
         lab, page = self.lab, self.page
