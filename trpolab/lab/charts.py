@@ -23,7 +23,7 @@ GREY = "#8c8c8c"
 ROW_HEIGHTS = (204, 204, 312)  # pixels; the page's grid has the same rows
 HEIGHT = sum(ROW_HEIGHTS)
 RIGHT_RANGE, RIGHT_TICKS = (0, 1.05), (0, 0.5, 1)  # of second axes, until more than that is counted
-SECONDS_TO_DRAW = 8.0
+SECONDS_TO_DRAW, SECONDS_TO_UPDATE = 8.0, 1.0  # a front end's time to answer, at first and later
 MARKS = 8  # the newest changes of a knob that keep a label
 
 
@@ -134,9 +134,10 @@ class Charts:
         self._marks_drawn: tuple[Any, ...] = ()
         self._ceiling = self._due = 0.0
         self._most_tries = 0
+        self._answers = False  # whether a front end was ever heard of
         self._lines = [(number, line) for number, chart in enumerate(CHARTS) for line in chart.lines]
         self.figure = go.FigureWidget([_trace(number, line) for number, line in self._lines], layout=_layout())
-        self.figure.observe(self._answered, names="_js2py_traceDeltas")  # its first message: it is drawn
+        self.figure.observe(self._answered, names="_js2py_traceDeltas")  # sent after each drawing
         self.figure._config = {"displayModeBar": False, "responsive": True, "displaylogo": False}
 
     def handed_out(self) -> None:
@@ -144,14 +145,14 @@ class Charts:
         self._due = time.monotonic() + SECONDS_TO_DRAW
 
     def being_drawn(self) -> bool:
-        """Whether an update would arrive before there is a drawing to update, and be lost with an error.
+        """Whether the front end has yet to answer: an update sent now would be lost with an error, or pile up.
 
-        A front end that never answers (none is there when tests run a notebook) is not waited for long.
+        One that never answers (none is there when tests run a notebook; the kernel is busy) is not waited for long.
         """
         return time.monotonic() < self._due
 
     def _answered(self, _: Any) -> None:
-        self._due = 0.0
+        self._answers, self._due = True, 0.0
 
     def update(
         self,
@@ -172,6 +173,8 @@ class Charts:
             if newest != self._marks_drawn:
                 self._marks_drawn = newest
                 figure.layout.shapes, figure.layout.annotations = drawn_marks(newest)
+        if self._answers:
+            self._due = time.monotonic() + SECONDS_TO_UPDATE
 
     def restart(self) -> None:
         """A new run: what was drawn becomes the dashed grey last run."""
