@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from trpolab.numerics.workers import LEAST, SERIAL, Workers
@@ -45,11 +46,19 @@ def test_an_error_of_any_thread_is_raised(bad: int) -> None:
         workers.map(fails, range(4))
 
 
-def test_blas_has_one_thread_inside_and_what_it_had_after() -> None:
-    with threadpool_limits(2, "blas"):
-        with Workers(2):
-            assert set(blas_threads()) == {1}
-        assert set(blas_threads()) == {2}
+def test_libraries_have_one_thread_inside_and_what_they_had_after() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with threadpool_limits(2, "blas"):
+            with pytest.raises(KeyError), Workers(2):
+                assert set(blas_threads()) == {1}
+                assert torch.get_num_threads() == 1
+                raise KeyError
+            assert set(blas_threads()) == {2}
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_no_thread_is_left_behind() -> None:

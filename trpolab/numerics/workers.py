@@ -1,4 +1,4 @@
-"""A few threads for independent chunks of NumPy work, with NumPy's own threads held at one meanwhile."""
+"""A few threads for independent chunks of NumPy work; NumPy's and torch's own threads are held at one meanwhile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import torch
 from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
@@ -20,9 +21,9 @@ LEAST = 2  # items for each thread: for fewer, handing over costs more than it g
 class Workers:
     """Maps a function over chunks on `threads` threads, the caller's among them.
 
-    NumPy lets other threads run during its products. While this context is open, BLAS uses one thread a product: its
-    own threads spin while they wait, which is slow for small matrices and ruinous on a busy machine. Results come in
-    the order of the items, so that sums over them do not depend on the number of threads.
+    NumPy lets other threads run during its products. While this context is open, BLAS and torch use one thread an
+    operation: their own threads spin while they wait, which is slow for small matrices and ruinous on a busy machine.
+    Results come in the order of the items, so that sums over them do not depend on the number of threads.
 
     >>> with Workers(2) as workers:
     ...     workers.map(abs, [-1, 2, -3])
@@ -37,6 +38,9 @@ class Workers:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Workers:
+        if (before := torch.get_num_threads()) > 1:
+            torch.set_num_threads(1)
+            self._open.callback(torch.set_num_threads, before)
         blas = _blas()
         if any(library["num_threads"] > 1 for library in blas.info()):
             self._open.enter_context(blas.limit(limits=1))

@@ -133,7 +133,7 @@ def lm_step(
 
     solved = conjugate_gradient(product, -gradient, iterations=iterations)
     # gᵀs + ½sᵀ(JᵀJ/n)s, where CG knows sᵀ(JᵀJ/n + μI)s
-    predicted = -float(gradient @ solved.x) - 0.5 * (solved.curvature - mu * float(solved.x @ solved.x))
+    predicted = -float((gradient * solved.x).sum()) - 0.5 * (solved.curvature - mu * float(solved.x.square().sum()))
     return solved.x.to(theta.dtype), predicted
 
 

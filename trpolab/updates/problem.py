@@ -132,7 +132,7 @@ class Problem:
 
     def _summary(self, values: Tensor, kl: Tensor) -> Evaluation:
         """From L_n [N] and the KL of each state; means in float64."""
-        value = float(values.double() @ self.samples.weights.double())
+        value = float((values.double() * self.samples.weights).sum())
         return Evaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
 
 

@@ -90,7 +90,7 @@ def trust_region_step(
         outcome=Outcome.ACCEPTED if fraction == 1 else Outcome.ACCEPTED_AFTER_BACKTRACK,
         message=in_words(fraction, cg, policy),
         surrogate_gain=reached.surrogate - start.surrogate,
-        expected_gain=fraction * float(g @ full_step.double()),
+        expected_gain=fraction * float((g * full_step).sum()),
         kl_mean=reached.kl_mean,
         kl_max=reached.kl_max,
         step_fraction=fraction,
