@@ -36,7 +36,8 @@ class Crew:
 
     def __init__(self, task: str | Callable[[], Any], slots: int, threads: int, width: int | None = None):
         self.task: Task = find_task(task)
-        width = width or self.task.block or slots
+        if width is None:  # at least two blocks, so that one can step while the other gets its actions
+            width = min(self.task.block, -(-slots // 2)) if self.task.block else slots
         sizes = [min(width, slots - first) for first in range(0, slots, width)]
         self.simulators: tuple[Simulator, ...] = tuple(make(task, size) for size in sizes)
         self.first_slots = tuple(int(first) for first in np.cumsum([0, *sizes[:-1]]))

@@ -136,5 +136,5 @@ class Task:
     restore_reason: str = ""
     defaults: dict[str, Any] = field(default_factory=dict)  # settings that suit it, over the preset's
     paper_defaults: dict[str, Any] = field(default_factory=dict)  # the same for preset="paper"
-    block: int | None = None  # preferred slots of one simulator object; None: all slots in one
+    block: int | None = None  # most slots of one simulator object when sampling; None: all slots in one
     python: bool = False  # steps in Python and holds the GIL, so threads do not help

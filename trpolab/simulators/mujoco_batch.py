@@ -198,8 +198,8 @@ class MujocoSimulator:
 
 
 def generator(seed: int) -> np.random.Generator:
-    """Gymnasium's `np_random` of an environment that was reset with this seed."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(int(seed))))
+    """Gymnasium's `np_random` of an environment that was reset with this seed (PCG64 makes the seed sequence itself)."""
+    return np.random.Generator(np.random.PCG64(int(seed)))
 
 
 def describe(about: MujocoTask) -> Task:
@@ -213,5 +213,5 @@ def describe(about: MujocoTask) -> Task:
         can_restore=True,
         defaults=about.defaults,
         paper_defaults=about.paper_defaults,
-        block=16,
+        block=32,
     )

@@ -24,7 +24,7 @@ from trpolab.training.loop import Diverged, Iteration, Progress, iterate, start_
 from trpolab.training.run_folder import RunFolder
 from trpolab.training.samplers import Samplers
 
-STEPS_PER_SLOT = 64  # a slot's share of an iteration that the library aims at
+STEPS_PER_SLOT = 32  # a slot's share of an iteration that the library aims at
 SLOTS = (16, 64)  # fewest and most slots that it picks
 # Matrices of this size gain little from a second thread, and threads that spin at barriers lose much as soon as
 # anything else (a browser, the simulators' own threads) wants a core.
@@ -222,7 +222,7 @@ def train(task: str | Callable[[], Any], *, out: str | Path | None = "runs", **s
 def with_chosen_resources(config: Config, task: Task) -> Config:
     """Slots and threads filled in where the config leaves them open.
 
-    Slots follow from the settings alone, never from the machine: one per 64 steps of an iteration, as a power of two
+    Slots follow from the settings alone, never from the machine: one per 32 steps of an iteration, as a power of two
     between 16 and 64. They are part of what a seed means, and recorded.
     """
     slots = config.slots
