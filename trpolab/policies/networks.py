@@ -184,7 +184,8 @@ class Linearized:
             if (biases := layer.biases(gradient)) is not None:
                 biases[...] = self.ones @ c
             if index:
-                c = c @ layer.weight(self.theta)
+                weight = layer.weight(self.theta)
+                c = c * weight if layer.fan_out == 1 else c @ weight  # NumPy has no fast outer product
                 c *= self.slopes[index - 1]
         return gradient
 

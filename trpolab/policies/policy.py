@@ -57,6 +57,13 @@ class Policy:
             theta = torch.cat([theta[: self.network.size], self.distribution.bounded(own)])
         return dataclasses.replace(self, theta=theta)
 
+    def misfit(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> str:
+        """Why this policy cannot act in these spaces, in a sentence; "" if it can."""
+        if tuple(observation_space.shape or ()) != self.obs_shape:
+            return f"it observes arrays of shape {self.obs_shape}, the task gives {observation_space.shape}"
+        wanted = distribution_for(action_space)
+        return "" if wanted == self.distribution else f"its actions are {self.distribution}, the task takes {wanted}"
+
     def clamped(self) -> int:
         """How many of the distribution's own parameters (log σ) stand on or beyond a bound."""
         return self.distribution.clamped(self.theta[self.network.size :])
