@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests import reference
-from trpolab.numerics import CGStatus
-from trpolab.policies import Learner, Policy, networks
+from trpolab.numerics import CGStatus, cg
+from trpolab.policies import Learner, Policy, categorical, networks
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.training.config import Config
-from trpolab.updates import Diagnostics, Outcome, Problem, problem, step, step_length, trust_region
+from trpolab.updates import Diagnostics, Outcome, Problem, fisher, problem, step, step_length, trust_region
 
 KINDS = list(reference.ACTION_SPACES)
 
@@ -161,6 +161,18 @@ def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_devices_run_the_same_step_in_torch(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off the CPU tensors stay tensors; here the same code is made to run on the CPU."""
+    policy = reference.small_policy(kind)
+    batch = reference.small_batch(policy, states=40)
+    in_numpy = update(policy, batch)[0].policy.theta
+    for module in (networks, categorical, fisher, problem, cg):
+        monkeypatch.setattr(module, "as_array", lambda tensor: tensor.detach())
+    monkeypatch.setattr(np, "tanh", lambda *given, **named: pytest.fail("NumPy was used"))
+    assert torch.allclose(update(policy, batch)[0].policy.theta, in_numpy, rtol=1e-9)
 
 
 def test_nothing_handed_in_is_written_to_and_the_same_again_is_the_same() -> None:
