@@ -198,3 +198,9 @@ def test_a_budget_ends_the_starting_of_paths_but_not_the_paths(policy):
     found = paths(2, policy, lambda _, steps: steps < 20)
     assert found.sim_steps >= 20
     assert found.sim_steps == found.episodes.lengths.sum()
+
+
+def test_paths_of_one_length_meet_their_budget_exactly(policy):
+    """More slots than the budget has paths: the rest stay empty instead of overshooting."""
+    found = paths(11, policy, lambda _, steps: steps < 18, horizon=3)
+    assert found.sim_steps == 18

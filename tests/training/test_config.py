@@ -102,3 +102,11 @@ def test_texts_from_the_terminal_become_values():
     assert parse_value("vine") == "vine"
     assert parse_value("none") is None
     assert flatten({"delta": 1, "path": {"whole": True}}, settings()) == {"delta": 1, "path.whole": True}
+
+
+def test_values_and_combinations_that_are_wrong_are_told_together():
+    with pytest.raises(ConfigError) as caught:
+        resolve(find_task("CartPole-v1"), overrides={"path.whole": True, "steps_per_iteration": 100, "delta": -1})
+    assert len(caught.value.problems) == 2
+    assert "delta = -1" in str(caught.value)
+    assert "whole paths were asked" in str(caught.value)

@@ -102,3 +102,14 @@ def wait_until(condition, seconds=20):
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.005)
+
+
+def test_going_on_withdraws_a_stop_that_was_not_obeyed_yet(controls):
+    controls.stop()
+    controls.resume()
+    assert not controls.stopping
+    assert controls.wait_for_turn()
+    controls.stop()
+    assert not controls.wait_for_turn()
+    controls.resume()
+    assert controls.stopping, "the loop has ended: only another start goes on"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
+from trpolab.sampling.crew import NonFinite
 from trpolab.sampling.evaluate import evaluate
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import UnknownTask
@@ -286,3 +287,43 @@ def test_evaluation_every_so_many_iterations():
 def test_the_least_time_of_an_iteration_is_kept():
     session = run(iterations=2, seconds_per_iteration=0.3)
     assert all(record["seconds_total"] >= 0.3 for record in session.history)
+
+
+def test_nan_in_an_evaluation_is_recorded_and_the_training_goes_on(monkeypatch):
+    def broken(*args, **kwargs):
+        raise NonFinite("slot 0, step 3: non-finite reward", 4)
+
+    monkeypatch.setattr("trpolab.training.session.evaluate", broken)
+    session = run(iterations=2, evaluate_every=1)
+    assert [record["evaluation_mean"] for record in session.history] == [None, None]
+    assert [event["event"] for event in session.events] == ["evaluation_failed"] * 2
+
+
+def test_a_policy_for_other_actions_or_observations_is_refused_in_a_sentence():
+    policy = Session("CartPole-v1", out=None).policy
+    with pytest.raises(ValueError, match="its actions are Categorical"):
+        evaluate(policy, "paper/CartPole", 1)
+    with pytest.raises(ValueError, match=r"it observes arrays of shape \(4,\)"):
+        evaluate(policy, "Hopper-v5", 1)
+
+
+def test_a_task_without_an_end_is_evaluated_for_a_while():
+    class Endless(Poisoned):
+        def step(self, action):
+            obs, reward, terminated, _, info = super().step(action)
+            return obs, reward, terminated, False, info
+
+    def make():
+        return Endless((), [0])
+
+    found = evaluate(Session(make, out=None).policy, make, 1)
+    assert found.lengths.tolist() == [10_000]
+
+
+def test_a_run_of_another_task_is_not_resumed_on_this_one(tmp_path):
+    folder = run(out=tmp_path, iterations=1).path
+    with pytest.raises(RunFolderError, match="does not fit"):
+        Session(poisoned(()), resume=folder)
+    other = train(poisoned(()), out=tmp_path, iterations=1, steps_per_iteration=64, slots=2).path
+    with pytest.raises(RunFolderError, match="Python callable"):
+        Session(resume=other)

@@ -69,7 +69,8 @@ def train(args: argparse.Namespace) -> int:
         if result.path is not None:
             print(result.path, flush=True)
     ends = {result.exit for result in results}
-    return next((code for code in (Exit.INTERRUPTED, Exit.CRASHED, Exit.DIVERGED) if code in ends), Exit.FINISHED)
+    worst_first = (Exit.INTERRUPTED, Exit.CRASHED, Exit.BAD_INPUT, Exit.DIVERGED)
+    return next((code for code in worst_first if code in ends), Exit.FINISHED)
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
@@ -121,6 +122,12 @@ def run(session: Session) -> Result:
             ended = Exit.INTERRUPTED
     except KeyboardInterrupt:
         ended = Exit.INTERRUPTED
+    except OSError as error:
+        progress.close()
+        if session.path is not None:
+            raise
+        refuse([f"the run folder cannot be made: {error}"])
+        ended = Exit.BAD_INPUT
     except Diverged as error:
         progress.note(f"diverged: {error}")
         ended = Exit.DIVERGED

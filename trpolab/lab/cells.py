@@ -26,14 +26,14 @@ class Cell:
     labs: list[Closable] = field(default_factory=list)
 
 
-def claim(lab: Closable, fallback: str) -> None:
-    """Close what the running cell made in an earlier execution, then record `lab` as its own.
+def claim(fallback: str) -> list[Closable]:
+    """Close what the running cell made in an earlier execution; the list is where its new labs are to be recorded.
 
     A cell is known by the id that JupyterLab sends along; where a front end sends none, by `fallback` (the task).
     """
     shell = current_shell()
     if shell is None:
-        return
+        return []
     cells: dict[str, Cell] = shell.__dict__.setdefault(ATTRIBUTE, {})
     key, execution = cell_id(shell) or fallback, int(shell.execution_count)
     cell = cells.get(key)
@@ -41,7 +41,7 @@ def claim(lab: Closable, fallback: str) -> None:
         for earlier in cell.labs if cell else ():
             earlier.close(keep_view=False)
         cell = cells[key] = Cell(execution)
-    cell.labs.append(lab)
+    return cell.labs
 
 
 def current_shell() -> Any:

@@ -42,13 +42,14 @@ class Lab:
         autostart: bool = False,
         **settings: Any,
     ):
+        mine = claim(task if isinstance(task, str) else getattr(task, "__name__", "task"))
         self._source, self._out = task, out
         self._more = settings.get("iterations", UNTIL_STOPPED)
         self._trainer = Trainer(self._new_session(settings | {"iterations": self._more}))
         self._making_view = threading.Lock()
         self._view: View | None = None
         self._reset_wanted = self._closed = False
-        claim(self, self.session.task.name)
+        mine.append(self)
         if autostart:
             self.run()
 

@@ -156,7 +156,7 @@ CSS = f"""<style>
   color: var(--ink); background: none;
 }}
 
-@container (max-width: 880px) {{
+@container (max-width: 900px) {{
   .trpolab .trpolab-controls {{ max-width: none; flex: 1 1 100%; display: grid;
     grid-template-columns: repeat(auto-fill, minmax(262px, 1fr)); align-items: start; }}
   .trpolab .trpolab-controls > .trpolab-problem {{ grid-column: 1 / -1; }}

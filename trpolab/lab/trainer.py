@@ -93,8 +93,10 @@ class Trainer:
         return self.worked + (time.perf_counter() - self._began if self.alive else 0.0)
 
     def _start(self) -> None:
-        if self.alive:
-            return
+        if self._thread is not None and self.alive:
+            if not self.session.controls.stopping:
+                return
+            self._thread.join(10)  # it was told to end and is writing its last files
         self.failure = None
         self._began = time.perf_counter()
         self._thread = threading.Thread(target=self._drive, name=NAME, daemon=True)

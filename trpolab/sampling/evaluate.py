@@ -11,8 +11,10 @@ import numpy as np
 from trpolab.policies import Policy
 from trpolab.sampling.crew import Crew
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import join
+from trpolab.sampling.trajectories import Interrupt, join
 from trpolab.sampling.whole_paths import Draw, whole_paths
+
+LONGEST = 10_000  # steps of an episode, on tasks without a time limit
 
 
 @dataclass(frozen=True)
@@ -32,28 +34,35 @@ def evaluate(
     seed: int = 0,
     deterministic: bool = False,
     threads: int = 1,
+    interrupt: Interrupt = lambda: False,
 ) -> Evaluation:
     """Run whole episodes under a frozen policy (its normaliser included) and report their raw returns.
 
     `deterministic` takes the distribution's mode instead of sampling. Episode e's randomness is keyed by (seed, e).
-    A policy for other observations or actions than the task's raises ValueError.
+    A task without a time limit is cut after 10,000 steps. Raises ValueError for a policy with other observations or
+    actions than the task's, NonFinite for a NaN or infinity, ArithmeticError if the physics blew up in every episode,
+    and Interrupted when told to.
     """
     if episodes < 1:
         raise ValueError(f"episodes = {episodes}: must be >= 1")
     crew = Crew(task, min(episodes, 32), threads)
     try:
-        space = crew.task.observation_space
-        if tuple(space.shape or ()) != tuple(policy.obs_shape):
-            raise ValueError(
-                f"this policy observes arrays of shape {tuple(policy.obs_shape)}, {crew.task.name} gives {space.shape}"
-            )
+        if misfit := policy.misfit(crew.task.observation_space, crew.task.action_space):
+            raise ValueError(f"this policy does not fit {crew.task.name}: {misfit}")
+        horizon = LONGEST if crew.task.time_limit is None else None
         blocks = len(crew.simulators)
         draw = Draw(Streams(seed), 0, Purpose.EVALUATION, Purpose.EVALUATION_RESET, deterministic)
 
         def unit(simulator, block):  # type: ignore[no-untyped-def]
             share = len(range(block, episodes, blocks))
             return whole_paths(
-                simulator, policy, draw, None, lambda j: block + blocks * j, lambda started, _: started < share
+                simulator,
+                policy,
+                draw,
+                horizon,
+                path_id=lambda j: block + blocks * j,
+                wanted=lambda started, _: started < share,
+                interrupt=interrupt,
             )
 
         scores = join(crew.map(unit, range(blocks))).episodes

@@ -61,7 +61,8 @@ def whole_paths(
     """Paths from s_0 to their end or the horizon, in the slots of one block.
 
     `path_id(j)` names the block's j-th path; `wanted(started, steps)` says whether another one is to be started when
-    `started` were and `steps` steps are spent. Every path that was started is finished. Raises NonFinite, Interrupted.
+    `started` were and `steps` steps are spent or due: a path under way is expected to get as old as the oldest so far,
+    or as the horizon while none has ended. Every path that was started is finished. Raises NonFinite, Interrupted.
     """
     distribution, width = policy.distribution, simulator.width
     actor, bounds = policy.actor(width), Bounds.of(simulator.action_space)
@@ -70,11 +71,14 @@ def whole_paths(
     running: dict[int, _Running] = {}
     finished: list[_Finished] = []
     started = steps = 0
+    limit = min((steps for steps in (horizon, simulator.time_limit) if steps is not None), default=0)
     while True:
-        idle = [slot for slot in range(width) if slot not in running]
-        for slot in idle:
-            if not wanted(started, steps):
+        expected = max((len(path.run.rewards) for path in finished), default=limit)
+        due = sum(max(0, expected - len(run.rewards)) for run in running.values())
+        for slot in [slot for slot in range(width) if slot not in running]:
+            if not wanted(started, steps + due):
                 break
+            due += expected
             path = path_id(started)
             seed = draw.streams.seeds(1, draw.iteration, draw.reset, path)
             obs[slot] = simulator.reset(np.array([slot]), seed)[0]

@@ -198,7 +198,7 @@ class MujocoSimulator:
 
 
 def generator(seed: int) -> np.random.Generator:
-    """Gymnasium's `np_random` of an environment that was reset with this seed (PCG64 makes the seed sequence itself)."""
+    """Gymnasium's `np_random` of an environment that was reset with this seed; PCG64 makes the sequence."""
     return np.random.Generator(np.random.PCG64(int(seed)))
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import torch
+
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.vine_plan import vine_cost, vine_problems
@@ -122,8 +124,16 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
     if preset not in ("modern", "paper"):
         raise ConfigError([f"preset = {preset!r}: must be one of modern, paper"])
     suited = {**PAPER, **task.paper_defaults} if preset == "paper" else task.defaults
-    config = Config(task=task.name, preset=preset).replace(**suited).replace(**overrides)
-    check(config, task)
+    config = Config(task=task.name, preset=preset).replace(**suited)
+    problems: list[str] = []
+    for name, value in overrides.items():
+        try:
+            config = config.replace(**{name: value})
+        except ConfigError as error:
+            problems += error.problems
+    problems += combination_problems(config, task)
+    if problems:
+        raise ConfigError(problems)
     return config
 
 
@@ -154,6 +164,8 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         )
     if config.sampler == "vine":
         problems += vine_problems(config.vine, task)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        problems.append("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
     return problems
 
 

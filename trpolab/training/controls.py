@@ -22,7 +22,7 @@ class Controls:
         self.task = task
         self._changed = threading.Condition()
         self._requested = self._in_use = config
-        self._paused = self._stopping = self._aborting = self._holding = False
+        self._paused = self._stopping = self._aborting = self._holding = self._ended = False
         self._steps = 0  # iterations still granted while paused
 
     def replace(self, **changes: Any) -> Config:
@@ -68,15 +68,21 @@ class Controls:
 
     def pause(self) -> None:
         """Hold before the next iteration."""
-        self._set(paused=True, steps=0)
+        with self._changed:
+            self._paused, self._steps = True, 0
+            self._changed.notify_all()
 
     def resume(self) -> None:
-        """Go on."""
-        self._set(paused=False)
+        """Go on, also if a stop was asked for that the loop has not come to yet."""
+        with self._changed:
+            self._withdraw_stop()
+            self._paused = False
+            self._changed.notify_all()
 
     def step(self) -> None:
         """One iteration more, then hold."""
         with self._changed:
+            self._withdraw_stop()
             self._steps = self._steps + 1 if self._paused else 1
             self._paused = True
             self._changed.notify_all()
@@ -97,7 +103,7 @@ class Controls:
     def rearm(self) -> None:
         """Forget an earlier stop, so that the run can go on."""
         with self._changed:
-            self._stopping = self._aborting = False
+            self._stopping = self._aborting = self._ended = False
 
     @property
     def paused(self) -> bool:
@@ -124,6 +130,7 @@ class Controls:
             self._holding = self._paused and self._steps == 0
             self._changed.wait_for(lambda: self._stopping or not self._paused or self._steps > 0)
             self._holding = False
+            self._ended = self._stopping
             if self._stopping:
                 return False
             if self._paused:
@@ -136,8 +143,7 @@ class Controls:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, timeout=max(0.0, deadline - time.monotonic()))
 
-    def _set(self, paused: bool, steps: int | None = None) -> None:
-        with self._changed:
-            self._paused = paused
-            self._steps = self._steps if steps is None else steps
-            self._changed.notify_all()
+    def _withdraw_stop(self) -> None:
+        """Whoever wants to go on no longer wants to stop, if the loop has not obeyed yet."""
+        if not self._aborting and not self._ended:
+            self._stopping = False

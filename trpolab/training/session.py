@@ -13,10 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner, Policy
+from trpolab.sampling.crew import Interrupted
 from trpolab.sampling.evaluate import evaluate
 from trpolab.sampling.streams import Streams
 from trpolab.simulators import find_task
-from trpolab.simulators.base import Task
+from trpolab.simulators.base import Task, UnknownTask
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
 from trpolab.training.controls import Controls
@@ -54,7 +55,7 @@ class Session:
         if task is None:
             raise ValueError("task: give a task's name, or a run folder to resume")
         self.source = task
-        self.task: Task = find_task(task)
+        self.task: Task = self._find(task)
         self.out, self.label = out, label
         config = self._saved.config.replace(**settings) if self._saved else resolve(self.task, overrides=settings)
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)
@@ -68,6 +69,22 @@ class Session:
             else Progress(start_learner(self.task, self.controls.requested, self.streams))
         )
         self.state = "created"
+
+    def _find(self, source: str | Callable[[], Any]) -> Task:
+        """What is known of the task; a resumed run's policy must fit it."""
+        if self._saved is None:
+            return find_task(source)
+        folder, policy = str(self._saved.folder), self._saved.progress.learner.policy
+        try:
+            task = find_task(source)
+        except UnknownTask as error:
+            raise checkpoint.CheckpointError(
+                f"{folder!r} is a run of {self._saved.task}, which isn't known here. If it was a Python callable, "
+                "its run is resumed from Python: Session(make_env, resume=folder)"
+            ) from error
+        if misfit := policy.misfit(task.observation_space, task.action_space):
+            raise checkpoint.CheckpointError(f"{folder!r} holds a policy that does not fit {task.name}: {misfit}")
+        return task
 
     @property
     def config(self) -> Config:
@@ -167,14 +184,21 @@ class Session:
 
     def _evaluation(self, config: Config) -> dict[str, Any]:
         began = time.perf_counter()
-        found = evaluate(
-            self.policy,
-            self.source,
-            config.evaluate_episodes,
-            config.seed,
-            config.evaluate_deterministic,
-            config.threads or 1,
-        )
+        try:
+            found = evaluate(
+                self.policy,
+                self.source,
+                config.evaluate_episodes,
+                config.seed,
+                config.evaluate_deterministic,
+                config.threads or 1,
+                interrupt=self.controls.aborting,
+            )
+        except Interrupted:
+            return {"evaluation_mean": None}
+        except ArithmeticError as error:  # NaN, or physics that blew up: the training goes on
+            self._event("evaluation_failed", iteration=self.progress.iteration, message=str(error))
+            return {"evaluation_mean": None}
         return {
             "evaluation_mean": found.mean,
             "evaluation_std": found.std,
