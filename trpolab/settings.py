@@ -95,7 +95,9 @@ class Setting:
             return f"{self.name} = {value!r}: must be {describe_kind(self.kind)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        inside = math.isfinite(value)
+        if not math.isfinite(value):
+            return f"{self.name} = {value!r}: must be a finite number, {self.allowed()}"
+        inside = True
         if self.low is not None:
             inside = inside and (value > self.low if self.open_low else value >= self.low)
         if self.high is not None:

@@ -22,7 +22,7 @@ BUTTONS = (
         "stop",
         "End the run and write its last state (the kernel's own ■ can't reach the training thread)",
     ),
-    ("reset", "Reset", "undo", "Start afresh with the knobs as they stand; this run becomes the dashed grey line"),
+    ("reset", "Reset", "undo", "Start afresh with the knobs as they stand; this run becomes the dotted grey line"),
 )
 TEXTS = (
     ("python", "copy as Python", "The call that repeats these settings"),
@@ -82,7 +82,7 @@ class Page:
 
     def show_error(self, sentence: str, trace: str) -> None:
         """What went wrong in the training thread, or nothing."""
-        text = f"<summary>{html.escape(sentence)}</summary><pre>{html.escape(trace)}</pre>"
+        text = f"<summary>{html.escape(sentence)}</summary><pre><span>{html.escape(trace)}</span></pre>"
         _set(self.error, f"<details open role='alert'>{text}</details>" if sentence else "")
 
     def show_rollout(self, png: bytes, caption: str) -> None:

@@ -151,7 +151,7 @@ CSS = f"""<style>
   margin: 0 4px 8px 4px;
 }}
 .trpolab-error summary {{ cursor: pointer; font-weight: 600; }}
-.trpolab-error pre {{
+.trpolab-error pre {{ display: flex; flex-direction: column-reverse;
   max-height: 220px; overflow: auto; white-space: pre-wrap; font-size: 11.5px; margin: 6px 0 0 0;
   color: var(--ink); background: none;
 }}

@@ -32,6 +32,7 @@ class Trainer:
         self.worked = 0.0  # seconds that the thread has been alive for
         self._thread: threading.Thread | None = None
         self._target: int | None = None  # pause when the history is this long
+        self._seen = 0  # length of the history when it was last looked at
         self._moved = threading.Condition()
         self._began = 0.0
 
@@ -56,14 +57,16 @@ class Trainer:
 
     def run(self, target: int | None = None) -> None:
         """Start or go on; with `target`, pause once the history is that long."""
-        self._target = target
-        self.session.controls.resume()
+        with self._moved:
+            self._target = target
+            self.session.controls.resume()
         self._start()
 
     def step(self) -> None:
         """One iteration, then hold."""
-        self._target = None
-        self.session.controls.step()
+        with self._moved:
+            self._target = None
+            self.session.controls.step()
         self._start()
 
     def wait(self, length: int | None = None) -> None:
@@ -76,7 +79,7 @@ class Trainer:
                 self._moved.wait(0.1)
 
     def _arrived(self, length: int | None) -> bool:
-        if length is not None and len(self.session.history) >= length:
+        if length is not None and self._seen >= length:  # not the history's length: the pause comes with `_seen`
             return True
         controls = self.session.controls
         return bool(controls.paused and controls.holding)
@@ -105,10 +108,11 @@ class Trainer:
     def _drive(self) -> None:
         try:
             for iteration in self.session.iterate():
-                self.latest = iteration
-                if self._target is not None and len(self.session.history) >= self._target:
-                    self.session.controls.pause()
                 with self._moved:
+                    self.latest, self._seen = iteration, len(self.session.history)
+                    if self._target is not None and self._seen >= self._target:
+                        self.session.controls.pause()
+                        self._target = None
                     self._moved.notify_all()
         except Exception as error:  # noqa: BLE001 - whatever a task raises is shown, and the kernel lives on
             self.failure = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
