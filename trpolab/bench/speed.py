@@ -91,7 +91,7 @@ def update(report: Report) -> Table:
         ("samples", "threads", "update, ms", "gradient, ms", "ratio", "at most", "reached"),
         tuple(rows),
         (
-            f"Medians of {UPDATES} pairs in turn, updates of one trial; policy 11-64-64-3. Runs use one thread.",
+            f"Medians of {UPDATES} pairs in turn, updates of one trial; runs use one thread.",
             machine(),
         ),
     )
@@ -242,7 +242,7 @@ def _plain_gymnasium_rate(steps: int) -> float:
 
 
 def _update_times(size: int, threads: int) -> tuple[list[float], list[float]]:
-    """Seconds of our update, where it took one line-search trial, and of torch's gradient on the same batch, in turn."""
+    """Seconds of our update, where one trial was enough, and of torch's gradient on the same batch, in turn."""
     crew, streams = Crew("Hopper-v5", 64, usable_cores()), Streams(0)
     config = resolve(crew.task, overrides={"fisher_fraction": 0.1})
     learner = Session("Hopper-v5", out=None, iterations=2, seed=1).run().learner
