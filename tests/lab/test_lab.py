@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -209,3 +214,15 @@ def test_the_summary_is_a_table_and_a_picture(make_lab) -> None:
 def test_numbers_for_people() -> None:
     assert [short(n) for n in (980, 24_500, 1_900_000)] == ["980", "24.5k", "1.9M"]
     assert [clock(s) for s in (4.2, 124, 3725)] == ["4 s", "2 min 04 s", "1 h 02 min"]
+
+
+def test_a_process_that_ends_while_it_learns_ends_cleanly(tmp_path: Path) -> None:
+    code = (
+        "import time; from trpolab import Lab; lab = Lab('Hopper-v5', out='runs'); lab.view; lab.run()\n"
+        "while not lab.history: time.sleep(0.05)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert json.loads((folder / "status.json").read_text())["state"] == "stopped"

@@ -5,6 +5,7 @@ The newest value wins: what happened between two strokes is drawn once.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -29,11 +30,13 @@ class Pump:
     def start(self) -> None:
         """Start once; later calls do nothing."""
         if self._thread is None and not self._done.is_set():
+            atexit.register(self.close)  # a thread that draws must not outlive the interpreter
             self._thread = threading.Thread(target=self._beat, name=NAME, daemon=True)
             self._thread.start()
 
     def close(self, seconds: float = 5.0) -> None:
         """End after the stroke under way."""
+        atexit.unregister(self.close)
         self._done.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(seconds)

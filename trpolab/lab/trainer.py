@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import traceback
@@ -102,6 +103,8 @@ class Trainer:
             self._thread.join(10)  # it was told to end and is writing its last files
         self.failure = None
         self._began = time.perf_counter()
+        # A daemon thread inside C++ when the interpreter goes down takes the process with it: end it first.
+        atexit.register(self.close)
         self._thread = threading.Thread(target=self._drive, name=NAME, daemon=True)
         self._thread.start()
 
@@ -117,6 +120,7 @@ class Trainer:
         except Exception as error:  # noqa: BLE001 - whatever a task raises is shown, and the kernel lives on
             self.failure = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
         finally:
+            atexit.unregister(self.close)
             self.worked += time.perf_counter() - self._began
             with self._moved:
                 self._moved.notify_all()
