@@ -103,4 +103,4 @@ def test_a_silent_reset_of_mujoco_is_reported_here_too() -> None:
 
 def test_adapted_tasks_say_that_they_step_in_python() -> None:
     assert find_task(Corridor).python and not find_task("Hopper-v5").python
-    assert find_task("Hopper-v5").block == 16 and find_task(Corridor).block is None
+    assert find_task("Hopper-v5").block == 32 and find_task(Corridor).block is None
