@@ -94,3 +94,8 @@ def test_the_pole_is_drawn_where_it_is() -> None:
     w, y = pose[:, 2, 3], pose[:, 2, 5]
     np.testing.assert_allclose(2 * w * y, np.sin(obs[:, 2]), rtol=1e-5)  # x of the turned z axis
     np.testing.assert_allclose(1 - 2 * y**2, np.cos(obs[:, 2]), rtol=1e-5)
+
+
+def test_a_frame_of_the_scene_lasts_as_long_as_a_decision() -> None:
+    assert make("CartPole-v1", 1).scene.seconds == 0.02
+    assert make("paper/CartPole", 1).scene.seconds == 0.05

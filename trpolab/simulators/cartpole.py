@@ -9,7 +9,7 @@ the pole stands, |u| <= 10 N, a decision every 0.05 s, ends at |x| > 2.4 m or |Î
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class CartPoleSimulator:
     @property
     def scene(self) -> Scene | None:
         """A track, a cart and a pole."""
-        return SCENE
+        return replace(SCENE, seconds=self._rules.time_step * self._rules.substeps)
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes with all four numbers uniform in +-0.05, as Gymnasium draws them. Obs [n, 4]."""
