@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.reliability.scoreboard"]
+
 ROOT = Path(__file__).parent
 SCRATCH = pytest.StashKey[Path]()
 
