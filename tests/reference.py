@@ -125,6 +125,22 @@ def dense_kl_hessian(policy: Policy, features: Tensor, old: Tensor | None = None
     )
 
 
+def empirical_fisher(policy: Policy, batch: Batch) -> Tensor:
+    """(1/N) Σ_n mean_k π_θ/q · ∇log π(a_nk|s_n) ∇log π(a_nk|s_n)ᵀ [D, D], one score after another."""
+    features, total = features64(policy, batch.obs), torch.zeros(policy.size, policy.size, dtype=torch.float64)
+    n, k = batch.log_q.shape
+    for row in range(n):
+        for tried in range(k):
+            theta = policy.theta.clone().requires_grad_()
+            action = torch.from_numpy(np.asarray(batch.actions[row, tried])).unsqueeze(0)
+            u = policy.parameters(features[row : row + 1], theta)
+            log_pi = torch_log_prob(policy.distribution, u, action).squeeze()
+            (score,) = torch.autograd.grad(log_pi, theta)
+            weight = math.exp(log_pi.item()) / math.exp(batch.log_q[row, tried])
+            total += weight / (n * k) * torch.outer(score, score)
+    return total
+
+
 def matrix_of(product: Any, size: int) -> Tensor:
     """The matrix [D, D] of v ↦ Av, column by column."""
     return torch.stack([product(column) for column in torch.eye(size, dtype=torch.float64)], dim=1)

@@ -73,6 +73,13 @@ def test_kl_is_positive_zero_only_at_equality_and_flat_there(distribution: Distr
     assert torch.allclose(slope, torch.zeros_like(slope), atol=1e-12)
 
 
+@each
+def test_the_written_out_slope_of_the_kl_is_its_gradient(distribution: Distribution) -> None:
+    u, other = some_u(distribution), some_u(distribution, seed=5).requires_grad_()
+    (expected,) = torch.autograd.grad(distribution.kl(u, other).sum(), other)
+    assert torch.allclose(distribution.kl_slope(u, other.detach()), expected, atol=1e-12)
+
+
 def test_kl_direction_by_a_hand_computed_case() -> None:
     """Same mean, log σ raised by 0.3: old‖new 0.0744, new‖old 0.1111, and both Hessians say 0.09."""
     gaussian = DiagonalGaussian(1)

@@ -14,7 +14,17 @@ from trpolab.numerics import CGStatus, cg
 from trpolab.policies import Learner, Policy, categorical, networks
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.training.config import Config
-from trpolab.updates import Diagnostics, Outcome, Problem, fisher, problem, step, step_length, trust_region
+from trpolab.updates import (
+    Diagnostics,
+    Outcome,
+    Problem,
+    fisher,
+    gradient,
+    problem,
+    step,
+    step_length,
+    trust_region,
+)
 
 KINDS = list(reference.ACTION_SPACES)
 
@@ -374,8 +384,8 @@ def test_an_unknown_device_is_a_sentence() -> None:
     if torch.cuda.is_available():
         pytest.skip("a CUDA device is here")
     with pytest.raises(ValueError, match="CUDA"):
-        trust_region.device_for("cuda")
-    assert trust_region.device_for("auto") == "cpu"
+        gradient.device_for("cuda")
+    assert gradient.device_for("auto") == "cpu"
 
 
 def test_float32_policies_take_the_step_of_their_float64_twin() -> None:

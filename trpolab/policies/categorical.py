@@ -92,6 +92,10 @@ class Categorical(_Logits):
         log_old = F.log_softmax(u_old, dim=1)
         return (log_old.exp() * (log_old - F.log_softmax(u_new, dim=1))).sum(1)
 
+    def kl_slope(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """∂ KL(old‖new) / ∂u_new [B, U]."""
+        return F.softmax(u_new, dim=1) - F.softmax(u_old, dim=1)
+
     def entropy(self, u: Tensor) -> Tensor:
         """Entropy [B] in nats."""
         log_p = F.log_softmax(u, dim=1)
@@ -174,6 +178,10 @@ class FactoredCategorical(_Logits):
     def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
         """KL(old‖new) [B]: it adds over factors."""
         return torch.stack([part.kl(u_old[:, c], u_new[:, c]) for part, c in self.factors]).sum(0)
+
+    def kl_slope(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """∂ KL(old‖new) / ∂u_new [B, U]."""
+        return torch.cat([part.kl_slope(u_old[:, c], u_new[:, c]) for part, c in self.factors], dim=1)
 
     def entropy(self, u: Tensor) -> Tensor:
         """Entropy [B] in nats: it adds over factors."""

@@ -103,6 +103,14 @@ class DiagonalGaussian:
         shift = (mean_old - mean_new) * torch.exp(-log_new)
         return 0.5 * (torch.expm1(spread) - spread + shift * shift).sum(1)
 
+    def kl_slope(self, u_old: Tensor, u_new: Tensor) -> Tensor:
+        """∂ KL(old‖new) / ∂u_new [B, U]."""
+        mean_old, log_old = u_old.chunk(2, dim=1)
+        mean_new, log_new = u_new.chunk(2, dim=1)
+        inverse = torch.exp(-log_new)
+        shift = (mean_new - mean_old) * inverse
+        return torch.cat([shift * inverse, -torch.expm1(2 * (log_old - log_new)) - shift * shift], dim=1)
+
     def entropy(self, u: Tensor) -> Tensor:
         """Differential entropy [B] in nats."""
         return u[:, self.size :].sum(1) + 0.5 * self.size * (1 + math.log(2 * math.pi))

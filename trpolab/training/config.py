@@ -15,7 +15,8 @@ from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.vine_plan import vine_cost, vine_problems
 from trpolab.settings import ConfigError, Setting, nearest, registry, setting
 from trpolab.simulators.base import Task
-from trpolab.updates.config import TrustRegion
+from trpolab.updates.config import KLPenalty, NaturalGradient, PolicyGradient, RewardWeighted, TrustRegion
+from trpolab.updates.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Config:
 
     task: str = setting("", "what is to be learned", live=False)
     preset: str = setting("modern", "where unnamed settings come from", choices=("modern", "paper"), live=False)
-    method: str = setting("trpo", "the update", choices=("trpo",))
+    method: str = setting("trpo", "the update", choices=tuple(METHODS), source="Section 8.1")
     sampler: str = setting(
         "single-path", "how states and actions are sampled", choices=("single-path", "vine"), source="Section 5"
     )
@@ -47,6 +48,10 @@ class Config:
     path: SinglePath = dataclasses.field(default_factory=SinglePath)
     vine: Vine = dataclasses.field(default_factory=Vine)
     trust: TrustRegion = dataclasses.field(default_factory=TrustRegion)
+    natural_gradient: NaturalGradient = dataclasses.field(default_factory=NaturalGradient)
+    kl_penalty: KLPenalty = dataclasses.field(default_factory=KLPenalty)
+    policy_gradient: PolicyGradient = dataclasses.field(default_factory=PolicyGradient)
+    rwr: RewardWeighted = dataclasses.field(default_factory=RewardWeighted)
     policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
     value: ValueConfig = dataclasses.field(default_factory=ValueConfig)
 
@@ -89,7 +94,17 @@ class Config:
         return value
 
 
-PARTS = {"path": SinglePath, "vine": Vine, "trust": TrustRegion, "policy": PolicyConfig, "value": ValueConfig}
+PARTS = {
+    "path": SinglePath,
+    "vine": Vine,
+    "trust": TrustRegion,
+    "natural_gradient": NaturalGradient,
+    "kl_penalty": KLPenalty,
+    "policy_gradient": PolicyGradient,
+    "rwr": RewardWeighted,
+    "policy": PolicyConfig,
+    "value": ValueConfig,
+}
 
 # What the paper states, over the modern defaults; steps and network sizes come with the task (Table 2).
 PAPER = {
@@ -164,6 +179,8 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         )
     if config.sampler == "vine":
         problems += vine_problems(config.vine, task)
+    if config.method == "kl_penalty" and config.kl_penalty.coefficient == "theory" and config.gamma >= 1:
+        problems.append("kl_penalty.coefficient = 'theory': C = 4εγ/(1-γ)² has no value at gamma = 1; give a gamma < 1")
     if config.device == "cuda" and not torch.cuda.is_available():
         problems.append("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
     return problems

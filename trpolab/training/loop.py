@@ -22,6 +22,7 @@ from trpolab.training.config import Config
 from trpolab.training.controls import Controls
 from trpolab.training.samplers import Samplers
 from trpolab.updates import Diagnostics, Outcome, step
+from trpolab.updates.methods import METHODS
 
 SCORE_WINDOW = 100  # episodes over which `load_policy(which="best")` ranks policies
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
@@ -155,6 +156,7 @@ def _metrics(done: _Done, progress: Progress, config: Config, seconds: float) ->
         "iteration": progress.iteration,
         "sim_steps": progress.sim_steps,
         "batch_steps": done.sim_steps,
+        "method": config.method,
         "sampler": config.sampler,
         **_scores(collected.batch.episodes if collected else None, progress),
         **_branch_metrics(collected),
@@ -239,7 +241,8 @@ def _update_metrics(diagnostics: Diagnostics | None, config: Config) -> dict[str
         "expected_gain": d.expected_gain if d else None,
         "kl_mean": d.kl_mean if d else None,
         "kl_max": d.kl_max if d else None,
-        "delta": config.trust.delta,
+        "penalty": d.penalty if d else None,
+        "delta": config.trust.delta if METHODS[config.method].bounds_kl else None,
         "gradient_norm": d.gradient_norm if d else None,
         "cg_iterations": d.cg.iterations if d and d.cg else None,
         "cg_residual": d.cg.relative_residual if d and d.cg else None,

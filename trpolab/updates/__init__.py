@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,15 +13,28 @@ from trpolab.numerics.workers import Workers
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
 from trpolab.updates.diagnostics import Diagnostics, Outcome
+from trpolab.updates.kl_penalty import kl_penalty_step
+from trpolab.updates.natural_gradient import factors_of_three, natural_gradient_step, policy_gradient_step
 from trpolab.updates.problem import Evaluation, Problem, step_length
+from trpolab.updates.reward_weighted import reward_weighted_step
 from trpolab.updates.trust_region import natural_direction, trust_region_step
 
 if TYPE_CHECKING:
     from trpolab.training.config import Config
 
-__all__ = ["Diagnostics", "Evaluation", "Outcome", "Problem", "natural_direction", "step", "step_length"]
+__all__ = [
+    "Diagnostics", "Evaluation", "Outcome", "Problem", "factors_of_three", "natural_direction", "step", "step_length",
+]  # fmt: skip
 
-METHODS = {"trpo": trust_region_step}
+METHODS: dict[str, Callable[..., tuple[Learner, Diagnostics]]] = {
+    "trpo": trust_region_step,
+    "natural_gradient": natural_gradient_step,
+    "empirical_fim": partial(trust_region_step, metric="empirical"),
+    "max_kl": partial(trust_region_step, bounded="max"),
+    "kl_penalty": kl_penalty_step,
+    "policy_gradient": policy_gradient_step,
+    "rwr": reward_weighted_step,
+}
 
 
 def step(learner: Learner, batch: Batch, config: Config, generator: np.random.Generator) -> tuple[Learner, Diagnostics]:
@@ -28,4 +43,10 @@ def step(learner: Learner, batch: Batch, config: Config, generator: np.random.Ge
     Uses as many threads as torch would.
     """
     with Workers(torch.get_num_threads()) as workers:
-        return METHODS[config.method](learner, batch, config, generator, workers)
+        return METHODS[config.method](own_state(learner, config.method), batch, config, generator, workers)
+
+
+def own_state(learner: Learner, method: str) -> Learner:
+    """The learner without what other methods left in its state: a method switched to starts from the policy alone."""
+    own: dict[str, Any] = {name: array for name, array in learner.state.items() if name.startswith(f"{method}.")}
+    return learner if len(own) == len(learner.state) else learner.replace(state=own)

@@ -36,3 +36,55 @@ class TrustRegion:
         "gauss_newton", "Fisher product: JᵀMJ, or the KL differentiated twice", choices=("gauss_newton", "hessian"),
         source="App. C.1",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NaturalGradient:
+    """Section 7: a fixed step along A⁻¹g, without rescaling and without a line search (Kakade, 2002)."""
+
+    step: float = setting(
+        1.0, "length of the step along A⁻¹g", symbol="1/λ", low=0, open_low=True, scale="log", shown=(1e-3, 10),
+        source="Section 7",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KLPenalty:
+    """Section 4: maximise L - C·KL(old‖new), C given, adapted, or as large as the theory asks."""
+
+    coefficient: str = setting(
+        "adaptive",
+        "C: as given; halved and doubled so that the KL comes near δ; or the theory's 4εγ/(1-γ)²",
+        choices=("fixed", "adaptive", "theory"),
+        source="Eq. 9",
+    )
+    penalty: float = setting(
+        1.0, "C if it is fixed, and where an adaptive one starts", symbol="C", low=0, open_low=True, scale="log",
+        shown=(0.1, 1000), source="Section 4",
+    )  # fmt: skip
+    ascents: int = setting(3, "most natural-gradient ascents on the penalised objective", low=1, shown=(1, 20))
+
+
+@dataclass(frozen=True)
+class PolicyGradient:
+    """Eq. 18: the plain gradient, its step bounded in θ or fixed."""
+
+    rule: str = setting(
+        "ball", "step: to the edge of the ball ½‖θ' - θ‖² <= radius, or a fixed multiple of g",
+        choices=("ball", "step"), source="Eq. 18",
+    )  # fmt: skip
+    radius: float = setting(
+        0.02, "bound on ½‖θ' - θ‖²; it is no KL", low=0, open_low=True, scale="log", shown=(1e-5, 1), source="Eq. 18"
+    )
+    step: float = setting(0.3, "θ' = θ + step · g", symbol="α", low=0, open_low=True, scale="log", shown=(1e-3, 10))
+
+
+@dataclass(frozen=True)
+class RewardWeighted:
+    """Reward-weighted regression (Peters and Schaal, 2007): the likelihood of the actions, weighted by exp(Q̂/T)."""
+
+    temperature: float = setting(
+        1.0, "T, in standard deviations of Q̂: small trusts the best actions alone", symbol="T", low=0, open_low=True,
+        scale="log", shown=(0.1, 10),
+    )  # fmt: skip
+    steps: int = setting(3, "most Fisher-scoring steps of the regression", low=1, shown=(1, 20))

@@ -11,28 +11,36 @@ from trpolab.numerics.arrays import QUIET, Array, as_array
 from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Policy
 from trpolab.policies.networks import Linearized
+from trpolab.updates.surrogate import Samples, log_weights
 
 KEPT_ROWS = 2**18  # beyond, activations are computed again for each product instead of kept (about 1 kB a row)
 
 Product = Callable[[Tensor], Tensor]  # v [D] float64 -> Av [D] float64
 
 
-def gauss_newton_product(policy: Policy, features: Tensor, chunk: int, workers: Workers = SERIAL) -> Product:
+def gauss_newton_product(
+    policy: Policy, features: Tensor, chunk: int, workers: Workers = SERIAL, weights: Tensor | None = None
+) -> Product:
     """v ↦ (1/M) Σ_m J_mᵀ M_m J_m v at the policy's θ, over all rows of features [M, F].
 
     J_m = ∂u/∂θ at state m, M_m the KL's second derivative in u; positive semidefinite by construction. Activations are
     computed once; rows go through in chunks, summed in float64. The parameters that the distribution owns have a block
-    of their own, diagonal and the same in every state.
+    of their own, diagonal and the same in every state. `weights` [M], summing to 1, take the place of 1/M.
     """
     network, distribution = policy.network, policy.distribution
     theta, own = as_array(policy.theta[: network.size]), as_array(policy.theta[network.size :])
     own_metric = as_array(distribution.own_metric(policy.theta[network.size :]))
-    chunks = [as_array(x) for x in features.split(chunk)]
+    inputs = [as_array(x) for x in features.split(chunk)]
+    shares = [None] * len(inputs) if weights is None else [as_array(w)[:, None] for w in weights.split(chunk)]
+    chunks = list(zip(inputs, shares, strict=True))
 
-    def part(x: Array) -> Callable[[Array], Array]:
+    def part(rows: tuple[Array, Array | None]) -> Callable[[Array], Array]:
+        x, share = rows
         linearized = Linearized.at(network, theta, x)
         metric = distribution.output_metric(linearized.out, own)
-        return QUIET(lambda v: linearized.vjp(metric(linearized.jvp(v))))
+        if share is None:
+            return QUIET(lambda v: linearized.vjp(metric(linearized.jvp(v))))
+        return QUIET(lambda v: linearized.vjp(share * metric(linearized.jvp(v))))
 
     kept = workers.map(part, chunks) if len(features) <= KEPT_ROWS else None
 
@@ -42,13 +50,14 @@ def gauss_newton_product(policy: Policy, features: Tensor, chunk: int, workers: 
         if kept is not None:
             products = workers.map(lambda multiply: multiply(inner), kept)
         else:
-            products = workers.map(lambda x: part(x)(inner), chunks)
+            products = workers.map(lambda rows: part(rows)(inner), chunks)
         total = torch.empty_like(v, device=policy.theta.device)
         result = as_array(total)
         result[: network.size] = products[0]
         for summand in products[1:]:
             result[: network.size] += summand
-        result[: network.size] /= len(features)
+        if weights is None:
+            result[: network.size] /= len(features)
         result[network.size :] = own_metric * outer
         return total.to(v.device)
 
@@ -76,6 +85,45 @@ def hessian_product(policy: Policy, features: Tensor, chunk: int, old: Tensor | 
         for gradient in gradients:
             total += torch.autograd.grad(gradient, theta, grad_outputs=direction, retain_graph=True)[0]
         return total.div_(len(features))
+
+    return product
+
+
+def empirical_product(
+    policy: Policy, features: Tensor, samples: Samples, chunk: int, workers: Workers = SERIAL
+) -> Product:
+    """v ↦ (1/N) Σ_n mean_k w_nk (∇log π(a_nk|s_n)·v) ∇log π(a_nk|s_n) at the policy's θ (Section 6's other estimate).
+
+    The uncentred second moment of the score at the sampled actions, over all rows of features [N, F]; w = π_θ/q makes
+    it an estimate of the Fisher matrix whatever q drew the actions, and is 1 for q = π_θ. No advantage enters.
+    """
+    distribution, k = policy.distribution, samples.log_q.shape[1]
+    chunks = list(zip(features.split(chunk), samples.split(chunk), strict=True))
+
+    def part(rows: tuple[Tensor, Samples]) -> Callable[[Tensor], Tensor]:
+        x, tried = rows
+        u, jvp, vjp = policy.linearize(x)
+        weight = log_weights(distribution, u, tried).exp() / k  # [n, K]
+        score = distribution.score(u.repeat_interleave(k, dim=0), tried.actions).view(len(x), k, -1)
+
+        def multiply(v: Tensor) -> Tensor:
+            along = weight * (score @ jvp(v).unsqueeze(2)).squeeze(2)  # [n, K]
+            return vjp((along.unsqueeze(1) @ score).squeeze(1))
+
+        return multiply
+
+    kept = workers.map(part, chunks) if len(features) <= KEPT_ROWS else None
+
+    def product(v: Tensor) -> Tensor:
+        direction = v.to(policy.theta.device, policy.theta.dtype)
+        if kept is not None:
+            products = workers.map(lambda multiply: multiply(direction), kept)
+        else:
+            products = workers.map(lambda rows: part(rows)(direction), chunks)
+        total = torch.zeros_like(v, device=policy.theta.device)
+        for summand in products:
+            total += summand
+        return total.div_(len(features)).to(v.device)
 
     return product
 

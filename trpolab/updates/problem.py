@@ -15,7 +15,7 @@ from trpolab.policies import Policy
 from trpolab.policies.networks import CHUNK, Linearized
 from trpolab.policies.rows import random_rows
 from trpolab.sampling.batch import Batch
-from trpolab.updates.fisher import Product, gauss_newton_product, hessian_product
+from trpolab.updates.fisher import Product, empirical_product, gauss_newton_product, hessian_product
 from trpolab.updates.surrogate import Samples, log_weights, state_values, surrogate_slope
 
 STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is beyond rounding
@@ -104,22 +104,76 @@ class Problem:
         """Mean KL(old‖θ) over the constraint states."""
         return self.evaluate(theta).kl_mean
 
+    def max_kl(self, theta: Tensor) -> float:
+        """Largest KL(old‖θ) of a constraint state: Eq. 11's constraint, over the states that were sampled."""
+        return self.evaluate(theta).kl_max
+
+    def penalized_slope(self, theta: Tensor, penalty: float) -> Tensor:
+        """∇(L - penalty · mean KL(old‖·)) [D] float64 at any θ [D], on the full batch."""
+        distribution = self.policy.distribution
+        u = self.policy.evaluate(self.features, theta, self._workers)
+        slope, _ = surrogate_slope(distribution, u, self.samples)
+        if not self._shared:
+            total = self.pull_back(theta, self.features, slope)
+            u = self.policy.evaluate(self.constraint_features, theta, self._workers)
+        of_kl = distribution.kl_slope(self.constraint_old, u) * (-penalty / len(u))
+        if self._shared:
+            return self.pull_back(theta, self.features, slope + of_kl)
+        return total + self.pull_back(theta, self.constraint_features, of_kl)
+
+    def pull_back(self, theta: Tensor, features: Tensor, cotangent: Tensor) -> Tensor:
+        """Jᵀc [D] float64, J = ∂u/∂θ at θ [D], summed over rows: features [B, F], c [B, U]."""
+        chunks = list(zip(features.split(self.chunk), cotangent.split(self.chunk), strict=True))
+        gradients = self._workers.map(lambda rows: self.policy.linearize(rows[0], theta)[2](rows[1]), chunks)
+        return torch.stack([gradient.double() for gradient in gradients]).sum(0)
+
+    def largest_curvature(self, v: Tensor) -> float:
+        """max_m vᵀ A_m v over the constraint states, A_m the Fisher matrix of state m at θ_old, undamped."""
+        network, distribution = self.policy.network, self.policy.distribution
+        direction = as_array(v.to(self.theta.device, self.theta.dtype))
+        inner, own = as_array(self.theta[: network.size]), as_array(self.theta[network.size :])
+
+        @QUIET
+        def part(features: Tensor) -> float:
+            linearized = Linearized.at(network, inner, as_array(features))
+            moved = linearized.jvp(direction[: network.size])
+            return float((moved * distribution.output_metric(linearized.out, own)(moved)).sum(1).max())
+
+        largest = max(self._workers.map(part, list(self.constraint_features.split(self.chunk))))
+        outer = v[network.size :].to(self.theta.dtype)
+        return largest + float((outer * outer * distribution.own_metric(self.theta[network.size :])).sum())
+
     def entropy(self) -> float:
         """Mean entropy of π_old over the constraint states, in nats."""
         return float(self.policy.distribution.entropy(self.constraint_old).mean(dtype=torch.float64))
 
     def fisher(
-        self, fraction: float = 1.0, generator: np.random.Generator | None = None, kind: str = "gauss_newton"
+        self,
+        fraction: float = 1.0,
+        generator: np.random.Generator | None = None,
+        kind: str = "gauss_newton",
+        theta: Tensor | None = None,
     ) -> Product:
-        """v ↦ Av, undamped, on a random share of the constraint states drawn by `generator` (needed if it is < 1)."""
-        x = self.constraint_features
+        """v ↦ Av, undamped, on a random share of the constraint states drawn by `generator` (needed if it is < 1).
+
+        `kind` is gauss_newton (JᵀMJ), hessian (the KL differentiated twice), or empirical: the second moment of the
+        score at the sampled actions, over a share of the states that have some. A is taken at θ_old unless another
+        `theta` [D] is given.
+        """
+        policy = self.policy if theta is None else self.policy.replace(theta=theta)
+        x = self.features if kind == "empirical" else self.constraint_features
+        samples = self.samples
         if fraction < 1:
             if generator is None:
                 raise ValueError(f"fisher: fraction = {fraction} needs a generator to draw its states")
-            x = x[torch.from_numpy(random_rows(len(x), fraction, generator)).to(x.device)]
+            rows = torch.from_numpy(random_rows(len(x), fraction, generator)).to(x.device)
+            x = x[rows]
+            samples = samples.take(rows) if kind == "empirical" else samples
+        if kind == "empirical":
+            return empirical_product(policy, x, samples, self.chunk, self._workers)
         if kind == "hessian":
-            return hessian_product(self.policy, x, self.chunk)
-        return gauss_newton_product(self.policy, x, self.chunk, self._workers)
+            return hessian_product(policy, x, self.chunk)
+        return gauss_newton_product(policy, x, self.chunk, self._workers)
 
     def _evaluation(self, theta: Tensor, u: Tensor) -> Evaluation:
         """From u [N, U], what the policy gives at the states for θ."""

@@ -48,6 +48,12 @@ class Samples:
         )
         return [Samples(*part, self.estimator) for part in parts]
 
+    def take(self, rows: Tensor) -> Samples:
+        """The given states alone, an index [n] on the same device; weights as they are."""
+        k = self.log_q.shape[1]
+        actions = self.actions.unflatten(0, (-1, k))[rows].flatten(0, 1)
+        return Samples(actions, self.log_q[rows], self.q_values[rows], self.weights[rows], self.estimator)
+
 
 def surrogate(distribution: Distribution, u: Tensor, samples: Samples) -> Tensor:
     """L(θ) = Σ_n weight_n L_n [] from the distribution parameters u [N, U] at the states; differentiable."""
