@@ -34,6 +34,9 @@ class StandIn:
         self.path: Path | None = None
         self.state = "created"
 
+    def on_trouble(self, tell: Callable[[str], None]) -> None:
+        pass
+
     script: Callable[[StandIn, int], None] = staticmethod(lambda session, iteration: None)
 
     def iterate(self) -> Iterator[SimpleNamespace]:
@@ -153,6 +156,7 @@ def test_everything_wrong_is_told_at_once_and_no_folder_is_made(tmp_path: Path, 
         (["CartPole-v1", "--set", "detla=0.1"], "did you mean delta"),
         (["CartPole-v1", "--set", "path.whole=true", "--steps-per-iteration", "10"], "whole paths"),
         (["CartPole-v1", "--method", "magic"], "trpo"),
+        (["CartPole-v1", "--set", "task=Hopper-v5"], "give one of them"),
         (["--resume", "missing"], "missing"),
         (["--resume", "missing", "--seed", "3"], "keeps its own"),
     ],

@@ -82,6 +82,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
     chosen = {**_from_file(args.config, problems), **_from_pairs(args.set, problems)}
     chosen |= {name: parse_value(text) for name in FLAGS if (text := getattr(args, name)) is not None}
     named = chosen.pop("task", None)
+    if args.task is not None and "task" in (pair.partition("=")[0].strip() for pair in args.set):
+        problems.append(f"task: {args.task} and --set task={named}: give one of them")
     name = args.task or named
     seeds = _seeds(args, problems)
     task = None
@@ -112,7 +114,10 @@ def run(session: Session) -> Result:
     """Run a session to its end, showing progress. The first Ctrl-C ends it after the iteration under way."""
     config, before = session.config, session.progress
     print(f"{config.task}: {config.method}, {config.sampler}, seed {config.seed}", flush=True)
+    if before.iteration >= config.iterations:
+        print(f"its {config.iterations} iterations are done; more with --iterations N", flush=True)
     progress = Progress(sys.stdout, config.iterations, done=before.iteration, sim_steps=before.sim_steps)
+    session.on_trouble(progress.note)
     ended = Exit.FINISHED
     try:
         with _interrupts(session, progress):

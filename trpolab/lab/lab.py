@@ -30,22 +30,27 @@ class Lab:
     """A live run of a task; the last line of a cell shows it.
 
     `task` and `settings` are those of `trpolab.train`; without `iterations` it learns until stopped. `out=None` writes
-    nothing to disk. Running the same cell again closes the lab that it made before. Raises ConfigError, listing all
-    that is wrong, and UnknownTask.
+    nothing to disk. `Lab(resume=folder)` goes on with a run that was stopped or killed, bit for bit: its history is
+    shown at once, and *Continue* does the iteration that would have come next. Running the same cell again closes the
+    lab that it made before. Raises ConfigError, listing all that is wrong, UnknownTask, and RunFolderError.
     """
 
     def __init__(
         self,
-        task: str | Callable[[], Any],
+        task: str | Callable[[], Any] | None = None,
         *,
         out: str | Path | None = "runs",
+        resume: str | Path | None = None,
         autostart: bool = False,
         **settings: Any,
     ):
-        mine = claim(task if isinstance(task, str) else getattr(task, "__name__", "task"))
-        self._source, self._out = task, out
+        mine = claim(str(task or resume) if not callable(task) else getattr(task, "__name__", "task"))
+        self._out = out
         self._more = settings.get("iterations", UNTIL_STOPPED)
-        self._trainer = Trainer(self._new_session(settings | {"iterations": self._more}))
+        self._granted = self._more  # as many as the lab itself has last asked for
+        first = self._new_session(task, settings | {"iterations": self._more}, resume)
+        self._source = first.source
+        self._trainer = Trainer(first)
         self._making_view = threading.Lock()
         self._view: View | None = None
         self._reset_wanted = self._closed = False
@@ -70,7 +75,7 @@ class Lab:
 
     @property
     def state(self) -> str:
-        """ready, running, pausing, paused, stopping, stopped, finished, error or closed."""
+        """ready, running, waiting (for its folder), pausing, paused, stopping, stopped, finished, error or closed."""
         return "closed" if self._closed else self._trainer.state
 
     @property
@@ -113,7 +118,7 @@ class Lab:
         target = None if iterations is None else length + iterations
         done = self.session.progress.iteration
         if self.controls.requested.iterations < done + (iterations or 1):
-            self.controls.replace(iterations=done + (iterations or self._more))
+            self._grant(done + (iterations or self._more))
         self._trainer.run(target)
         if block:
             self._wait(target)
@@ -132,7 +137,7 @@ class Lab:
         self._refuse_if_closed()
         done = self.session.progress.iteration
         if self.controls.requested.iterations <= done:
-            self.controls.replace(iterations=done + 1)
+            self._grant(done + 1)
         self._trainer.step()
         return self
 
@@ -167,7 +172,9 @@ class Lab:
         if not self._reset_wanted or self._trainer.alive or self._closed:
             return False
         asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
-        self._trainer = Trainer(self._new_session(asked))
+        if asked["iterations"] == self._granted:  # nobody has asked for others
+            asked["iterations"] = self._granted = self._more
+        self._trainer = Trainer(self._new_session(self._source, asked))
         self._reset_wanted = False
         return True
 
@@ -203,8 +210,13 @@ class Lab:
             f"Lab({self.session.task.name}: {self.state}, iteration {len(self.history)}{f', {where}' if where else ''})"
         )
 
-    def _new_session(self, settings: dict[str, Any]) -> Any:
-        return Session(self._source, out=self._out, **settings)
+    def _new_session(self, source: Any, settings: dict[str, Any], resume: str | Path | None = None) -> Any:
+        return Session(source, out=self._out, resume=resume, **settings)
+
+    def _grant(self, iterations: int) -> None:
+        """Let the run go on to so many iterations."""
+        self.controls.replace(iterations=iterations)
+        self._granted = iterations
 
     def _wait(self, target: int | None) -> None:
         try:

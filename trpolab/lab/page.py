@@ -80,9 +80,15 @@ class Page:
             if button.disabled != (name not in allowed):
                 button.disabled = name not in allowed
 
+    def name_run(self, text: str) -> None:
+        """What the first button says: Run, or Continue where there is a run to go on with."""
+        if self.buttons["run"].description != text:
+            self.buttons["run"].description = text
+
     def show_error(self, sentence: str, trace: str) -> None:
         """What went wrong in the training thread, or nothing."""
-        text = f"<summary>{html.escape(sentence)}</summary><pre><span>{html.escape(trace)}</span></pre>"
+        pre = f"<pre><span>{html.escape(trace)}</span></pre>" if trace else ""
+        text = f"<summary>{html.escape(sentence)}</summary>{pre}"
         _set(self.error, f"<details open role='alert'>{text}</details>" if sentence else "")
 
     def show_rollout(self, png: bytes, caption: str) -> None:

@@ -31,7 +31,7 @@ CSS = f"""<style>
 .trpolab-status b {{ font-size: 17px; font-weight: 650; }}
 .trpolab-pill {{ border-radius: 11px; padding: 2px 11px; color: #fff; background: #6f6f6f; font-weight: 600; }}
 .trpolab-pill.running {{ background: #007a59; }}
-.trpolab-pill.pausing, .trpolab-pill.paused, .trpolab-pill.stopping {{ background: #9a6700; }}
+.trpolab-pill.waiting, .trpolab-pill.pausing, .trpolab-pill.paused, .trpolab-pill.stopping {{ background: #9a6700; }}
 .trpolab-pill.finished {{ background: #0067a1; }}
 .trpolab-pill.error {{ background: #b94a00; }}
 .trpolab-numbers {{ font-variant-numeric: tabular-nums; color: var(--ink); }}

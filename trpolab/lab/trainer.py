@@ -44,7 +44,7 @@ class Trainer:
 
     @property
     def state(self) -> str:
-        """ready, running, pausing, paused, stopping, stopped, finished or error."""
+        """ready, running, waiting, pausing, paused, stopping, stopped, finished or error."""
         if not self.alive:
             if self.failure is not None:
                 return "error"
@@ -54,7 +54,7 @@ class Trainer:
             return "stopping"
         if controls.paused:
             return "paused" if controls.holding else "pausing"
-        return "running"
+        return "waiting" if self.session.trouble else "running"
 
     def run(self, target: int | None = None) -> None:
         """Start or go on; with `target`, pause once the history is that long."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ALLOWED = {
     "ready": {"run", "step"},
     "running": {"pause", "step", "stop", "reset"},
+    "waiting": {"pause", "stop", "reset"},
     "pausing": {"run", "stop", "reset"},
     "paused": {"run", "step", "stop", "reset"},
     "stopping": {"stop"},
@@ -131,8 +132,10 @@ class View:
         count = len(lab.history)
         page.show_status(lab.state, f"iteration {count:,}" if count else "", self._numbers())
         page.enable(ALLOWED[lab.state])
+        page.name_run("Continue" if lab.state in ("stopped", "error") or (lab.state == "ready" and count) else "Run")
         failure = lab.failure
-        page.show_error(failure.sentence if failure else "", failure.trace if failure else "")
+        sentence = failure.sentence if failure else lab.session.trouble
+        page.show_error(sentence, failure.trace if failure else "")
         page.show_folder(lab.session.path)
 
     def _numbers(self) -> str:

@@ -34,10 +34,10 @@ class PolicyFileError(ValueError):
     """A file that cannot be read as a policy; the message says why in a sentence."""
 
 
-def save_policy(path: str | os.PathLike[str], policy: Policy, about: dict[str, Any]) -> None:
-    """Write a policy, its normaliser included, and a JSON-able description of where it comes from.
+def policy_content(policy: Policy, about: dict[str, Any]) -> bytes:
+    """A policy, its normaliser included, and a JSON-able description of where it comes from, as a file's content.
 
-    The file appears whole or not at all. Raises ValueError if a number in `about` is not finite.
+    Raises ValueError if a number in `about` is not finite.
     """
     tensors = {"theta": policy.theta.detach().cpu().numpy()}
     if policy.normalizer is not None:
@@ -53,7 +53,12 @@ def save_policy(path: str | os.PathLike[str], policy: Policy, about: dict[str, A
         "normalizer_count": None if policy.normalizer is None else policy.normalizer.count,
         "about": about,
     }
-    content = safetensors.numpy.save(tensors, {METADATA_KEY: json.dumps(description, allow_nan=False)})
+    return safetensors.numpy.save(tensors, {METADATA_KEY: json.dumps(description, allow_nan=False)})
+
+
+def save_policy(path: str | os.PathLike[str], policy: Policy, about: dict[str, Any]) -> None:
+    """Write `policy_content` to a file, which appears whole or not at all."""
+    content = policy_content(policy, about)
     target = Path(path)
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     with open(aside, "wb") as file:

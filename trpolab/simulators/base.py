@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import Space
@@ -122,6 +122,19 @@ class Simulator(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Replayable(Protocol):
+    """A simulator whose states can't be written to a file, but whose episodes can be lived again from their start."""
+
+    def past(self) -> dict[str, np.ndarray]:
+        """Plain arrays from which `relive` brings every slot back. Raises SnapshotUnsupported with the reason."""
+        ...
+
+    def relive(self, past: dict[str, np.ndarray]) -> None:
+        """Bring every slot back. Raises SnapshotUnsupported where a slot does not come to the state that it was in."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -12,6 +13,7 @@ import numpy as np
 
 from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Task, Transition
 from trpolab.simulators.gymnasium_copies import copy_problem
+from trpolab.simulators.gymnasium_past import Past
 from trpolab.simulators.gymnasium_spaces import encode
 
 Factory = Callable[[], gymnasium.Env]
@@ -54,6 +56,7 @@ class GymnasiumSimulator:
         self.observation_space = self._encoding.observation_space
         self.action_space = self._encoding.action_space
         self._obs = np.zeros((slots, *(self.observation_space.shape or ())), self.observation_space.dtype)
+        self._past = Past(slots)
 
     @property
     def scene(self) -> Scene | None:
@@ -64,8 +67,10 @@ class GymnasiumSimulator:
         """Start new episodes from the environments' own seeds. Obs [n, *O]."""
         ids = self._ids(slots)
         for slot, seed in zip(ids, seeds, strict=True):
-            obs, _ = self._envs[slot].reset(seed=int(seed))
+            with _naming(slot):
+                obs, _ = self._envs[slot].reset(seed=int(seed))
             self._obs[slot] = self._encoding.observe(obs)
+            self._past.begin(slot, int(seed))
         return self._obs[ids]
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
@@ -74,8 +79,10 @@ class GymnasiumSimulator:
         reward, flags = np.empty(len(ids)), np.empty((3, len(ids)), bool)
         for n, (slot, action) in enumerate(zip(ids, actions, strict=True)):
             env = self._envs[slot]
-            obs, reward[n], terminated, truncated, _ = env.step(self._encoding.act(action))
+            with _naming(slot):
+                obs, reward[n], terminated, truncated, _ = env.step(self._encoding.act(action))
             self._obs[slot] = self._encoding.observe(obs)
+            self._past.add(slot, action)
             unstable = was_reset_by_mujoco(env)
             flags[:, n] = terminated and not unstable, truncated and not unstable, unstable
         return Transition(self._obs[ids], reward, *flags)
@@ -98,10 +105,29 @@ class GymnasiumSimulator:
         for n, (slot, saved) in enumerate(zip(ids, snapshot.parts["env"], strict=True)):
             self._envs[slot].close()
             self._envs[slot] = copy.deepcopy(saved)
+            self._past.forget(slot)
             if seeds is not None:
                 self._envs[slot].np_random = np.random.default_rng(int(seeds[n]))
         self._obs[ids] = snapshot.parts["obs"]
         return self._obs[ids]
+
+    def past(self) -> dict[str, np.ndarray]:
+        """Each slot's seed, its actions since, and what it observes now."""
+        return {**self._past.arrays(), "obs": self._obs.copy()}
+
+    def relive(self, past: dict[str, np.ndarray]) -> None:
+        """Reset every slot with its seed and repeat its actions; what it then observes must be what it observed."""
+        if len(past["seed"]) != self.width:
+            raise SnapshotUnsupported(f"the past of {len(past['seed'])} slots cannot be relived in {self.width}")
+        for slot, actions in enumerate(np.split(past["actions"], np.cumsum(past["steps"])[:-1])):
+            only = np.array([slot])
+            self.reset(only, past["seed"][only])
+            for action in actions:
+                self.step(only, action[None])
+            if self._obs[slot].tobytes() != past["obs"][slot].tobytes():
+                raise SnapshotUnsupported(
+                    f"slot {slot}: {self.task} does not come to the same state from the same seed and actions"
+                )
 
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
         """No bodies: [n, 0, 7]."""
@@ -118,6 +144,16 @@ class GymnasiumSimulator:
 
     def _ids(self, slots: np.ndarray | None) -> np.ndarray:
         return np.arange(self.width) if slots is None else np.asarray(slots)
+
+
+@contextmanager
+def _naming(slot: int) -> Iterator[None]:
+    """Whatever the environment raises passes through, with a note that says in which slot."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"raised by the environment in slot {slot}")
+        raise
 
 
 def was_reset_by_mujoco(env: gymnasium.Env) -> bool:

@@ -1,11 +1,16 @@
-"""Checkpoints: everything the next iteration depends on, written between iterations, renamed into place whole."""
+"""Checkpoints: where a run stands between two iterations, written beside and renamed into place whole.
+
+A checkpoint is `policy.safetensors`, `train.safetensors` (value function, method state, simulators), `state.json`
+(counters, settings) and `MANIFEST.json` (size and SHA-256 of the three). Random streams are counter-based, so the
+iteration's number and the seed among the settings are their whole state.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections import deque
 from dataclasses import dataclass, replace
@@ -17,153 +22,227 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
-from trpolab.policies import Learner, Policy, PolicyFileError, make_value, read_policy, save_policy
+from trpolab.policies import Learner, Policy, PolicyFileError, make_value, read_policy
+from trpolab.policies.files import policy_content
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Ongoing
-from trpolab.settings import as_setting
-from trpolab.simulators.base import Snapshot, Task
+from trpolab.settings import ConfigError, as_setting
 from trpolab.training.config import Config
-from trpolab.training.loop import SCORE_WINDOW, Progress
-from trpolab.training.run_folder import RunFolder, RunFolderError, read_lines, read_run, strict_json, write_atomically
-from trpolab.training.samplers import Samplers
+from trpolab.training.disk import strict_json, sync_folder, temporary, write_synced
+from trpolab.training.run_folder import SCHEMA, RunFolderError, read_lines, read_run, refuse_newer
+from trpolab.training.run_writer import RunFolder
+from trpolab.training.standing import SCORE_WINDOW, Block, Episodes, Progress, Standing
 
-KEPT = 3  # newest checkpoints that stay
+KEPT = 3  # newest checkpoints that stay, besides the best
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
+MANIFEST = "MANIFEST.json"
+SPARE_BYTES = 2**20  # that must be left on the disk beyond a checkpoint's own
 
 
 class CheckpointError(RunFolderError):
     """No checkpoint that could be gone on from; the message says why."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Saved:
-    """A checkpoint as read: where a resumed run starts."""
+    """What a run folder holds to go on from."""
 
     folder: Path
     task: str
-    config: Config
-    progress: Progress
-    segment: int
-    episodes: list[tuple[Ongoing, Snapshot]] | None  # per block; None where episodes start anew
+    config: Config  # that was in use
+    pending: dict[str, Any]  # settings that had been asked for since
+    standing: Standing | None  # None: it was ended before its first checkpoint, and starts from its seed again
+    segment: int  # the last one that wrote to the folder
+    passed_over: tuple[str, ...] = ()  # newer checkpoints that are damaged, and how
 
-    def resume_episodes(self, samplers: Samplers) -> None:
-        """Put the simulators back to where the episodes were; a vine has none, its trunks always start anew."""
-        if self.episodes is None:
-            return
-        sampler = samplers.single_path
-        simulators = sampler.crew.simulators
-        if len(simulators) != len(self.episodes):
-            raise CheckpointError(f"the checkpoint holds {len(self.episodes)} blocks of slots, not {len(simulators)}")
-        for simulator, (_, snapshot) in zip(simulators, self.episodes, strict=True):
-            simulator.restore(None, snapshot)
-        sampler.ongoing = [ongoing for ongoing, _ in self.episodes]
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return self.standing.progress.iteration if self.standing is not None else 0
 
 
-def write(folder: RunFolder, task: Task, config: Config, progress: Progress, samplers: Samplers) -> Path:
-    """Write `ckpt/<iteration>/`, then drop all but the newest few. Raises OSError, leaving older ones intact."""
+def write(folder: RunFolder, task: str, standing: Standing, requested: Config) -> Path:
+    """Write `ckpt/<iteration>/`, read it back, and only then drop what is older than the newest few, but the best.
+
+    `requested` are the settings for the next iteration. Raises OSError, leaving older ones intact and nothing half
+    done.
+    """
     parent = folder.path / "ckpt"
-    parent.mkdir(exist_ok=True)
-    target = parent / f"{progress.iteration:06d}"
-    aside = parent / f".{target.name}.{secrets.token_hex(3)}.tmp"
-    aside.mkdir()
+    target = parent / f"{standing.progress.iteration:06d}"
+    contents = _contents(folder, task, standing, requested)
+    _demand_room(parent, sum(map(len, contents.values())))
+    folder.sync()
+    aside = temporary(target)
     try:
-        _write_files(aside, task, config, progress, samplers, folder.segment)
-        if target.exists():  # an earlier segment's, of the same iteration
-            shutil.rmtree(target)
-        os.replace(aside, target)
-        _sync(parent)
+        aside.mkdir()
+        for name, content in contents.items():
+            write_synced(aside / name, content)
+        sync_folder(aside)
+        _verify(aside)
+        if target.exists():  # a damaged one, or one of a segment that was given up
+            os.rename(target, temporary(target.with_name(f"{target.name}-old")))
+        os.rename(aside, target)
+        sync_folder(parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    for old in sorted(path for path in parent.iterdir() if path.name.isdigit())[:-KEPT]:
-        shutil.rmtree(old)
+        shutil.rmtree(temporary(target.with_name(f"{target.name}-old")), ignore_errors=True)
+    _prune(parent, standing.progress.iteration)
     return target
 
 
 def read(folder: str | Path, task: str | None = None) -> Saved:
-    """The newest valid checkpoint of a run folder.
+    """The newest whole checkpoint of a run folder: the last segment's last.
 
-    Raises RunFolderError where the folder isn't a run, and CheckpointError where it is another task's or holds no
-    checkpoint whose files agree with their manifest.
+    Raises RunFolderError where the folder isn't a run, and CheckpointError where it is another task's or where none of
+    its checkpoints agrees with its manifest.
     """
     about, path = read_run(folder), Path(folder)
     if task is not None and about["task"] != task:
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
-    parent = path / "ckpt"
-    found = (
-        sorted((entry for entry in parent.iterdir() if entry.name.isdigit()), reverse=True) if parent.is_dir() else []
-    )
-    reasons = []
-    for entry in found:
+    found: list[tuple[int, Standing, dict[str, Any]]] = []
+    damaged: list[tuple[int, str]] = []
+    for entry in _entries(path / "ckpt"):
         try:
-            return _read_one(path, entry, about)
+            found.append(_read_one(entry, about))
         except (CheckpointError, PolicyFileError) as error:
-            reasons.append(f"{entry.name}: {error}")
-    detail = "; ".join(reasons) or "it was stopped before its first one"
-    raise CheckpointError(f"{str(folder)!r} holds no checkpoint to go on from ({detail})")
+            damaged.append((int(entry.name), f"{entry.name}: {error}"))
+    if damaged and not found:
+        reasons = "; ".join(reason for _, reason in damaged)
+        raise CheckpointError(f"{str(folder)!r} holds no checkpoint to go on from ({reasons})")
+    segment = _last_segment(path, [segment for segment, _, _ in found])
+    if not found:
+        return Saved(path, about["task"], _config(about["settings"]), {}, None, segment)
+    _, standing, pending = max(found, key=lambda one: (one[0], one[1].progress.iteration))
+    newer = tuple(reason for number, reason in damaged if number > standing.progress.iteration)
+    return Saved(path, about["task"], standing.config, pending, standing, segment, newer)
 
 
-def _write_files(aside: Path, task: Task, config: Config, progress: Progress, samplers: Samplers, segment: int) -> None:
-    learner = progress.learner
-    save_policy(aside / "policy.safetensors", learner.policy, {"task": task.name, "iteration": progress.iteration})
-    arrays: dict[str, np.ndarray] = {}
+def newest(folder: Path) -> str | None:
+    """The name of the newest checkpoint that agrees with its manifest, e.g. "ckpt/000012"; None where there is none."""
+    for entry in reversed(_entries(folder / "ckpt")):
+        try:
+            _verify(entry)
+        except CheckpointError:
+            continue
+        return f"ckpt/{entry.name}"
+    return None
+
+
+def _entries(parent: Path) -> list[Path]:
+    return sorted(entry for entry in parent.iterdir() if entry.name.isdigit()) if parent.is_dir() else []
+
+
+def _contents(folder: RunFolder, task: str, standing: Standing, requested: Config) -> dict[str, bytes]:
+    """Every file of a checkpoint, the manifest last."""
+    progress, episodes = standing.progress, standing.episodes
+    learner, settings, about = progress.learner, standing.config.settings(), read_run(folder.path)
+    arrays: dict[str, np.ndarray] = {f"state.{name}": np.asarray(array) for name, array in learner.state.items()}
     state: dict[str, Any] = {
-        "task": task.name,
-        "segment": segment,
+        "schema": SCHEMA,
+        "run": about["id"],
+        "settings_sha256": about.get("settings_sha256"),
+        "task": task,
+        "segment": folder.segment,
         "iteration": progress.iteration,
         "sim_steps": progress.sim_steps,
         "nonfinite_in_a_row": progress.nonfinite_in_a_row,
         "recent_returns": list(progress.recent_returns),
-        "settings": config.settings(),
+        "score": progress.score,
+        "settings": settings,
+        "pending": {name: value for name, value in requested.settings().items() if value != settings[name]},
         "value": None,
-        "blocks": 0,
+        "blocks": len(episodes.blocks),
+        "episodes_cut": episodes.cut,
     }
     if (value := learner.value) is not None:
-        arrays["value.theta"] = value.theta.numpy()
-        names = ("target_mean", "target_std", "mu", "fits")
-        state["value"] = {name: getattr(value, name) for name in names}
-    if (ongoing := samplers.ongoing) is not None and task.can_restore:
-        snapshots = [simulator.snapshot(None) for simulator in samplers.single_path.crew.simulators]
-        if all(part.dtype != object for snapshot in snapshots for part in snapshot.parts.values()):
-            state["blocks"] = len(snapshots)
-            for block, (going, snapshot) in enumerate(zip(ongoing, snapshots, strict=True)):
-                for name in ("obs", "t", "score", "cut_at"):
-                    arrays[f"ongoing.{block}.{name}"] = getattr(going, name)
-                for name, part in snapshot.parts.items():
-                    arrays[f"simulator.{block}.{name}"] = part
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    _write_bytes(aside / "train.safetensors", safetensors.numpy.save(arrays))
-    _write_bytes(aside / "state.json", strict_json(state).encode())
-    manifest = {name: _fingerprint(aside / name) for name in FILES}
-    write_atomically(aside / "MANIFEST.json", strict_json(manifest, indent=1))
-    _sync(aside)
+        arrays["value.theta"] = value.theta.detach().cpu().numpy()
+        state["value"] = {name: getattr(value, name) for name in ("target_mean", "target_std", "mu", "fits")}
+    for number, block in enumerate(episodes.blocks):
+        arrays |= {f"ongoing.{number}.{name}": part for name, part in vars(block.ongoing).items()}
+        arrays |= {f"simulator.{number}.{name}": part for name, part in block.simulator.items()}
+    contents = {
+        "policy.safetensors": policy_content(learner.policy, {"task": task, "iteration": progress.iteration}),
+        "train.safetensors": safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}),
+        "state.json": strict_json(state).encode(),
+    }
+    manifest = {name: _fingerprint(content) for name, content in contents.items()}
+    return {**contents, MANIFEST: strict_json(manifest, indent=1).encode()}
 
 
-def _read_one(folder: Path, entry: Path, about: dict[str, Any]) -> Saved:
+def _demand_room(parent: Path, size: int) -> None:
+    """Raise OSError before anything is written if the disk has no room for it."""
+    if shutil.disk_usage(parent).free < size + SPARE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(parent))
+
+
+def _prune(parent: Path, iteration: int) -> None:
+    """Drop what is older than the newest few, but for the one with the best score; later ones are not this run's."""
+    entries = [entry for entry in _entries(parent) if int(entry.name) <= iteration]
+    scores = [_score(entry) for entry in entries]
+    best = entries[int(np.argmax(scores))]
+    for entry in entries[:-KEPT]:
+        if entry != best:
+            shutil.rmtree(entry)
+
+
+def _score(entry: Path) -> float:
     try:
-        manifest = json.loads((entry / "MANIFEST.json").read_text())
-        wrong = [name for name in FILES if manifest.get(name) != _fingerprint(entry / name)]
-        if wrong:
-            raise CheckpointError(f"{', '.join(wrong)} differs from the manifest")
-        state = json.loads((entry / "state.json").read_text())
-        arrays = safetensors.numpy.load((entry / "train.safetensors").read_bytes())
-    except (OSError, ValueError, AttributeError, SafetensorError) as error:
+        score = json.loads((entry / "state.json").read_bytes()).get("score")
+    except (OSError, ValueError, AttributeError):  # a damaged one is the best of nothing
+        return -np.inf
+    return float(score) if isinstance(score, int | float) else -np.inf
+
+
+def _verify(entry: Path) -> None:
+    """Raise CheckpointError unless the files are those of the manifest, to the last bit."""
+    try:
+        manifest = json.loads((entry / MANIFEST).read_bytes())
+        if not isinstance(manifest, dict) or set(manifest) != set(FILES):
+            raise CheckpointError(f"{MANIFEST} does not list {', '.join(FILES)}")
+        wrong = [name for name in FILES if manifest[name] != _fingerprint((entry / name).read_bytes())]
+    except (OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"cannot be read ({error})") from error
-    policy, _ = read_policy(entry / "policy.safetensors")
-    config = Config().replace(**{name: as_setting(value) for name, value in state["settings"].items()})
-    learner = Learner(policy=policy, value=_value(state, arrays, config, policy), state={})
-    progress = Progress(
-        learner,
-        state["iteration"],
-        state["sim_steps"],
-        state["nonfinite_in_a_row"],
-        deque(state["recent_returns"], maxlen=SCORE_WINDOW),
-    )
-    episodes = [_block(arrays, block) for block in range(state["blocks"])]
-    events = read_lines(folder / "events.jsonl")
-    segment = max([state["segment"], *(event.get("segment", 0) for event in events)])
-    return Saved(folder, about["task"], config, progress, segment, episodes or None)
+    if wrong:
+        raise CheckpointError(f"{', '.join(wrong)} differs from the manifest")
+
+
+def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, Standing, dict[str, Any]]:
+    """Segment, standing and pending settings of a checkpoint, used only after its manifest was found right."""
+    _verify(entry)
+    try:
+        state = json.loads((entry / "state.json").read_bytes())
+        refuse_newer(state, entry)
+        if state["run"] != about["id"] or state["settings_sha256"] != about.get("settings_sha256"):
+            raise CheckpointError(f"belongs to another run, {state['run']}")
+        if state["iteration"] != int(entry.name):
+            raise CheckpointError(f"is of iteration {state['iteration']}")
+        arrays = safetensors.numpy.load((entry / "train.safetensors").read_bytes())
+        config, policy = _config(state["settings"]), read_policy(entry / "policy.safetensors")[0]
+        progress = Progress(
+            Learner(policy, _value(state, arrays, config, policy), _named(arrays, "state")),
+            state["iteration"],
+            state["sim_steps"],
+            state["nonfinite_in_a_row"],
+            deque(state["recent_returns"], maxlen=SCORE_WINDOW),
+        )
+        blocks = tuple(_block(arrays, number) for number in range(state["blocks"]))
+        pending = {name: as_setting(value) for name, value in state["pending"].items()}
+        return state["segment"], Standing(config, progress, Episodes(blocks, state["episodes_cut"])), pending
+    except (KeyError, TypeError, AttributeError, SafetensorError, ConfigError) as error:
+        raise CheckpointError(f"does not hold what a checkpoint holds ({type(error).__name__}: {error})") from error
+
+
+def _config(settings: dict[str, Any]) -> Config:
+    return Config().replace(**{name: as_setting(value) for name, value in settings.items()})
+
+
+def _last_segment(folder: Path, segments: list[int]) -> int:
+    """The highest segment that the checkpoints or the events tell of."""
+    events = folder / "events.jsonl"
+    told = [event.get("segment", 0) for event in read_lines(events)] if events.exists() else []
+    return max([0, *segments, *told])
 
 
 def _value(state: dict[str, Any], arrays: dict[str, np.ndarray], config: Config, policy: Policy) -> Any:
@@ -180,29 +259,15 @@ def _value(state: dict[str, Any], arrays: dict[str, np.ndarray], config: Config,
     return replace(blank, theta=theta, **state["value"])
 
 
-def _block(arrays: dict[str, np.ndarray], block: int) -> tuple[Ongoing, Snapshot]:
-    def part(prefix: str) -> dict[str, np.ndarray]:
-        start = f"{prefix}.{block}."
-        return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-
-    return Ongoing(**part("ongoing")), Snapshot(part("simulator"))
+def _block(arrays: dict[str, np.ndarray], number: int) -> Block:
+    return Block(Ongoing(**_named(arrays, f"ongoing.{number}")), _named(arrays, f"simulator.{number}"))
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
+def _named(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays called `<prefix>.<name>`, by name."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+
+
+def _fingerprint(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

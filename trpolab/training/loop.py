@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,10 @@ from trpolab.simulators.base import Task
 from trpolab.training.config import Config
 from trpolab.training.controls import Controls
 from trpolab.training.samplers import Samplers
+from trpolab.training.standing import Progress
 from trpolab.updates import Diagnostics, Outcome, step
 from trpolab.updates.methods import METHODS
 
-SCORE_WINDOW = 100  # episodes over which `load_policy(which="best")` ranks policies
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
 
 
@@ -42,17 +41,6 @@ class Iteration:
     learner: Learner  # after the iteration
     batch: Batch | None  # None when sampling failed
     diagnostics: Diagnostics | None
-
-
-@dataclass
-class Progress:
-    """What the loop carries from one iteration to the next; a checkpoint holds it."""
-
-    learner: Learner
-    iteration: int = 0
-    sim_steps: int = 0
-    nonfinite_in_a_row: int = 0
-    recent_returns: deque[float] = field(default_factory=lambda: deque(maxlen=SCORE_WINDOW))
 
 
 def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
@@ -118,13 +106,14 @@ def _learn_once(
     except NonFinite as error:
         took = time.perf_counter() - began
         return _Done(learner, Outcome.SKIPPED_NONFINITE, str(error), error.sim_steps, took)
+    _heed(controls)
     sampled = time.perf_counter()
     stepped, diagnostics = step(learner, collected.batch, config, streams.generator(index, Purpose.FISHER_ROWS))
+    _heed(controls)
     updated, fit = time.perf_counter(), None
     if diagnostics.outcome is not Outcome.SKIPPED_NONFINITE:
         stepped, fit = _learn_values(stepped, collected, config, streams, index)
-    if controls.aborting():
-        raise Interrupted
+    _heed(controls)
     return _Done(
         stepped,
         diagnostics.outcome,
@@ -137,6 +126,12 @@ def _learn_once(
         updated - sampled,
         time.perf_counter() - updated,
     )
+
+
+def _heed(controls: Controls) -> None:
+    """Raise Interrupted if the iteration under way is to be given up."""
+    if controls.aborting():
+        raise Interrupted
 
 
 def _advance(progress: Progress, done: _Done, index: int) -> None:

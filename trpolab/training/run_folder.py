@@ -1,28 +1,42 @@
-"""The run folder: the truth on disk, readable without the library."""
+"""The run folder, read: the truth on disk, which takes no library to read, and this to read in comfort.
+
+runs/<UTC>-<task>-<6 hex>/
+  run.json        what was asked; written once
+  status.json     how it goes, with a heartbeat
+  lock            held by the one writer, and its description
+  metrics.jsonl   a line an iteration; a resumed run appends another segment
+  events.jsonl    what else happened
+  policies/       000010.safetensors ...
+  ckpt/           000010/ ...: see `checkpoint`
+"""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import math
-import os
-import platform
 import re
-import secrets
-import socket
-import threading
+from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trpolab.policies import Policy
-from trpolab.policies.files import read_policy, save_policy
+from trpolab.policies.files import PolicyFileError, read_policy
+from trpolab.training.owner import Owner
 
 SCHEMA = 1
 HEARTBEAT_SECONDS = 10.0
+SILENCE_SECONDS = 60.0  # without a heartbeat, after which a writer on another machine counts as gone
 RECORDED_VERSIONS = ("trpolab", "torch", "numpy", "mujoco", "gymnasium", "ale-py")
+ALIVE = ("created", "running", "paused")  # states that need a writer
+STATES = (*ALIVE, "stopped", "finished", "diverged", "crashed")
+
+# How this library begins a line of metrics; lines that begin otherwise are understood too, more slowly.
+_HEAD = re.compile(rb'\{"segment": ?\d+, ?"iteration": ?(\d+)[,}]')
 
 
 class RunFolderError(ValueError):
@@ -33,89 +47,24 @@ class RunLocked(RunFolderError):
     """Another process writes this run."""
 
 
-class RunFolder:
-    """One run on disk, with one writer. Files and fields: `run.json` says what was asked, `metrics.jsonl` what came."""
+@dataclass(frozen=True)
+class Status:
+    """How a run stands. `state` is one of `STATES`; "crashed" is what a reader calls a run whose writer is gone."""
 
-    def __init__(self, path: Path, segment: int):
-        self.path = path
-        self.segment = segment  # counts resumptions; a metrics line belongs to one
-        self._lock_file = _take_lock(path)
-        self._metrics = os.open(path / "metrics.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._events = os.open(path / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._status: dict[str, Any] = {}
-        self._status_lock = threading.Lock()
-        self._closed = threading.Event()
-        self._heartbeat = threading.Thread(target=self._beat, name="trpolab-heartbeat", daemon=True)
-        self._heartbeat.start()
+    state: str
+    iteration: int
+    message: str
+    owner: Owner | None  # who wrote it last
+    heartbeat: datetime | None
 
-    @classmethod
-    def create(cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "") -> RunFolder:
-        """Make `<out>/<UTC>-<task>-<6 hex>/`; the directory's creation is the claim to it."""
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", task).strip("-.")[:48] or "task"
-        path = Path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
-        path.mkdir(parents=True)
-        (path / "policies").mkdir()
-        about = {
-            "schema": SCHEMA,
-            "id": path.name,
-            "label": label,
-            "task": task,
-            "settings": settings,
-            "versions": installed_versions(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        }
-        write_atomically(path / "run.json", strict_json(about, indent=1))
-        return cls(path, 0)
+    @property
+    def resumable(self) -> bool:
+        """Whether `--resume` can go on with it."""
+        return self.state not in ALIVE
 
-    def metrics(self, record: dict[str, Any]) -> None:
-        """Append one iteration's line."""
-        _append(self._metrics, {"segment": self.segment, **record})
-
-    def event(self, kind: str, **about: Any) -> dict[str, Any]:
-        """Append one event's line, and return it."""
-        record = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "segment": self.segment, "event": kind, **about}
-        _append(self._events, record)
-        return record
-
-    def status(self, state: str, iteration: int, message: str = "") -> None:
-        """created, running, paused, stopped, finished, diverged or crashed."""
-        with self._status_lock:
-            self._status = {
-                "schema": SCHEMA,
-                "state": state,
-                "iteration": iteration,
-                "message": message,
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-            }
-        self._write_status()
-
-    def keep_policy(self, policy: Policy, iteration: int, score: float | None, task: str) -> Path:
-        """Write `policies/<iteration>.safetensors`, whole or not at all."""
-        target = self.path / "policies" / f"{iteration:06d}.safetensors"
-        save_policy(target, policy, {"task": task, "iteration": iteration, "score": score})
-        return target
-
-    def close(self) -> None:
-        """Let go of files and lock."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        self._heartbeat.join()
-        for descriptor in (self._metrics, self._events, self._lock_file):
-            os.close(descriptor)
-
-    def _beat(self) -> None:
-        while not self._closed.wait(HEARTBEAT_SECONDS):
-            self._write_status()
-
-    def _write_status(self) -> None:
-        with self._status_lock:
-            if self._status:
-                beat = {**self._status, "heartbeat": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-                write_atomically(self.path / "status.json", strict_json(beat, indent=1), sync=False)
+    def __str__(self) -> str:
+        state = "crashed (resumable)" if self.state == "crashed" else self.state
+        return f"{state}, iteration {self.iteration}" + (f": {self.message}" if self.message else "")
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:
@@ -124,77 +73,127 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     if not path.is_dir():
         raise RunFolderError(f"{str(path)!r} is not a folder")
     try:
-        about = json.loads((path / "run.json").read_text())
+        about = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunFolderError(f"{str(path)!r} is not a run folder: it has no run.json") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{str(path / 'run.json')!r} is not readable JSON: {error}") from None
     if not isinstance(about, dict) or not isinstance(about.get("schema"), int):
         raise RunFolderError(f"{str(path / 'run.json')!r} does not describe a run: it has no schema number")
-    if about["schema"] > SCHEMA:
-        raise RunFolderError(
-            f"{str(path)!r} was written by a newer trpolab (schema {about['schema']}, this one reads up to {SCHEMA})"
-        )
+    refuse_newer(about, path)
+    for name, kind in (("id", str), ("task", str), ("settings", dict)):
+        if not isinstance(about.get(name), kind):
+            words = "a table" if kind is dict else "a text"
+            raise RunFolderError(
+                f"{str(path / 'run.json')!r} does not describe a run: its {name!r} is {about.get(name)!r}, not {words}"
+            )
     return about
 
 
-def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
+def refuse_newer(about: dict[str, Any], path: Path) -> None:
+    """Raise RunFolderError for a schema that only later versions know."""
+    if isinstance(schema := about.get("schema"), int) and schema > SCHEMA:
+        raise RunFolderError(
+            f"{str(path)!r} was written by a newer trpolab (schema {schema}, this one reads up to {SCHEMA}); "
+            "update with: pip install -U trpolab"
+        )
+
+
+def read_status(folder: str | Path) -> Status:
+    """How the run stands now: status.json, and whether who wrote it is still there. Raises RunFolderError."""
+    path = Path(folder)
+    read_run(path)
+    try:
+        found = json.loads((path / "status.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = {"state": "created", "iteration": 0}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{str(path / 'status.json')!r} is not readable JSON: {error}") from None
+    if not isinstance(found, dict) or found.get("state") not in STATES or not isinstance(found.get("iteration"), int):
+        raise RunFolderError(f"{str(path / 'status.json')!r} does not tell a run's state")
+    refuse_newer(found, path)
+    owner, beat = Owner.of(found), _time(found.get("heartbeat"))
+    state, message = found["state"], str(found.get("message") or "")
+    if state in ALIVE and not is_written(owner, beat):
+        state, message = "crashed", f"its writer, {owner}, is gone" if owner else "its writer is gone"
+    return Status(state, found["iteration"], message, owner, beat)
+
+
+def is_written(owner: Owner | None, heartbeat: datetime | None) -> bool:
+    """Whether the writer still writes: looked up on this machine, by its heartbeat on another."""
+    if owner is not None and not owner.elsewhere:
+        return owner.alive()
+    return heartbeat is not None and (datetime.now(UTC) - heartbeat).total_seconds() < SILENCE_SECONDS
+
+
+def read_metrics(folder: str | Path, most: int | None = None) -> list[dict[str, Any]]:
     """Every iteration's record, once each: where a run was resumed, the later segment counts.
 
-    A torn last line is ignored. Raises RunFolderError naming a bad line elsewhere.
+    With `most`, at most so many records, evenly spread, the last among them: what else there is is not parsed, so a
+    million lines take about a second and no memory to speak of. A torn last line is ignored. Raises RunFolderError
+    naming a bad line elsewhere.
     """
-    records: dict[int, dict[str, Any]] = {}
-    for record in read_lines(Path(folder) / "metrics.jsonl"):
-        for later in [key for key in reversed(records) if key >= record["iteration"]]:
-            del records[later]
-        records[record["iteration"]] = record
-    return list(records.values())
+    return list(each_metrics(folder, most))
+
+
+def each_metrics(folder: str | Path, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """What `read_metrics` returns, one at a time."""
+    read_run(folder)
+    path = Path(folder) / "metrics.jsonl"
+    if not path.exists():
+        return
+    offsets = _lines_that_count(path)
+    chosen = offsets
+    if most is not None and len(offsets) > most:
+        chosen = array("q", np.asarray(offsets)[np.linspace(0, len(offsets) - 1, most).astype(int)].tolist())
+    with path.open("rb") as file:
+        for offset in chosen:
+            file.seek(offset)
+            line = file.readline()
+            try:
+                yield _record(line)
+            except ValueError:
+                raise _bad_line(path, _line_number(path, offset)) from None
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file, with a torn last line left out."""
+    """The objects of a JSON-lines file, with a torn last line left out. Raises RunFolderError naming a bad line."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
                 return
             try:
-                yield json.loads(line)
+                yield _record(line)
             except ValueError:
-                raise RunFolderError(f"{path.name}: line {number} is not JSON") from None
+                raise _bad_line(path, number) from None
 
 
 def load_policy(folder: str | Path, which: str = "latest") -> Policy:
     """A policy kept in a run folder: the newest, or (`which="best"`) the one with the best recent training return.
 
-    The best is judged by the mean return of the last 100 training episodes when it was kept. Raises RunFolderError.
+    The best is judged by the mean return of the last 100 training episodes when it was kept. A file that is damaged is
+    passed over. Raises RunFolderError.
     """
     if which not in ("latest", "best"):
         raise RunFolderError(f"which = {which!r}: must be latest or best")
     read_run(folder)
-    files = sorted((Path(folder) / "policies").glob("*.safetensors"))
-    if not files:
-        raise RunFolderError(f"{str(folder)!r} holds no policy yet")
-    if which == "latest":
-        return read_policy(files[-1])[0]
-    loaded = [read_policy(file) for file in files]
-    scored = [(about["score"], policy) for policy, about in loaded if about.get("score") is not None]
-    return max(scored, key=lambda pair: pair[0])[1] if scored else loaded[-1][0]
-
-
-def strict_json(value: Any, indent: int | None = None) -> str:
-    """JSON without NaN: a non-finite number becomes null, and its object lists it under "nonfinite"."""
-    return json.dumps(_plain(value), allow_nan=False, indent=indent)
-
-
-def write_atomically(path: Path, text: str, sync: bool = True) -> None:
-    """The file holds either its old text or all of the new."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")
-    with aside.open("w") as file:
-        file.write(text + "\n")
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    os.replace(aside, path)
+    best: tuple[float, Policy] | None = None
+    damaged: list[str] = []
+    for file in sorted((Path(folder) / "policies").glob("*.safetensors"), reverse=True):
+        try:
+            policy, about = read_policy(file)
+        except PolicyFileError as error:
+            damaged.append(str(error))
+            continue
+        score = about.get("score")
+        rank = float(score) if isinstance(score, int | float) else -np.inf
+        if which == "latest":
+            return policy
+        if best is None or rank > best[0]:
+            best = rank, policy
+    if best is None:
+        raise RunFolderError("; ".join(damaged) or f"{str(folder)!r} holds no policy yet")
+    return best[1]
 
 
 def installed_versions() -> dict[str, str]:
@@ -208,31 +207,60 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        bad = [key for key, item in value.items() if isinstance(item, float) and not math.isfinite(item)]
-        plain = {key: _plain(item) for key, item in value.items()}
-        return {**plain, "nonfinite": bad} if bad else plain
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _lines_that_count(path: Path) -> array[int]:
+    """Offsets of the lines that later segments have not taken back, in the order of their iterations."""
+    offsets, iterations, at = array("q"), array("q"), 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break  # torn: its writer was killed, or is writing it now
+            head = _HEAD.match(line)
+            iteration = int(head[1]) if head is not None and line.endswith(b"}\n") else _iteration(path, number, line)
+            while iterations and iterations[-1] >= iteration:
+                iterations.pop()
+                offsets.pop()
+            iterations.append(iteration)
+            offsets.append(at)
+            at += len(line)
+    return offsets
 
 
-def _append(descriptor: int, record: dict[str, Any]) -> None:
-    os.write(descriptor, (strict_json(record) + "\n").encode())
-
-
-def _take_lock(path: Path) -> int:
-    """An exclusive lock for as long as the writer lives. Raises RunLocked naming the other writer."""
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+def _iteration(path: Path, number: int, line: bytes) -> int:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(descriptor, 300).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise RunLocked(f"{str(path)!r} is being written by another process ({holder})") from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-    return descriptor
+        iteration = _record(line)["iteration"]
+    except (ValueError, KeyError):
+        raise _bad_line(path, number) from None
+    if not isinstance(iteration, int):
+        raise _bad_line(path, number)
+    return iteration
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    record = json.loads(line, parse_constant=_not_json)
+    if not isinstance(record, dict):
+        raise ValueError("not an object")
+    return record
+
+
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _bad_line(path: Path, number: int) -> RunFolderError:
+    return RunFolderError(f"{path.name}: line {number} is not a JSON object")
+
+
+def _line_number(path: Path, offset: int) -> int:
+    number = 1
+    with path.open("rb") as file:
+        while offset > 0 and (block := file.read(min(offset, 1 << 20))):
+            number += block.count(b"\n")
+            offset -= len(block)
+    return number
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -10,10 +10,11 @@ from trpolab.policies import Learner, Policy
 from trpolab.sampling.crew import Crew
 from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Streams
-from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories
+from trpolab.sampling.trajectories import Interrupt, Trajectories
 from trpolab.sampling.vine import VineSampler
-from trpolab.simulators.base import Task
+from trpolab.simulators.base import SnapshotUnsupported, Task
 from trpolab.training.config import Config
+from trpolab.training.standing import Episodes, stand, take_up
 
 
 class Samplers:
@@ -31,10 +32,18 @@ class Samplers:
             self._single = SinglePathSampler(Crew(self.source, self.slots, self.threads), self.streams)
         return self._single
 
-    @property
-    def ongoing(self) -> list[Ongoing] | None:
-        """Episodes under way, one `Ongoing` a block; None where the next iteration starts afresh."""
-        return self._single.ongoing if self._single is not None else None
+    def stand(self) -> Episodes:
+        """The episodes that go on across iterations, as they stand now."""
+        return stand(self._single.crew.simulators, self._single.ongoing) if self._single is not None else Episodes()
+
+    def take_up(self, episodes: Episodes) -> str:
+        """Go on with episodes from where they stood; returns why they begin anew instead, or ""."""
+        if episodes.blocks:
+            try:
+                self.single_path.ongoing = take_up(self.single_path.crew.simulators, episodes)
+            except SnapshotUnsupported as error:
+                return str(error)
+        return episodes.cut
 
     @property
     def vine(self) -> VineSampler:

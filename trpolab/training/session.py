@@ -16,14 +16,18 @@ from trpolab.policies import Learner, Policy
 from trpolab.sampling.crew import Interrupted
 from trpolab.sampling.evaluate import evaluate
 from trpolab.sampling.streams import Streams
+from trpolab.settings import ConfigError
 from trpolab.simulators import find_task
-from trpolab.simulators.base import Task, UnknownTask
+from trpolab.simulators.base import Task
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
 from trpolab.training.controls import Controls
-from trpolab.training.loop import Diverged, Iteration, Progress, iterate, start_learner
-from trpolab.training.run_folder import RunFolder
+from trpolab.training.history import History
+from trpolab.training.keeper import Keeper
+from trpolab.training.loop import Diverged, Iteration, iterate, start_learner
+from trpolab.training.resume import config_of, history_of, task_of, turned_later
 from trpolab.training.samplers import Samplers
+from trpolab.training.standing import Progress, Standing
 
 STEPS_PER_SLOT = 32  # a slot's share of an iteration that the library aims at
 SLOTS = (16, 64)  # fewest and most slots that it picks
@@ -35,9 +39,10 @@ TORCH_THREADS = 1
 class Session:
     """One run of one task.
 
-    `history` holds one dict of metrics per iteration, `events` what else happened; both only grow. The run folder is
-    made when the first iteration starts; `out=None` keeps everything in memory. `resume` names a run folder whose last
-    checkpoint is gone on from: its settings are used, and only `iterations` and other live settings may be given.
+    `history` holds one dict of metrics per iteration, `events` what else happened. The run folder is made when the
+    first iteration starts; `out=None` keeps everything in memory. `resume` names a run folder that is gone on with,
+    bit for bit, from its last checkpoint: its settings are used, and only `iterations` and other live settings may be
+    given.
     """
 
     def __init__(
@@ -49,47 +54,30 @@ class Session:
         label: str = "",
         **settings: Any,
     ):
-        self._saved = checkpoint.read(resume, task if isinstance(task, str) else None) if resume is not None else None
-        if self._saved is not None:
-            task = task or self._saved.task
-        if task is None:
+        saved = checkpoint.read(resume, task if isinstance(task, str) else None) if resume is not None else None
+        source = saved.task if task is None and saved is not None else task
+        if source is None:
             raise ValueError("task: give a task's name, or a run folder to resume")
-        self.source = task
-        self.task: Task = self._find(task)
-        self.out, self.label = out, label
-        config = self._saved.config.replace(**settings) if self._saved else resolve(self.task, overrides=settings)
+        self.source = source
+        self.task: Task = find_task(self.source) if saved is None else task_of(saved, self.source)
+        config = resolve(self.task, overrides=settings) if saved is None else config_of(saved, settings)
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)
-        self.history: list[dict[str, Any]] = []
-        self.events: list[dict[str, Any]] = []
-        self.folder: RunFolder | None = None
         self.streams = Streams(config.seed)
-        self.progress = (
-            self._saved.progress
-            if self._saved
-            else Progress(start_learner(self.task, self.controls.requested, self.streams))
-        )
         self.state = "created"
-
-    def _find(self, source: str | Callable[[], Any]) -> Task:
-        """What is known of the task; a resumed run's policy must fit it."""
-        if self._saved is None:
-            return find_task(source)
-        folder, policy = str(self._saved.folder), self._saved.progress.learner.policy
-        try:
-            task = find_task(source)
-        except UnknownTask as error:
-            raise checkpoint.CheckpointError(
-                f"{folder!r} is a run of {self._saved.task}, which isn't known here. If it was a Python callable, "
-                "its run is resumed from Python: Session(make_env, resume=folder)"
-            ) from error
-        if misfit := policy.misfit(task.observation_space, task.action_space):
-            raise checkpoint.CheckpointError(f"{folder!r} holds a policy that does not fit {task.name}: {misfit}")
-        return task
+        self.history = History() if saved is None else history_of(saved)
+        self._redo = {} if saved is None else turned_later(saved, settings)
+        self._standing = saved.standing if saved is not None and saved.standing is not None else self._start()
+        self._keeper = Keeper(self.task.name, self.controls, out, label, saved)
 
     @property
     def config(self) -> Config:
         """The config of the iteration under way, or of the last one."""
         return self.controls.in_use
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is: after the last whole iteration."""
+        return self._standing.progress
 
     @property
     def learner(self) -> Learner:
@@ -99,12 +87,26 @@ class Session:
     @property
     def policy(self) -> Policy:
         """The policy after the last whole iteration."""
-        return self.progress.learner.policy
+        return self.learner.policy
 
     @property
     def path(self) -> Path | None:
         """The run folder, once it exists."""
-        return self.folder.path if self.folder else None
+        return self._keeper.path
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What happened besides iterations; it only grows."""
+        return self._keeper.events
+
+    @property
+    def trouble(self) -> str:
+        """Why the run waits for its folder to become writable again; "" while it doesn't."""
+        return self._keeper.trouble
+
+    def on_trouble(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called, in the training thread, with each sentence that `trouble` comes to be."""
+        self._keeper.tell = tell
 
     def run(self) -> Session:
         """Iterate to the end."""
@@ -115,78 +117,78 @@ class Session:
     def iterate(self) -> Generator[Iteration, None, None]:
         """The loop, with its folder kept: yields each iteration after its metrics are on disk.
 
-        Called again after a stop, it goes on where it ended. Errors are recorded (`status.json`, `events.jsonl`) and
-        raised.
+        Called again after a stop, it goes on where it ended, with the iteration that would have come next. While the
+        folder can't be written (a full disk), it waits. Errors are recorded (`status.json`, `events.jsonl`) and raised.
         """
         self.controls.rearm()
-        config = self.controls.requested
-        self._open_folder(config)
+        config, progress = self.controls.requested, self.progress.copy()
+        self._keeper.open(config, progress.iteration)
+        self.history.keep_until(progress.iteration)
+        torch_threads, state, message = torch.get_num_threads(), "stopped", ""
         threads = config.threads or usable_cores()
-        torch_threads, state, message = torch.get_num_threads(), "crashed", ""
-        whole = False  # whether simulators and learner stand between two iterations, so that a checkpoint can be made
         samplers = Samplers(self.source, self.task, config.slots or SLOTS[0], threads, self.streams)
         try:
             torch.set_num_threads(TORCH_THREADS)
             with threadpool_limits(1, "blas"):
-                if self._saved is not None:
-                    self._saved.resume_episodes(samplers)
-                    self._saved = None
-                before = self.controls.in_use if self.progress.iteration else config
+                if why := samplers.take_up(self._standing.episodes):
+                    self._keeper.event("episodes_cut", iteration=progress.iteration, message=why)
+                before = replace(self._standing.config, iterations=config.iterations)
                 self._tell("running")
-                for iteration in iterate(self.controls, self.streams, self.progress, samplers):
-                    self._record(iteration, before, samplers)
+                self._turn_knobs_again()
+                for iteration in iterate(self.controls, self.streams, progress, samplers):
+                    self._record(iteration, before, progress, samplers)
                     before = iteration.config
                     yield iteration
-            state = "finished" if self.progress.iteration >= self.controls.requested.iterations else "stopped"
-            whole = not self.controls.aborting()
-        except GeneratorExit:
-            state, whole = "stopped", True
+                    self._turn_knobs_again()
+            if self.progress.iteration >= self.controls.requested.iterations:
+                state = "finished"
+        except Interrupted:  # told to stop while the folder could not be written
+            return
         except Diverged as error:
-            state, message = "diverged", str(error)
+            state, message = "diverged", f"{error}; {self._keeper.last_good()}"
+            raise Diverged(message) from error
+        except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             message = f"{type(error).__name__}: {error}"
             raise
         finally:
             torch.set_num_threads(torch_threads)
-            self._finish(state, message, samplers if whole else None)
+            self.state = state
+            self._keeper.finish(state, message, self._standing)
             samplers.close()
 
-    def _open_folder(self, config: Config) -> None:
-        if self.folder is not None:
-            self.folder = RunFolder(self.folder.path, self.folder.segment + 1)
-        elif self._saved is not None:
-            self.folder = RunFolder(self._saved.folder, self._saved.segment + 1)
-            self._event("resumed", iteration=self.progress.iteration)
-        elif self.out is not None:
-            self.folder = RunFolder.create(self.out, self.task.name, config.settings(), self.label)
+    def _start(self) -> Standing:
+        """Before the first iteration."""
+        config = self.controls.requested
+        return Standing(config, Progress(start_learner(self.task, config, self.streams)))
 
-    def _record(self, iteration: Iteration, before: Config, samplers: Samplers) -> None:
-        config, metrics, index = iteration.config, iteration.metrics, iteration.index
+    def _record(self, iteration: Iteration, before: Config, progress: Progress, samplers: Samplers) -> None:
+        """Put a whole iteration on record; from here on it counts. Raises Interrupted if that was given up."""
+        config, metrics, index, keeper = iteration.config, iteration.metrics, iteration.index, self._keeper
         changed = {name: value for name, value in config.settings().items() if value != before.get(name)}
         if changed:
-            self._event("settings_applied", iteration=index, settings=changed)
+            keeper.event("settings_applied", iteration=index, settings=changed)
             metrics["changed"] = changed
         if config.evaluate_every and index % config.evaluate_every == 0:
-            metrics.update(self._evaluation(config))
+            metrics.update(self._evaluation(config, iteration))
         if not metrics["outcome"].startswith("accepted"):
-            self._event(metrics["outcome"], iteration=index, message=metrics["message"])
+            keeper.event(metrics["outcome"], iteration=index, message=metrics["message"])
         if metrics["episodes_unstable"]:
-            self._event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
+            keeper.event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
+        keeper.metrics(metrics)
         self.history.append(metrics)
-        if self.folder is None:
-            return
-        self.folder.metrics(metrics)
+        self._standing = Standing(config, progress.copy(), samplers.stand())
+        keeper.policy(self._standing, always=False)
         if index % config.checkpoint_every == 0:
-            self._keep(config, samplers)
-        self.state = "paused" if self.controls.paused else "running"
-        self.folder.status(self.state, index)
+            keeper.checkpoint(self._standing)
+        self._tell("paused" if self.controls.paused else "running")
 
-    def _evaluation(self, config: Config) -> dict[str, Any]:
+    def _evaluation(self, config: Config, iteration: Iteration) -> dict[str, Any]:
         began = time.perf_counter()
         try:
             found = evaluate(
-                self.policy,
+                iteration.learner.policy,
                 self.source,
                 config.evaluate_episodes,
                 config.seed,
@@ -197,7 +199,7 @@ class Session:
         except Interrupted:
             return {"evaluation_mean": None}
         except ArithmeticError as error:  # NaN, or physics that blew up: the training goes on
-            self._event("evaluation_failed", iteration=self.progress.iteration, message=str(error))
+            self._keeper.event("evaluation_failed", iteration=iteration.index, message=str(error))
             return {"evaluation_mean": None}
         return {
             "evaluation_mean": found.mean,
@@ -206,32 +208,17 @@ class Session:
             "seconds_evaluation": time.perf_counter() - began,
         }
 
-    def _keep(self, config: Config, samplers: Samplers | None) -> None:
-        assert self.folder is not None
-        recent = self.progress.recent_returns
-        score = sum(recent) / len(recent) if recent else None
-        self.folder.keep_policy(self.policy, self.progress.iteration, score, self.task.name)
-        if samplers is not None:
-            checkpoint.write(self.folder, self.task, config, self.progress, samplers)
-
-    def _finish(self, state: str, message: str, samplers: Samplers | None) -> None:
-        self.state = state
-        if message:
-            self._event(state, iteration=self.progress.iteration, message=message)
-        if self.folder is None:
-            return
-        if self.progress.iteration:
-            self._keep(self.controls.in_use, samplers)
-        self.folder.status(state, self.progress.iteration, message)
-        self.folder.close()
+    def _turn_knobs_again(self) -> None:
+        """Where iterations of a killed run are done again, so are the settings that changed in them."""
+        index = self.progress.iteration + 1
+        try:
+            self.controls.replace(**self._redo.pop(index, {}))
+        except ConfigError as error:  # they don't go with what was given when the run was taken up
+            self._keeper.event("settings_refused", iteration=index, message=str(error))
 
     def _tell(self, state: str) -> None:
         self.state = state
-        if self.folder is not None:
-            self.folder.status(state, self.progress.iteration)
-
-    def _event(self, kind: str, **about: Any) -> None:
-        self.events.append(self.folder.event(kind, **about) if self.folder else {"event": kind, **about})
+        self._keeper.status(state, self.progress.iteration)
 
 
 def train(task: str | Callable[[], Any], *, out: str | Path | None = "runs", **settings: Any) -> Session:
