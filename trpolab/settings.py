@@ -10,12 +10,27 @@ import dataclasses
 import difflib
 import math
 import tomllib
+import traceback
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
+PACKAGE = str(Path(__file__).parent)
 
-class ConfigError(ValueError):
+
+class PlainError(ValueError):
+    """Bad input, told in a sentence. A notebook shows that sentence below the caller's own lines, without ours."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of the whole traceback."""
+        hidden = (PACKAGE, "/IPython/", "/ipykernel/")
+        frames = traceback.extract_tb(self.__traceback__)
+        theirs = [frame for frame in frames if not any(part in frame.filename for part in hidden)]
+        return [*"".join(traceback.format_list(theirs)).splitlines(), f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(PlainError):
     """A configuration that cannot be run; `problems` lists everything that is wrong with it."""
 
     def __init__(self, problems: list[str]):

@@ -87,6 +87,19 @@ class SimulatorContract:
                 assert (flags.shape, flags.dtype) == ((n,), bool)
             assert np.isfinite(result.obs).all() and np.isfinite(result.reward).all()
 
+    @pytest.mark.reliability("R17")
+    def test_actions_of_another_shape_or_kind_are_refused(self, task: Any) -> None:
+        simulator = make(task, 2)
+        simulator.reset(None, np.arange(2))
+        good = random_actions(simulator, 1, 2, seed=0)[0]
+        other = good.astype(np.float32 if good.dtype.kind == "i" else np.int64)
+        for wrong in (good[:1], good[0], np.stack([good, good], axis=-1), other, good.astype(bool), good.astype(str)):
+            with pytest.raises(ValueError, match="actions are"):
+                simulator.step(None, wrong)
+        with pytest.raises(ValueError, match="actions are"):
+            simulator.step(np.array([1]), good)
+        simulator.step(None, good)
+
     def test_a_seed_decides_the_episode(self, task: Any) -> None:
         simulator = make(task, 4)
         actions = np.repeat(random_actions(simulator, 20, 1, seed=1), 2, axis=1)
@@ -125,6 +138,7 @@ class SimulatorContract:
         assert run(threaded, all_slots(threaded), actions) == expected
         assert run(alone, all_slots(alone), actions[:, 3:4]) == [expected[3]]
 
+    @pytest.mark.reliability("R18")
     def test_a_restored_slot_replays_bit_for_bit(self, task: Any) -> None:
         restorable(task)
         simulator, other = make(task, 3), make(task, 7)
@@ -146,6 +160,7 @@ class SimulatorContract:
             other.restore(slots, saved.take(slice(None, None, -1)))
             assert run(other, slots, after[:, lived[::-1]]) == expected[::-1]
 
+    @pytest.mark.reliability("R18")
     def test_a_restored_observation_is_the_saved_one(self, task: Any) -> None:
         restorable(task)
         simulator = make(task, 2)
@@ -156,6 +171,7 @@ class SimulatorContract:
         assert np.array_equal(simulator.restore(None, saved), obs)
         assert np.array_equal(simulator.restore(np.array([1]), saved.take([0])), obs[:1])
 
+    @pytest.mark.reliability("R18")
     def test_branches_of_one_state_are_identical(self, task: Any) -> None:
         """N states times K branches, with the same actions in the K."""
         restorable(task)
@@ -177,6 +193,7 @@ class SimulatorContract:
         first, second = run(simulator, all_slots(simulator), actions)
         assert first == second
 
+    @pytest.mark.reliability("R18")
     def test_a_snapshot_owns_its_numbers(self, task: Any) -> None:
         restorable(task)
         simulator = make(task, 2)
@@ -188,6 +205,7 @@ class SimulatorContract:
         assert all(np.array_equal(saved.parts[name], part) for name, part in kept.items())
         assert len(Snapshot.concatenate([saved, saved.take([0])])) == 3
 
+    @pytest.mark.reliability("R18")
     def test_the_time_limit_survives_a_restore(self, task: Any) -> None:
         """One step before the limit: saved, restored elsewhere, and cut by the next step, not one later."""
         restorable(task)
@@ -208,6 +226,7 @@ class SimulatorContract:
         simulator.restore(None, aged(simulator, simulator.time_limit - 2, saved))
         assert not simulator.step(None, last).truncated.any()
 
+    @pytest.mark.reliability("R18")
     def test_what_cannot_be_restored_says_why(self, task: Any) -> None:
         simulator = make(task, 1)
         if simulator.can_restore:

@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
             description="Train on a task; the run folder is printed last.",
             epilog="Exit codes: 0 finished, 1 crashed, 2 bad input (nothing was started), 3 diverged, 130 Ctrl-C. "
             "An option wins over --set, --set over --config, and --config over the preset.",
+            add_help=False,
             allow_abbrev=False,
         )
     )
@@ -64,6 +65,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _TrainHelp(argparse.Action):
+    """`--help` with the settings, which are only loaded for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> None:
+        from trpolab.cli.settings_help import settings_text
+
+        print(f"{parser.format_help()}\n{settings_text()}")
+        parser.exit()
+
+
 def _add_lab(lab: argparse.ArgumentParser) -> None:
     lab.usage = "trpolab lab [DIR] [OPTION ...]"
     lab.description = (
@@ -75,6 +86,7 @@ def _add_lab(lab: argparse.ArgumentParser) -> None:
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("-h", "--help", action=_TrainHelp, nargs=0, help="show this, every setting included, and exit")
     # Values stay texts here: the settings know their own bounds, so that everything wrong is told at once.
     train.add_argument("task", nargs="?", metavar="TASK", help="for example CartPole-v1, Hopper-v5, paper/Swimmer")
     add = train.add_argument

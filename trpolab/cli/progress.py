@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 
 class Progress:
-    """Shows iterations as they end; `note` puts a line of its own above a progress line that is being redrawn."""
+    """Shows iterations as they end; `note` puts a line of its own above a progress line that is being redrawn.
+
+    Threads may write in turn. A signal handler must not: it may have interrupted a write.
+    """
 
     def __init__(
         self,
@@ -28,9 +32,30 @@ class Progress:
         self._started = self._last = clock()
         self._written = -float("inf")
         self._line = ""
+        self._writing = threading.Lock()
 
     def show(self, metrics: Mapping[str, Any]) -> None:
         """An iteration has ended with these metrics."""
+        with self._writing:
+            self._show(metrics)
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        with self._writing:
+            if self._live:
+                self._stream.write("\r\x1b[K")
+            print(text, file=self._stream, flush=True)
+            if self._live and self._line:
+                self._redraw(self._line)
+
+    def close(self) -> None:
+        """End the line that was redrawn."""
+        with self._writing:
+            if self._live and self._line:
+                print(file=self._stream, flush=True)
+            self._line = ""
+
+    def _show(self, metrics: Mapping[str, Any]) -> None:
         now = self._clock()
         self._done += 1
         rate = (metrics["sim_steps"] - self._steps) / max(now - self._last, 1e-9)
@@ -50,20 +75,6 @@ class Progress:
         elif now - self._written >= self._every or self._done >= self._total:
             self._written = now
             print(line, file=self._stream, flush=True)
-
-    def note(self, text: str) -> None:
-        """A line that stays."""
-        if self._live:
-            self._stream.write("\r\x1b[K")
-        print(text, file=self._stream, flush=True)
-        if self._live and self._line:
-            self._redraw(self._line)
-
-    def close(self) -> None:
-        """End the line that was redrawn."""
-        if self._live and self._line:
-            print(file=self._stream, flush=True)
-        self._line = ""
 
     def _redraw(self, line: str) -> None:
         self._line = line

@@ -6,12 +6,14 @@ import argparse
 import signal
 import statistics
 import sys
+import threading
 import tomllib
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -121,8 +123,10 @@ def run(session: Session) -> Result:
     ended = Exit.FINISHED
     try:
         with _interrupts(session, progress):
+            before_it: dict[str, Any] = {}
             for iteration in session.iterate():
-                _show(iteration.metrics, progress)
+                _show(iteration.metrics, before_it, progress)
+                before_it = iteration.metrics
         if session.state == "stopped":
             ended = Exit.INTERRUPTED
     except KeyboardInterrupt:
@@ -145,9 +149,12 @@ def run(session: Session) -> Result:
     return Result(ended, session.path, config.seed, score, session.progress.sim_steps)
 
 
-def _show(metrics: dict[str, Any], progress: Progress) -> None:
+def _show(metrics: dict[str, Any], before: dict[str, Any], progress: Progress) -> None:
+    """The progress line, and what is worth a line of its own: told once, not again while it stays so."""
     progress.show(metrics)
-    if str(metrics["outcome"]).startswith("skipped"):
+    if metrics.get("log_std_clamped") and not before.get("log_std_clamped"):
+        progress.note(f"iteration {metrics['iteration']}: {metrics['log_std_clamped']} log σ stand on a bound")
+    if str(metrics["outcome"]).startswith("skipped") and metrics["outcome"] != before.get("outcome"):
         progress.note(f"iteration {metrics['iteration']}: {metrics['outcome']}: {metrics['message']}")
     if metrics.get("evaluation_mean") is not None:
         progress.note(
@@ -171,24 +178,36 @@ def summarize(results: list[Result]) -> None:
 
 @contextmanager
 def _interrupts(session: Session, progress: Progress) -> Iterator[None]:
-    """Ctrl-C once: stop after this iteration; twice: give the iteration up; a third time: at once."""
+    """Ctrl-C once: stop after this iteration; twice: give the iteration up; a third time: at once.
+
+    The handler may have interrupted a write to the terminal, so another thread says what it has to say.
+    """
     pressed = 0
+    to_tell: SimpleQueue[str | None] = SimpleQueue()  # its `put` may be called by a handler
+
+    def tell() -> None:
+        while (text := to_tell.get()) is not None:
+            progress.note(text)
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
         pressed += 1
         if pressed == 1:
             where = f"; the run lies in {session.path}" if session.path else ""
-            progress.note(f"stopping after this iteration (Ctrl-C again gives it up){where}")
+            to_tell.put(f"stopping after this iteration (Ctrl-C again gives it up){where}")
         if pressed > 2:
             raise KeyboardInterrupt
         session.controls.stop()
 
+    teller = threading.Thread(target=tell, name="trpolab-teller", daemon=True)
+    teller.start()
     before = signal.signal(signal.SIGINT, handle)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        to_tell.put(None)
+        teller.join()
 
 
 def _each_seed(plan: Plan) -> list[dict[str, Any]]:

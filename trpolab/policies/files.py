@@ -20,6 +20,7 @@ from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distri
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import Normalizer
 from trpolab.policies.policy import Policy
+from trpolab.settings import PlainError
 
 SCHEMA = 1
 LARGEST_FILE = 512 * 2**20  # bytes
@@ -30,7 +31,7 @@ BYTES = {"F32": 4, "F64": 8}
 DISTRIBUTIONS: dict[str, Any] = {kind.__name__: kind for kind in (DiagonalGaussian, Categorical, FactoredCategorical)}
 
 
-class PolicyFileError(ValueError):
+class PolicyFileError(PlainError):
     """A file that cannot be read as a policy; the message says why in a sentence."""
 
 

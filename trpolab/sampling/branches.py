@@ -8,8 +8,8 @@ import numpy as np
 
 from trpolab.policies import Policy
 from trpolab.sampling.crew import Interrupted, NonFinite
-from trpolab.sampling.trajectories import Bounds, Interrupt
-from trpolab.simulators.base import Simulator, Snapshot
+from trpolab.sampling.trajectories import Bounds, Interrupt, first_bad_action
+from trpolab.simulators.base import Simulator, Snapshot, Transition
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Rolled:
         return Rolled(**stacked, traces=traces, sim_steps=sum(part.sim_steps for part in parts))
 
 
-@np.errstate(invalid="ignore")  # a NaN is looked for, and named, below
+@np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and named, below
 def run_branches(
     simulator: Simulator, policy: Policy, plan: BranchPlan, gamma: float, trace_every: int, interrupt: Interrupt
 ) -> Rolled:
@@ -94,17 +94,19 @@ def run_branches(
             seen = plan.traced[running] & (ages % trace_every == 0)
             if seen.any():
                 traces.append((running[seen], ages[seen], obs[slots[seen]]))
-        parameters = actor.parameters(obs if full else obs[slots])
-        if not np.isfinite(parameters).all():
-            row = int(np.argwhere(~np.isfinite(parameters))[0, 0])
-            what = "policy output" if np.isfinite(obs[slots[row]]).all() else "observation"
-            raise NonFinite(f"branch of state {plan.state[running[row]]}, step {ages[row]}: non-finite {what}", steps)
+        seen_obs = obs if full else obs[slots]
+        parameters = actor.parameters(seen_obs)
         actions = distribution.sample_from(parameters, plan.noise[plan.noise_row[running], ages])
         fresh = ages == 0
         if fresh.any():
             actions[fresh] = plan.first[running[fresh]]
+        if (bad := first_bad_action(seen_obs, parameters, actions)) is not None:
+            raise NonFinite(
+                f"branch of state {plan.state[running[bad[0]]]}, step {ages[bad[0]]}: non-finite {bad[1]}", steps
+            )
         now = simulator.step(None if full else slots, bounds.clip(actions))
         steps += len(slots)
+        _require_finite(plan, running, ages, now, steps)
         returns[running] += discounts[ages] * now.reward
         obs[slots] = now.obs
         age[slots] += 1
@@ -120,14 +122,15 @@ def run_branches(
         if anything_traced:
             seen = plan.traced[ended] & ~unstable[ended]
             traces.append((ended[seen], age[free][seen], obs[free][seen]))
-    _require_finite(plan, returns, last_obs, unstable, steps)
     return Rolled(returns, lengths, terminated, unstable, last_obs, traces, steps)
 
 
-def _require_finite(
-    plan: BranchPlan, returns: np.ndarray, last_obs: np.ndarray, unstable: np.ndarray, steps: int
-) -> None:
-    for what, values in (("reward", returns), ("observation", last_obs.reshape(len(last_obs), -1).sum(1))):
-        bad = ~np.isfinite(values) & ~unstable
+def _require_finite(plan: BranchPlan, running: np.ndarray, ages: np.ndarray, now: Transition, steps: int) -> None:
+    """Name the first NaN or infinity of a step; what a blown-up simulation says does not count."""
+    if np.isfinite(now.reward).all() and np.isfinite(now.obs).all():
+        return
+    for what, values in (("reward", now.reward), ("observation", now.obs)):
+        bad = ~np.isfinite(values).reshape(len(running), -1).all(axis=1) & ~now.unstable
         if bad.any():
-            raise NonFinite(f"branch of state {plan.state[np.argmax(bad)]}: non-finite {what}", steps)
+            row = int(np.argmax(bad))
+            raise NonFinite(f"branch of state {plan.state[running[row]]}, step {ages[row]}: non-finite {what}", steps)

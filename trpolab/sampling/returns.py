@@ -46,6 +46,14 @@ def generalized_advantage(
     return discounted_sums(rewards + gamma * following - values, start, gamma * lam)
 
 
+def nothing_earned(fits: int, *rewards: np.ndarray) -> bool:
+    """Whether there is nothing to learn from: only zero rewards, and a value function that was never fitted.
+
+    What such a function says is the noise that it started from; advantages and targets made of it would be, too.
+    """
+    return fits == 0 and not any(np.any(earned) for earned in rewards)
+
+
 def standardized(advantages: np.ndarray) -> np.ndarray:
     """Mean 0 and standard deviation 1; only centred where all are equal."""
     centred = advantages - advantages.mean()

@@ -11,7 +11,7 @@ from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.sampling.config import SinglePath
 from trpolab.sampling.crew import Crew
-from trpolab.sampling.returns import discounted_sums, generalized_advantage, standardized
+from trpolab.sampling.returns import discounted_sums, generalized_advantage, nothing_earned, standardized
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, begin, join
 from trpolab.sampling.whole_paths import Draw, whole_paths
@@ -89,23 +89,30 @@ class SinglePathSampler:
         return join(self.crew.map(unit, range(blocks)))
 
 
+def estimates(
+    tr: Trajectories, learner: Learner, config: SinglePath, gamma: float
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Q̂ or advantages [N] by the returns that the config chooses; and V [N] where they come from a value function."""
+    if config.advantage != "gae":
+        q = discounted_sums(tr.rewards, tr.start, gamma)
+        return (q - q.mean() if config.advantage == "centred" else q), None
+    if learner.value is None:
+        raise ValueError("advantage = 'gae' needs a value function; the learner has none")
+    if nothing_earned(learner.value.fits, tr.rewards):
+        return np.zeros(len(tr)), None
+    values = learner.value.values(learner.policy.features(tr.obs))
+    last_values = learner.value.values(learner.policy.features(tr.last_obs))
+    q = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, config.lam)
+    return q, values
+
+
 def single_path_batch(
     trajectories: Trajectories, learner: Learner, config: SinglePath, gamma: float, state_weighting: str
 ) -> Collected:
     """Q̂ for every state-action pair by the returns that the config chooses; Eq. 14 with q = π_old."""
     tr, policy = trajectories, learner.policy
-    targets = values = None
-    if config.advantage == "gae":
-        if learner.value is None:
-            raise ValueError("advantage = 'gae' needs a value function; the learner has none")
-        values = learner.value.values(policy.features(tr.obs))
-        last_values = learner.value.values(policy.features(tr.last_obs))
-        q = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, config.lam)
-        targets = q + values
-    else:
-        q = discounted_sums(tr.rewards, tr.start, gamma)
-        if config.advantage == "centred":
-            q = q - q.mean()
+    q, values = estimates(tr, learner, config, gamma)
+    targets = None if values is None else q + values
     if config.standardize:
         q = standardized(q)
     old = torch.from_numpy(tr.old)

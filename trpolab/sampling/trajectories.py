@@ -93,7 +93,21 @@ def begin(simulator: Simulator, seeds: np.ndarray, first_slot: int, slots: int, 
     return Ongoing(obs, np.zeros(g, np.int64), np.zeros(g), cut_at)
 
 
-@np.errstate(invalid="ignore")  # a NaN is looked for, and named, below
+def first_bad_action(obs: np.ndarray, parameters: np.ndarray, actions: np.ndarray) -> tuple[int, str] | None:
+    """The first row whose action must not be taken, and what is not finite there; None where all may be.
+
+    obs [n, *O], parameters [n, U], actions [n, *A]. Whatever is wrong with a Gaussian's parameters shows in its action;
+    a whole number never tells.
+    """
+    telling = actions if actions.dtype.kind == "f" else parameters
+    if np.isfinite(telling).all():
+        return None
+    row = int(np.argwhere(~np.isfinite(telling))[0, 0])
+    sources = {"observation": obs, "policy output": parameters}
+    return row, next((name for name, values in sources.items() if not np.isfinite(values[row]).all()), "action")
+
+
+@np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and named, below
 def advance(
     simulator: Simulator,
     ongoing: Ongoing,
@@ -126,12 +140,11 @@ def advance(
         if visit is not None:
             visit(step, log.obs[step], step - births)
         parameters = actor.parameters(log.obs[step])
-        if not np.isfinite(parameters).all():
-            _require_finite(first_slot, log, step, obs)
-            bad = int(np.argwhere(~np.isfinite(parameters))[0, 0])
-            raise NonFinite(f"slot {first_slot + bad}, step {step}: non-finite policy output", g * step)
-        log.old[step] = parameters
         actions = distribution.sample_from(parameters, draws[step])
+        if (bad := first_bad_action(obs, parameters, actions)) is not None:
+            _require_finite(first_slot, log, step, obs)
+            raise NonFinite(f"slot {first_slot + bad[0]}, step {step}: non-finite {bad[1]}", g * step)
+        log.old[step] = parameters
         log.actions[step] = actions
         now = simulator.step(None, bounds.clip(actions))
         obs, log.rewards[step] = now.obs, now.reward

@@ -14,7 +14,7 @@ from trpolab.sampling.branches import BranchPlan, Rolled, run_branches
 from trpolab.sampling.config import Vine
 from trpolab.sampling.crew import Crew, NonFinite
 from trpolab.sampling.proposals import FirstActions, draw_first_actions
-from trpolab.sampling.returns import generalized_advantage
+from trpolab.sampling.returns import generalized_advantage, nothing_earned
 from trpolab.sampling.single_path import FIRST_STATISTICS, Collected
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories
@@ -72,7 +72,8 @@ class VineSampler:
         q = q_values(rollouts, policy, tail, gamma)
         batch = vine_batch(trunks, roots, old, first, rollouts, q, gamma if state_weighting == "discounted" else 1.0)
         targets = values = None
-        if config.tail_value and learner.value is not None:
+        rewards = (trunks.rewards, rollouts.rolled.returns)
+        if config.tail_value and learner.value is not None and not nothing_earned(learner.value.fits, *rewards):
             values, targets = trunk_targets(trunks, policy, learner.value, gamma)
         components = max(1, trunks.actions.size)
         return Collected(batch, trunks.obs, targets, values, trunks.clipped / components)

@@ -11,7 +11,7 @@ from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.crew import Interrupted, NonFinite
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Bounds, Interrupt, Trajectories
+from trpolab.sampling.trajectories import Bounds, Interrupt, Trajectories, first_bad_action
 from trpolab.simulators.base import Simulator
 
 NOISE_CHUNK = 64  # steps of noise drawn at once for a path; part of the meaning of a seed
@@ -48,7 +48,7 @@ class _Finished:
     unstable: bool
 
 
-@np.errstate(invalid="ignore")  # a NaN is looked for, and named, below
+@np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and named, below
 def whole_paths(
     simulator: Simulator,
     policy: Policy,
@@ -91,18 +91,17 @@ def whole_paths(
         slots = np.array(sorted(running))
         parameters = actor.parameters(obs[slots]).copy()
         ages = np.array([len(running[slot].rewards) for slot in slots])
-        if not np.isfinite(parameters).all():
-            row = int(np.argwhere(~np.isfinite(parameters))[0, 0])
-            what = "policy output" if np.isfinite(obs[slots[row]]).all() else "observation"
-            raise NonFinite(f"slot {slots[row]}, step {ages[row]}: non-finite {what}", steps)
         if draw.deterministic:
             actions = distribution.mode(parameters)
         else:
             for slot in slots[ages % NOISE_CHUNK == 0]:
                 chunk[slot] = distribution.noise(running[slot].noise, (NOISE_CHUNK,))
             actions = distribution.sample_from(parameters, chunk[slots, ages % NOISE_CHUNK])
+        if (bad := first_bad_action(obs[slots], parameters, actions)) is not None:
+            raise NonFinite(f"slot {slots[bad[0]]}, step {ages[bad[0]]}: non-finite {bad[1]}", steps)
         now = simulator.step(None if len(slots) == width else slots, bounds.clip(actions))
         steps += len(slots)
+        sound = np.isfinite(now.obs).reshape(len(slots), -1).all(axis=1)
         for row, slot in enumerate(slots):
             run = running[slot]
             if now.unstable[row]:
@@ -111,6 +110,8 @@ def whole_paths(
                 continue
             if not np.isfinite(now.reward[row]):
                 raise NonFinite(f"slot {slot}, step {len(run.rewards)}: non-finite reward", steps)
+            if not sound[row]:  # the normaliser would clip an infinity, and nobody notice
+                raise NonFinite(f"slot {slot}, step {len(run.rewards)}: non-finite observation", steps)
             run.obs.append(obs[slot].copy())
             run.actions.append(actions[row])
             run.old.append(parameters[row])

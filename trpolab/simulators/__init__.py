@@ -61,6 +61,11 @@ def find_task(task: str | Callable[[], gymnasium.Env]) -> Task:
     UnsupportedSpace for observations or actions that no policy here can take.
     """
     if not isinstance(task, str):
+        if not callable(task):
+            raise UnknownTask(
+                f"a task is a name or a callable that returns a gymnasium.Env, not {type(task).__name__}; for an "
+                "environment that takes no arguments give its class, else `lambda: ...`"
+            )
         return gymnasium_adapter.describe(task)
     if task in cartpole.TASKS:
         return cartpole.describe(task)

@@ -15,13 +15,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import Space
+from gymnasium.spaces import Box
+
+from trpolab.settings import PlainError
 
 
-class UnknownTask(ValueError):
-    """The task's name is not known; the message gives the nearest names."""
+class UnknownTask(PlainError):
+    """What was given names or makes no task; the message gives the nearest names, or says what came instead."""
 
 
-class UnsupportedSpace(ValueError):
+class UnsupportedSpace(PlainError):
     """The task's observations or actions are of a kind that no policy here can take; the message quotes the space."""
 
 
@@ -82,6 +85,20 @@ class Scene:
     seconds: float = 0.02  # of the task's own time between two frames: one decision
 
 
+def refuse_misfit(space: Space, actions: np.ndarray, count: int) -> None:
+    """Raise ValueError unless `actions` are `count` rows of this space, of its kind of number; values are not read.
+
+    Arrays of another shape would be broadcast, and numbers of another kind rounded, without a word.
+    """
+    wanted = space.shape or ()
+    kinds = "f" if isinstance(space, Box) else "iu"
+    if actions.shape != (count, *wanted) or actions.dtype.kind not in kinds:
+        kind = "floats" if kinds == "f" else "whole numbers"
+        raise ValueError(
+            f"actions are {actions.dtype} {list(actions.shape)}: must be {kind} {[count, *wanted]} for {space}"
+        )
+
+
 class Simulator(Protocol):
     """W slots of one task. `slots` is a sorted, unique integer array, or None for all slots in order."""
 
@@ -103,7 +120,10 @@ class Simulator(Protocol):
         ...
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
-        """Advance by one decision with actions [n, *A], taken as they are (the sampler clips)."""
+        """Advance by one decision with actions [n, *A], taken as they are (the sampler clips).
+
+        Raises ValueError for another shape or kind of number.
+        """
         ...
 
     def snapshot(self, slots: np.ndarray | None) -> Snapshot:

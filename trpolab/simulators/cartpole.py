@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
-from trpolab.simulators.base import Scene, Snapshot, Task, Transition
+from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
 
 GRAVITY = 9.8
 CART_MASS = 1.0
@@ -83,6 +83,7 @@ class CartPoleSimulator:
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision: actions [n] in {0, 1}, or forces [n, 1] in newtons."""
+        refuse_misfit(self.action_space, actions, self.width if slots is None else len(slots))
         where = _where(slots)
         state = self._state[:, where]
         force = actions[:, 0].astype(np.float64) if self._rules.continuous else np.where(actions == 1, PUSH, -PUSH)

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Task, Transition
+from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Task, Transition, UnknownTask, refuse_misfit
 from trpolab.simulators.gymnasium_copies import copy_problem
 from trpolab.simulators.gymnasium_past import Past
 from trpolab.simulators.gymnasium_spaces import encode
@@ -22,9 +22,12 @@ Factory = Callable[[], gymnasium.Env]
 def describe(factory: Factory, name: str | None = None) -> Task:
     """The task that the factory's environments pose; whether they can be restored is tried out on one of them.
 
-    Raises UnsupportedSpace for spaces that no policy here can take.
+    Raises UnknownTask where the factory makes no environment, and UnsupportedSpace for spaces that no policy here can
+    take.
     """
     env = factory()
+    if not isinstance(env, gymnasium.Env):
+        raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env")
     try:
         encoding = encode(env)
         limit = _time_limit(env)
@@ -76,6 +79,7 @@ class GymnasiumSimulator:
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision; whole-number actions [n] or [n, factors] count from 0."""
         ids = self._ids(slots)
+        refuse_misfit(self.action_space, actions, len(ids))
         reward, flags = np.empty(len(ids)), np.empty((3, len(ids)), bool)
         for n, (slot, action) in enumerate(zip(ids, actions, strict=True)):
             env = self._envs[slot]

@@ -31,9 +31,12 @@ def copy_problem(factory: Callable[[], gymnasium.Env], encoding: Encoding) -> st
         rng = np.random.default_rng(0)
         actions = [_random_action(encoding, rng) for _ in range(_REPLAY)]
         others = [_random_action(encoding, rng) for _ in range(_REPLAY)]
-        env.reset(seed=1)
-        if _ended(_trace(env, encoding, others[:_WARM_UP])):
+        try:
             env.reset(seed=1)
+            if _ended(_trace(env, encoding, others[:_WARM_UP])):
+                env.reset(seed=1)
+        except Exception as failure:  # noqa: BLE001  it may only fail now and then; training will show it in full
+            return f"{name} failed when it was tried out ({type(failure).__name__}: {failure})"
         try:
             saved, spoiled = copy.deepcopy(env), copy.deepcopy(env)
             first = _trace(env, encoding, actions)

@@ -15,7 +15,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box
 from mujoco.batch import Batch, SimulationError
 
-from trpolab.simulators.base import Scene, Snapshot, Task, Transition
+from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
 from trpolab.simulators.mujoco_catalogue import MujocoTask
 from trpolab.simulators.mujoco_model import body_poses, load_model, make_scene
 from trpolab.simulators.mujoco_rows import Rows, make_rows
@@ -91,6 +91,7 @@ class MujocoSimulator:
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision (frame_skip substeps) with actions [n, A], which are not clipped here."""
+        refuse_misfit(self.action_space, actions, self.width if slots is None else len(slots))
         if slots is None or len(slots) == self.width:
             return self._step_all(np.ascontiguousarray(actions))
         return self._step_some(np.asarray(slots), np.ascontiguousarray(actions))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.policies import Learner, ValueFit, fit_value, make_policy, make_value
+from trpolab.policies import FitStatus, Learner, Policy, ValueFit, fit_value, make_policy, make_value
 from trpolab.sampling.batch import Batch, Episodes
 from trpolab.sampling.crew import Interrupted, NonFinite
 from trpolab.sampling.single_path import Collected
@@ -25,10 +25,12 @@ from trpolab.updates import Diagnostics, Outcome, step
 from trpolab.updates.methods import METHODS
 
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
+MOST_UNSTABLE = 0.01  # of an iteration's simulator steps that may blow up,
+FEW_UNSTABLE = 10  # unless they are fewer than this
 
 
 class Diverged(ArithmeticError):
-    """Several iterations in a row were skipped for NaN or infinity."""
+    """Several iterations in a row were skipped for NaN or infinity, or the physics blew up too often."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def iterate(
 ) -> Generator[Iteration, None, None]:
     """Yield one Iteration after another until the config's `iterations` are done or the controls say stop.
 
-    Raises Diverged after three iterations in a row with NaN or infinity; whatever else a task raises passes through.
+    Raises Diverged after three iterations in a row with NaN or infinity, or when more than 1 % of an iteration's steps
+    blew up; whatever else a task raises passes through.
     """
     try:
         if progress.iteration == 0:
@@ -76,6 +79,11 @@ def iterate(
             yield Iteration(index, config, metrics, done.learner, batch, done.diagnostics)
             if progress.nonfinite_in_a_row >= MOST_NONFINITE:
                 raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {done.message}")
+            if metrics["episodes_unstable"] > max(FEW_UNSTABLE, MOST_UNSTABLE * done.sim_steps):
+                raise Diverged(
+                    f"the physics blew up in {metrics['episodes_unstable']} of {done.sim_steps} steps of iteration "
+                    f"{index}: the task's time step, its gains or its start states are too rough for these actions"
+                )
     except Interrupted:
         return  # the iteration under way never was
 
@@ -113,6 +121,8 @@ def _learn_once(
     updated, fit = time.perf_counter(), None
     if diagnostics.outcome is not Outcome.SKIPPED_NONFINITE:
         stepped, fit = _learn_values(stepped, collected, config, streams, index)
+    if fit is not None and fit.status is FitStatus.NONFINITE:  # half an iteration is none: the policy stays, too
+        stepped, diagnostics = learner, Diagnostics(Outcome.SKIPPED_NONFINITE, fit.message)
     _heed(controls)
     return _Done(
         stepped,
@@ -156,6 +166,7 @@ def _metrics(done: _Done, progress: Progress, config: Config, seconds: float) ->
         **_scores(collected.batch.episodes if collected else None, progress),
         **_branch_metrics(collected),
         **_update_metrics(done.diagnostics, config),
+        "log_std_clamped": _clamped(done.learner.policy),
         "explained_variance": _finite(done.fit.explained_variance_before) if done.fit else None,
         "clipped_fraction": collected.clipped_fraction if collected else None,
         "outcome": str(done.outcome.value),
@@ -245,6 +256,11 @@ def _update_metrics(diagnostics: Diagnostics | None, config: Config) -> dict[str
         "step_fraction": d.step_fraction if d else None,
         "entropy": d.entropy if d else None,
     }
+
+
+def _clamped(policy: Policy) -> int | None:
+    """How many log σ stand on their bounds; null where the policy has none."""
+    return policy.clamped() if policy.distribution.own_parameters else None
 
 
 def _finite(value: float | None) -> float | None:

@@ -26,6 +26,7 @@ import numpy as np
 
 from trpolab.policies import Policy
 from trpolab.policies.files import PolicyFileError, read_policy
+from trpolab.settings import PlainError
 from trpolab.training.owner import Owner
 
 SCHEMA = 1
@@ -39,7 +40,7 @@ STATES = (*ALIVE, "stopped", "finished", "diverged", "crashed")
 _HEAD = re.compile(rb'\{"segment": ?\d+, ?"iteration": ?(\d+)[,}]')
 
 
-class RunFolderError(ValueError):
+class RunFolderError(PlainError):
     """A folder that is not a run, or not one that can be used for what was asked."""
 
 

@@ -64,6 +64,7 @@ class Session:
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)
         self.streams = Streams(config.seed)
         self.state = "created"
+        self._warned = False  # of σ at its bounds, once a session
         self.history = History() if saved is None else history_of(saved)
         self._redo = {} if saved is None else turned_later(saved, settings)
         self._standing = saved.standing if saved is not None and saved.standing is not None else self._start()
@@ -172,15 +173,19 @@ class Session:
             metrics["changed"] = changed
         if config.evaluate_every and index % config.evaluate_every == 0:
             metrics.update(self._evaluation(config, iteration))
-        if not metrics["outcome"].startswith("accepted"):
+        again = len(self.history) > 0 and self.history[-1]["outcome"] == metrics["outcome"]
+        if not metrics["outcome"].startswith("accepted") and not again:  # one event a spell: metrics have every one
             keeper.event(metrics["outcome"], iteration=index, message=metrics["message"])
+        if metrics["log_std_clamped"] and not self._warned:
+            self._warned = True
+            keeper.event("warning", iteration=index, message=sigma_warning(iteration.learner.policy))
         if metrics["episodes_unstable"]:
             keeper.event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
         keeper.metrics(metrics)
         self.history.append(metrics)
         self._standing = Standing(config, progress.copy(), samplers.stand())
         keeper.policy(self._standing, always=False)
-        if index % config.checkpoint_every == 0:
+        if index % config.checkpoint_every == 0 and not progress.nonfinite_in_a_row:
             keeper.checkpoint(self._standing)
         self._tell("paused" if self.controls.paused else "running")
 
@@ -228,6 +233,14 @@ def train(task: str | Callable[[], Any], *, out: str | Path | None = "runs", **s
     listing all that is wrong with them, and UnknownTask, before anything is written.
     """
     return Session(task, out=out, **settings).run()
+
+
+def sigma_warning(policy: Policy) -> str:
+    """What it means that log σ stands on a bound."""
+    return (
+        f"{policy.clamped()} of {policy.distribution.own_parameters} log σ stand on a bound: the policy has all but "
+        "stopped exploring there, or does little else; a smaller δ or another reward scale may help"
+    )
 
 
 def with_chosen_resources(config: Config, task: Task) -> Config:

@@ -31,7 +31,8 @@ def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
             Outcome.SKIPPED_DEGENERATE_BATCH,
             f"all {batch.q_values.size} values Q̂ are {largest:g} in size: no preference",
         )
-    if _compares_within_states(batch) and float(np.ptp(batch.q_values, axis=1).max()) <= CONSTANT * largest:
+    alike = float(np.ptp(batch.q_values, axis=1).max()) <= CONSTANT * largest
+    if largest > 0 and alike and _compares_within_states(batch):
         return (
             Outcome.SKIPPED_DEGENERATE_BATCH,
             f"the {batch.q_values.shape[1]} actions of every state have the same Q̂: no preference; longer branches or "
