@@ -27,7 +27,9 @@ class PlainError(ValueError):
         hidden = (PACKAGE, "/IPython/", "/ipykernel/")
         frames = traceback.extract_tb(self.__traceback__)
         theirs = [frame for frame in frames if not any(part in frame.filename for part in hidden)]
-        return [*"".join(traceback.format_list(theirs)).splitlines(), f"{type(self).__name__}: {self}"]
+        text = str(self)
+        said = type(self).__name__ + (":\n" if "\n" in text else ": ") + text
+        return [*"".join(traceback.format_list(theirs)).splitlines(), said]
 
 
 class ConfigError(PlainError):

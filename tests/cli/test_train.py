@@ -17,7 +17,7 @@ import pytest
 
 from trpolab.cli import main, train
 from trpolab.simulators import find_task
-from trpolab.training.config import resolve
+from trpolab.training.config import resolve, settings
 from trpolab.training.controls import Controls
 from trpolab.training.loop import Diverged
 
@@ -285,3 +285,31 @@ def test_a_real_run_is_stopped_by_ctrl_c(tmp_path: Path) -> None:
     assert "the run lies in runs" in rest
     status = json.loads((tmp_path / lines[-1] / "status.json").read_text())
     assert status["state"] == "stopped" and status["iteration"] >= 1
+
+
+def test_help_lists_every_setting_with_what_may_be_given(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for name in settings():
+        assert re.search(rf"^  {re.escape(name)}\s", shown, re.M), name
+    told = " ".join(shown.split())
+    assert "bound on the mean KL(old‖new) [0.02; > 0] (Eq. 14)" in told
+    assert "seed root of every random stream [0; >= 0; fixed]" in told
+    assert "--resume FOLDER" in shown
+
+
+def test_what_stays_wrong_is_told_once(made, monkeypatch, capsys) -> None:
+    honest = StandIn.iterate
+
+    def iterate(self: StandIn) -> Iterator[SimpleNamespace]:
+        for iteration in honest(self):
+            if iteration.metrics["iteration"] != 4:
+                iteration.metrics.update(outcome="skipped_zero_gradient", message="no action looks better")
+            yield iteration
+
+    monkeypatch.setattr(StandIn, "iterate", iterate)
+    main(["train", "CartPole-v1", "--iterations", "6"])
+    told = [line for line in capsys.readouterr().out.splitlines() if "no action looks better" in line]
+    assert [line.split(":")[0] for line in told] == ["iteration 1", "iteration 5"]

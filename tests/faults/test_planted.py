@@ -16,8 +16,6 @@ from trpolab.sampling.batch import Estimator
 from trpolab.training.config import Config
 from trpolab.updates import problem, step, surrogate, trust_region
 
-pytestmark = pytest.mark.reliability
-
 
 def solve_with_shared_memory(A, b, *, iterations=10, tolerance=1e-10):
     """CG whose p and r are the same memory, while r is updated in place."""
@@ -44,6 +42,7 @@ def cosine_to_solution(solve) -> float:
     return float(x @ exact / (x.norm() * exact.norm()))
 
 
+@pytest.mark.reliability("R32")
 def test_aliased_cg_vectors() -> None:
     assert cosine_to_solution(lambda A, b: conjugate_gradient(A, b).x) > 0.99
     assert cosine_to_solution(solve_with_shared_memory) < 0.95
@@ -63,6 +62,7 @@ def kl_breach(delta: float = 0.5) -> float:
     return float(kl) - delta
 
 
+@pytest.mark.reliability("R32")
 def test_swapped_kl_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kl_breach() <= 1e-9
     honest = DiagonalGaussian.kl
@@ -70,6 +70,7 @@ def test_swapped_kl_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kl_breach() > 0.01
 
 
+@pytest.mark.reliability("R32")
 def test_a_line_search_that_ignores_the_kl(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = trust_region.backtrack
 
@@ -80,6 +81,7 @@ def test_a_line_search_that_ignores_the_kl(monkeypatch: pytest.MonkeyPatch) -> N
     assert kl_breach() > 0.01
 
 
+@pytest.mark.reliability("R32")
 def test_a_search_that_accepts_one_and_a_half_times_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = trust_region.backtrack
 
@@ -98,6 +100,7 @@ def rejected_theta_is_the_same() -> bool:
     return not found.outcome.accepted and learner.policy.theta is policy.theta
 
 
+@pytest.mark.reliability("R13")
 def test_a_rejected_candidate_left_in_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rejected_theta_is_the_same()
 
@@ -118,6 +121,7 @@ def advantage_of_the_step() -> float:
     return float(g @ (learner.policy.theta - policy.theta))
 
 
+@pytest.mark.reliability("R32")
 def test_negated_advantages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert advantage_of_the_step() > 0
     honest = surrogate.surrogate_slope
@@ -134,6 +138,7 @@ def uniform_proposal_error(values=surrogate.state_values) -> float:
     return abs(float(estimate - log_pi.exp() @ q_hat))
 
 
+@pytest.mark.reliability("R33")
 def test_the_old_policy_in_the_denominators_under_a_uniform_proposal() -> None:
     assert uniform_proposal_error() < 0.01
     # at θ_old π_θ/π_old is 1 for every action: the plain mean

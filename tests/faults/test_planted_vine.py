@@ -11,9 +11,8 @@ from trpolab.sampling.vine import VineSampler
 from trpolab.simulators.cartpole import CartPoleSimulator
 from trpolab.simulators.mujoco_batch import MujocoSimulator
 
-pytestmark = pytest.mark.reliability
 
-
+@pytest.mark.reliability("R18")
 def test_a_restore_without_the_warm_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.replay_difference("Walker2d-v5") == 0
     restore = MujocoSimulator.restore
@@ -27,6 +26,7 @@ def test_a_restore_without_the_warm_start(monkeypatch: pytest.MonkeyPatch) -> No
     assert checks.replay_difference("Walker2d-v5") > 0
 
 
+@pytest.mark.reliability("R18")
 @pytest.mark.parametrize(("simulator", "task"), [(CartPoleSimulator, "CartPole-v1"), (MujocoSimulator, "Swimmer-v5")])
 def test_a_restore_without_the_step_counter(simulator, task, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 500 if task == "CartPole-v1" else 1000
@@ -43,6 +43,7 @@ def test_a_restore_without_the_step_counter(simulator, task, monkeypatch: pytest
     assert checks.steps_to_the_limit(task, limit - 10) > 10
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("task", ["paper/Swimmer", checks.finite])
 def test_one_noise_sequence_for_all_states(task, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.equal_across_states(task) == 0
@@ -55,12 +56,14 @@ def test_one_noise_sequence_for_all_states(task, monkeypatch: pytest.MonkeyPatch
     assert checks.equal_across_states(task) > 0
 
 
+@pytest.mark.reliability("R33")
 def test_equation_16_over_the_old_policy_when_actions_are_uniform() -> None:
     """On a peaked four-armed state: the true form is exact once K reaches all actions, the wrong one never is."""
     assert uniform_error(4) < 1e-12
     assert uniform_error(4, lambda actions: np.log(PI)[actions]) > 0.01
 
 
+@pytest.mark.reliability("R33")
 def test_equation_16_over_the_old_policy_points_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same through the sampler's own draws: 64 actions, 32 of them drawn, a peaked policy."""
     assert checks.uniform_gradient_cosine() > 0.9

@@ -105,6 +105,7 @@ def test_zero_right_hand_side_costs_nothing() -> None:
     assert torch.equal(solved.x, torch.zeros(3, dtype=torch.float64))
 
 
+@pytest.mark.reliability("R12")
 def test_singular_matrix_with_a_solution() -> None:
     matrix = random_spd(np.random.default_rng(1), np.array([0.0, 0.0, 1.0, 2.0, 5.0]))
     wanted = torch.from_numpy(matrix @ np.arange(1.0, 6.0))
@@ -113,6 +114,7 @@ def test_singular_matrix_with_a_solution() -> None:
     assert torch.allclose(torch.from_numpy(matrix) @ solved.x, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.reliability("R12")
 def test_singular_matrix_without_a_solution_is_flagged_and_finite() -> None:
     diagonal = torch.tensor([1.0, 3.0, 0.0], dtype=torch.float64)
     solved = conjugate_gradient(lambda v: diagonal * v, torch.ones(3, dtype=torch.float64), iterations=20)
@@ -120,6 +122,7 @@ def test_singular_matrix_without_a_solution_is_flagged_and_finite() -> None:
     assert bool(solved.x.isfinite().all())
 
 
+@pytest.mark.reliability("R12")
 def test_negative_curvature_keeps_the_iterate_before() -> None:
     diagonal = torch.tensor([4.0, 2.0, -1.0], dtype=torch.float64)
     b = torch.tensor([1.0, 1.0, 0.3], dtype=torch.float64)
@@ -131,6 +134,7 @@ def test_negative_curvature_keeps_the_iterate_before() -> None:
     assert torch.equal(solved.x, same.x)
 
 
+@pytest.mark.reliability("R12")
 def test_negative_curvature_at_once_leaves_zero() -> None:
     solved = conjugate_gradient(lambda v: -v, torch.ones(3, dtype=torch.float64))
     assert (solved.status, solved.iterations) == (CGStatus.NONPOSITIVE_CURVATURE, 0)
@@ -138,6 +142,7 @@ def test_negative_curvature_at_once_leaves_zero() -> None:
     assert solved.curvature == 0
 
 
+@pytest.mark.reliability("R11")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_product_that_is_not_finite_keeps_the_last_finite_iterate(bad: float) -> None:
     calls = []
@@ -151,6 +156,7 @@ def test_a_product_that_is_not_finite_keeps_the_last_finite_iterate(bad: float) 
     assert bool(solved.x.isfinite().all())
 
 
+@pytest.mark.reliability("R11")
 def test_a_right_hand_side_that_is_not_finite() -> None:
     solved = conjugate_gradient(lambda v: v, torch.tensor([1.0, float("nan")]))
     assert solved.status is CGStatus.NONFINITE

@@ -46,6 +46,7 @@ def test_the_bound_itself_is_allowed_and_no_gain_is_not() -> None:
     assert not backtrack(lambda x: 0.0, lambda x: 0.0, START, STEP, bound=1.0).accepted
 
 
+@pytest.mark.reliability("R13")
 def test_rejection_returns_the_very_start() -> None:
     found = backtrack(gains_until(5), lambda x: 9.0, START, STEP, bound=1.0, max_tries=4)
     assert found.status is LineSearchStatus.REJECTED
@@ -53,6 +54,7 @@ def test_rejection_returns_the_very_start() -> None:
     assert len(found.trials) == 4
 
 
+@pytest.mark.reliability("R13")
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_never_pass(bad: float) -> None:
     def objective(x: torch.Tensor) -> float:
@@ -63,6 +65,7 @@ def test_values_that_are_not_finite_never_pass(bad: float) -> None:
     assert backtrack(gains_until(5), lambda x: bad, START, STEP, bound=1.0).x is START
 
 
+@pytest.mark.reliability("R13")
 def test_accepted_points_pass_both_tests_recomputed() -> None:
     generator = np.random.default_rng(7)
     accepted = 0

@@ -185,7 +185,7 @@ def test_actions_of_more_axes() -> None:
     assert torch.equal(shaped.log_prob(u, given), flat.log_prob(u, given.reshape(6, 6)))
 
 
-@pytest.mark.reliability
+@pytest.mark.reliability("R15")
 @pytest.mark.parametrize("level", [-200.0, 200.0])
 def test_log_std_is_clamped_counted_and_can_come_back(level: float) -> None:
     gaussian = DiagonalGaussian(2)

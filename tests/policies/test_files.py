@@ -71,7 +71,7 @@ def test_what_json_cannot_say_is_refused_and_leaves_the_old_file(saved: Path) ->
     assert saved.read_bytes() == before
 
 
-@pytest.mark.reliability
+@pytest.mark.reliability("R26")
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -112,7 +112,7 @@ def test_files_that_lie_are_refused(saved: Path, change: dict, said: str) -> Non
     assert str(saved) in str(caught.value)
 
 
-@pytest.mark.reliability
+@pytest.mark.reliability("R26")
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -132,7 +132,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, said: str) -> N
         read_policy(tmp_path / "p")
 
 
-@pytest.mark.reliability
+@pytest.mark.reliability("R26")
 def test_a_truncated_file_is_refused_at_every_length(saved: Path) -> None:
     whole = saved.read_bytes()
     for length in range(0, len(whole), 37):
@@ -141,7 +141,7 @@ def test_a_truncated_file_is_refused_at_every_length(saved: Path) -> None:
             read_policy(saved)
 
 
-@pytest.mark.reliability
+@pytest.mark.reliability("R26")
 def test_a_huge_file_is_refused_by_its_size_alone(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LARGEST_FILE", 100)
     with pytest.raises(PolicyFileError, match="bytes"):

@@ -61,6 +61,7 @@ def test_a_row_depends_on_nothing_but_itself(block: int, dim: int) -> None:
         np.testing.assert_array_equal(actor.parameters(np.roll(obs, shift, axis=0)), np.roll(whole, shift, axis=0))
 
 
+@pytest.mark.reliability("R10")
 def test_a_bad_row_does_not_spoil_its_neighbours() -> None:
     actor = float32_policy().actor(4)
     obs = np.random.default_rng(2).normal(size=(4, 11)).astype(np.float32)
@@ -127,6 +128,7 @@ def test_a_policy_starts_as_configured() -> None:
     assert torch.equal(policy.theta, again.theta)
 
 
+@pytest.mark.reliability("R15")
 def test_with_theta_brings_log_std_onto_its_bounds_and_keeps_the_distribution() -> None:
     policy = float32_policy(log_std=-4.9)
     x = np.ones((1, 11), np.float32)

@@ -151,7 +151,7 @@ def test_a_step_that_raises_the_error_is_dropped(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(kept.values(x), value.values(x), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.reliability
+@pytest.mark.reliability("R11")
 @pytest.mark.parametrize("where", ["targets", "features"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_input_that_is_not_finite_keeps_the_old_function(where: str, bad: float) -> None:
@@ -165,6 +165,7 @@ def test_input_that_is_not_finite_keeps_the_old_function(where: str, bad: float)
     assert report.explained_variance is None
 
 
+@pytest.mark.reliability("R11")
 def test_an_error_that_overflows_keeps_the_old_function() -> None:
     x, y = task()
     value = value_function()

@@ -46,9 +46,7 @@ def test_a_dead_network_takes_a_finite_step_within_delta(damping: float) -> None
 
 @pytest.mark.reliability("R12")
 @pytest.mark.parametrize("curvature", [-1.0, 0.0])
-def test_a_run_in_which_no_curvature_is_positive_stands_still(
-    curvature: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_without_positive_curvature_stands_still(curvature: float, monkeypatch) -> None:
     monkeypatch.setattr(problem, "gauss_newton_product", lambda *given: lambda v: curvature * v)
     session = Session("CartPole-v1", out=None, iterations=3, damping=0.0, **SMALL)
     start = session.policy.theta

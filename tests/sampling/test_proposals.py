@@ -54,6 +54,7 @@ def draw(distribution, u, seed=0, **settings):
     return draw_first_actions(distribution, np.asarray(u, np.float32), Vine(**settings), rng(seed))
 
 
+@pytest.mark.reliability("R33")
 def test_enumerating_gives_the_exact_value_and_gradient():
     first = draw(Categorical(4), THETA[None], proposal="all")
     assert first.estimator is Estimator.IMPORTANCE
@@ -64,6 +65,7 @@ def test_enumerating_gives_the_exact_value_and_gradient():
     np.testing.assert_allclose(gradient, GRADIENT, atol=1e-12)
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_self_normalised_policy_draws_have_k_minus_1_over_k_of_the_gradient(k):
     """Exactly, by all 4^K outcomes of K independent draws from π_old."""
@@ -75,6 +77,7 @@ def test_self_normalised_policy_draws_have_k_minus_1_over_k_of_the_gradient(k):
     np.testing.assert_allclose(total, (k - 1) / k * GRADIENT, atol=1e-12)
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_plain_importance_of_different_uniform_actions_is_unbiased(k):
     """Exactly, by all ordered choices of K different actions."""
@@ -91,6 +94,7 @@ def uniform_error(k, log_q_of=lambda actions: np.full(len(actions), -math.log(4)
     return abs(np.mean(values) - VALUE)
 
 
+@pytest.mark.reliability("R33")
 def test_self_normalised_uniform_draws_are_consistent_and_those_over_the_old_policy_are_not():
     errors = [uniform_error(k) for k in (2, 3, 4)]
     assert errors[0] > errors[1] > errors[2]

@@ -24,6 +24,7 @@ def pieces():
     return rng, start
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("factor", [0.0, 0.7, 1.0])
 def test_discounted_sums_equal_the_written_out_sum(pieces, factor):
     rng, start = pieces
@@ -37,6 +38,7 @@ def test_no_pieces_give_no_sums():
     assert discounted_sums(np.zeros(0), np.array([0]), 0.9).shape == (0,)
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_gae_equals_its_definition(pieces, lam):
     rng, start = pieces
@@ -52,6 +54,7 @@ def test_gae_equals_its_definition(pieces, lam):
             assert found[i] == pytest.approx(sum((gamma * lam) ** j * d for j, d in enumerate(delta[k:])), abs=1e-12)
 
 
+@pytest.mark.reliability("R33")
 def test_gae_at_lambda_one_is_the_return_minus_the_value(pieces):
     rng, start = pieces
     n, s, gamma = start[-1], len(start) - 1, 0.95
@@ -63,6 +66,7 @@ def test_gae_at_lambda_one_is_the_return_minus_the_value(pieces):
     )
 
 
+@pytest.mark.reliability("R33")
 def test_a_time_limit_is_not_the_end_of_the_world():
     """Reward 1 for ever: V = 1 / (1 - γ). A cut after 5 steps, bootstrapped, has advantage 0; taken as an end, not."""
     gamma, n = 0.9, 5

@@ -91,6 +91,7 @@ def test_a_batch_does_not_depend_on_how_it_is_cut_into_iterations(policy):
     np.testing.assert_array_equal(whole.obs[[1, 3]], second.obs)
 
 
+@pytest.mark.reliability("R16")
 def test_an_unstable_step_is_left_out_and_its_episode_cut(policy):
     simulator = ScriptedSimulator(2)
     simulator.blow_up = {(1, 2)}
@@ -118,6 +119,7 @@ def test_the_stagger_cuts_first_episodes_only_and_reports_no_score_for_them(poli
     assert (after.cut_at == 0).all()
 
 
+@pytest.mark.reliability("R17")
 def test_actions_are_clipped_for_the_simulator_and_logged_as_sampled(policy):
     simulator = ScriptedSimulator(4)
     found, _ = collect(simulator, policy, 200)
@@ -127,6 +129,7 @@ def test_actions_are_clipped_for_the_simulator_and_logged_as_sampled(policy):
     assert found.clipped == int((np.abs(found.actions) > 1).sum()) > 0
 
 
+@pytest.mark.reliability("R10")
 @pytest.mark.parametrize("field", ["reward", "obs"])
 def test_a_nan_is_named_by_slot_step_and_field(policy, field):
     simulator = ScriptedSimulator(3)
@@ -136,6 +139,7 @@ def test_a_nan_is_named_by_slot_step_and_field(policy, field):
         collect(simulator, policy, 6)
 
 
+@pytest.mark.reliability("R10")
 def test_a_policy_that_produces_nan_is_named(policy):
     broken = policy.replace(theta=policy.theta * float("nan"))
     with pytest.raises(NonFinite, match="slot 0, step 0: non-finite policy output"):

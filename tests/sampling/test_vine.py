@@ -38,6 +38,7 @@ def batches_equal(one, two):
 # Restoring
 
 
+@pytest.mark.reliability("R18")
 @pytest.mark.parametrize("task", ["Hopper-v5", "Walker2d-v5", "paper/Swimmer", "InvertedPendulum-v5", "CartPole-v1"])
 def test_a_branch_that_repeats_the_trunk_is_the_trunk(task):
     """Restore every chosen state and play the trunk's own next actions: its rewards come back bit for bit."""
@@ -60,6 +61,7 @@ def test_a_branch_that_repeats_the_trunk_is_the_trunk(task):
                 assert simulator.step(slot, action).reward[0] == trunks.rewards[at]
 
 
+@pytest.mark.reliability("R18")
 def test_restoring_forgets_nothing():
     for task in ("Walker2d-v5", "CartPole-v1"):
         assert checks.replay_difference(task) == 0
@@ -107,6 +109,7 @@ def exact_q(policy, horizon):
     return q, pi
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("common", [True, False])
 def test_branches_estimate_the_exact_action_values_of_the_old_policy(common):
     """Enumerated on a noisy chain whose policy is far from uniform: only the first action is q's."""
@@ -138,6 +141,7 @@ def test_the_discounted_sum_starts_at_the_branch_and_ends_with_the_task():
         assert (rest[batch.t < 9] >= 0).all()
 
 
+@pytest.mark.reliability("R33")
 def test_a_tail_value_goes_on_where_a_branch_was_cut_and_not_where_it_ended():
     @dataclass(frozen=True)
     class Constant:
@@ -223,6 +227,7 @@ def test_noise_is_indexed_by_step_and_not_shifted_by_the_first_action():
         np.testing.assert_allclose(taken[h][:, 0], np.clip(mean + std * noise[state, h, 0], -10, 10), rtol=1e-5)
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("task", ["Hopper-v5", "Swimmer-v5"])
 def test_common_random_numbers_halve_the_variance_of_differences(task):
     """Pooled over 16 states and 8 draws each; the worst of ten seeds was seen at 0.27."""
@@ -297,6 +302,7 @@ def test_how_branches_are_spread_over_slots_changes_nothing(monkeypatch):
     np.testing.assert_allclose(found[0].q_values, found[1].q_values, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.reliability("R16")
 def test_a_blown_up_branch_takes_its_state_out_of_the_batch_and_is_counted():
     with Setting("CartPole-v1") as setting:
         simulator = setting.sampler.branch_crew(SMALL.states * 2).simulators[0]
@@ -316,6 +322,7 @@ def test_a_blown_up_branch_takes_its_state_out_of_the_batch_and_is_counted():
     assert len(batch.constraint_obs) == SMALL.trunks * SMALL.trunk_length
 
 
+@pytest.mark.reliability("R10")
 def test_a_nan_in_a_branch_is_named_with_the_steps_spent():
     with Setting("CartPole-v1") as setting:
         simulator = setting.sampler.branch_crew(SMALL.states * 2).simulators[0]
@@ -374,6 +381,7 @@ def test_what_cannot_run_is_refused_in_a_sentence_before_anything_is_simulated(t
     resolve(find_task(task), overrides={k: v for k, v in settings.items() if k == "proposal"})  # single path may
 
 
+@pytest.mark.reliability("R18")
 def test_a_task_that_cannot_be_restored_is_refused_with_the_reason():
     task = replace(find_task("CartPole-v1"), can_restore=False, restore_reason="its noise lies in a socket")
     with pytest.raises(ConfigError, match=r"can't be restored exactly \(its noise lies in a socket\)"):

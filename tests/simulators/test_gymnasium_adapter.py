@@ -8,7 +8,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from tests.simulators.environments import Corridor, GlobalNoise, Strange, Switches, Uncopyable
-from trpolab.simulators import SnapshotUnsupported, UnsupportedSpace, find_task, make
+from trpolab.simulators import SnapshotUnsupported, UnknownTask, UnsupportedSpace, find_task, make
 
 
 def test_what_the_environment_says_passes_through() -> None:
@@ -50,6 +50,7 @@ def test_strange_spaces_are_named_both() -> None:
         make(Strange, 1)
 
 
+@pytest.mark.reliability("R18")
 @pytest.mark.parametrize(
     ("task", "reason"),
     [(GlobalNoise, "does not repeat its future"), (Uncopyable, "holds a socket"), ("Pusher-v5", "MjModel")],
@@ -77,6 +78,7 @@ def test_new_seeds_draw_the_tasks_noise_anew() -> None:
     assert np.array_equal(simulator.step(None, still).reward, first)
 
 
+@pytest.mark.reliability("R18")
 def test_frozen_lake_keeps_its_luck() -> None:
     """A slippery lake: its noise after the start is part of the snapshot."""
     simulator = make("FrozenLake-v1", 8)
@@ -89,6 +91,7 @@ def test_frozen_lake_keeps_its_luck() -> None:
         assert np.array_equal(simulator.step(None, right).obs, expected)
 
 
+@pytest.mark.reliability("R16")
 def test_a_silent_reset_of_mujoco_is_reported_here_too() -> None:
     simulator = make("Pusher-v5", 2)
     simulator.reset(None, np.array([0, 1]))
@@ -104,3 +107,35 @@ def test_a_silent_reset_of_mujoco_is_reported_here_too() -> None:
 def test_adapted_tasks_say_that_they_step_in_python() -> None:
     assert find_task(Corridor).python and not find_task("Hopper-v5").python
     assert find_task("Hopper-v5").block == 32 and find_task(Corridor).block is None
+
+
+class Moody(Corridor):
+    """Its step raises."""
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        raise RuntimeError("the motor is on fire")
+
+
+def test_an_environment_that_fails_its_trial_is_known_and_told_later() -> None:
+    """A fault that comes now and then must not keep a person from training; the reason bars the vine."""
+    about = find_task(Moody)
+    assert not about.can_restore
+    assert about.restore_reason == "Moody failed when it was tried out (RuntimeError: the motor is on fire)"
+    simulator = make(Moody, 1)
+    simulator.reset(None, np.array([0]))
+    with pytest.raises(RuntimeError, match="on fire"):
+        simulator.step(None, np.array([[0, 0]]))
+
+
+@pytest.mark.parametrize("made", [None, 5, "Hopper-v5", Corridor])
+def test_a_callable_that_makes_no_environment_is_refused_in_a_sentence(made: object) -> None:
+    with pytest.raises(UnknownTask, match=f"returned {type(made).__name__}, which is not a gymnasium.Env"):
+        find_task(lambda: made)
+    with pytest.raises(UnknownTask, match="not a gymnasium"):
+        make(lambda: made, 2)
+
+
+def test_an_environment_in_place_of_a_callable_is_refused_in_a_sentence() -> None:
+    for given in (Corridor(), 3, None):
+        with pytest.raises(UnknownTask, match=f"not {type(given).__name__}; for an environment"):
+            find_task(given)

@@ -23,6 +23,7 @@ def poisoned(simulator: Simulator, slots: list[int]) -> Snapshot:
     return saved
 
 
+@pytest.mark.reliability("R16")
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("at_once", [False, True], ids=["after some steps", "at the start"])
 def test_every_silent_reset_is_reported(name: str, at_once: bool) -> None:
@@ -39,6 +40,7 @@ def test_every_silent_reset_is_reported(name: str, at_once: bool) -> None:
     assert not simulator.step(None, still).unstable.any()  # told once, not for ever after
 
 
+@pytest.mark.reliability("R16")
 def test_a_silent_reset_among_some_slots() -> None:
     simulator, slots = make("Hopper-v5", 4), np.array([1, 2])
     still = np.zeros((4, 3), np.float32)
@@ -50,6 +52,7 @@ def test_a_silent_reset_among_some_slots() -> None:
         assert simulator.step(np.array([3]), still[:1]).unstable.tolist() == [True]
 
 
+@pytest.mark.reliability("R16")
 def test_restoring_forgets_the_warning() -> None:
     simulator = make("Hopper-v5", 1)
     simulator.reset(None, np.array([0]))
@@ -61,6 +64,7 @@ def test_restoring_forgets_the_warning() -> None:
     assert not simulator.step(None, np.zeros((1, 3), np.float32)).unstable[0]
 
 
+@pytest.mark.reliability("R16")
 def test_a_thousand_random_steps_report_nothing() -> None:
     rng = np.random.default_rng(0)
     for name in ("Hopper-v5", "Walker2d-v5", "Swimmer-v5"):
@@ -74,6 +78,7 @@ def test_a_thousand_random_steps_report_nothing() -> None:
                 simulator.reset(ended, ended + 8 * step)
 
 
+@pytest.mark.reliability("R16")
 def test_an_error_inside_mujoco_is_an_unstable_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     """As Batch has it: the failed simulation keeps its state, the others have finished."""
     simulator = make("Hopper-v5", 2)
@@ -88,6 +93,7 @@ def test_an_error_inside_mujoco_is_an_unstable_slot(monkeypatch: pytest.MonkeyPa
     assert simulator.step(None, np.zeros((2, 3), np.float32)).unstable.tolist() == [False, True]
 
 
+@pytest.mark.reliability("R16")
 def test_mujoco_writes_no_log_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
@@ -103,6 +109,7 @@ def test_mujoco_writes_no_log_file(
     assert mujoco.MjLogConfig.get().logto_console
 
 
+@pytest.mark.reliability("R17")
 def test_a_nan_action_shows_in_the_reward_and_is_no_blow_up() -> None:
     """MuJoCo computes with zero controls and goes on; only the control cost tells. Later steps are sound again."""
     simulator = make("Hopper-v5", 2)

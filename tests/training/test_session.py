@@ -29,6 +29,7 @@ def run(task="CartPole-v1", iterations=3, **settings):
     return train(task, out=settings.pop("out", None), iterations=iterations, **settings)
 
 
+@pytest.mark.reliability("R32")
 def test_cartpole_is_solved():
     session = run(iterations=80, seed=1)
     assert session.state == "finished"
@@ -222,6 +223,7 @@ def poisoned(bad):
     return lambda: Poisoned(bad, counter)
 
 
+@pytest.mark.reliability("R10")
 def test_nan_from_the_environment_skips_the_iteration_and_the_run_goes_on():
     settings = {"steps_per_iteration": 128, "slots": 4, "iterations": 5, "normalize_observations": True}
     session = Session(poisoned(range(1400, 1401)), out=None, **settings)  # past the 1,024 first steps, in iteration 3
@@ -237,6 +239,7 @@ def test_nan_from_the_environment_skips_the_iteration_and_the_run_goes_on():
     assert outcomes[-1].startswith("accepted")
 
 
+@pytest.mark.reliability("R10")
 def test_three_poisoned_iterations_in_a_row_end_the_run_as_diverged(tmp_path):
     settings = {"steps_per_iteration": 128, "slots": 4, "iterations": 9, "normalize_observations": True}
     session = Session(poisoned(range(1200, 100_000)), out=tmp_path, **settings)
@@ -290,6 +293,7 @@ def test_the_least_time_of_an_iteration_is_kept():
     assert all(record["seconds_total"] >= 0.3 for record in session.history)
 
 
+@pytest.mark.reliability("R10")
 def test_nan_in_an_evaluation_is_recorded_and_the_training_goes_on(monkeypatch):
     def broken(*args, **kwargs):
         raise NonFinite("slot 0, step 3: non-finite reward", 4)
@@ -300,6 +304,7 @@ def test_nan_in_an_evaluation_is_recorded_and_the_training_goes_on(monkeypatch):
     assert [event["event"] for event in session.events] == ["evaluation_failed"] * 2
 
 
+@pytest.mark.reliability("R26")
 def test_a_policy_for_other_actions_or_observations_is_refused_in_a_sentence():
     policy = Session("CartPole-v1", out=None).policy
     with pytest.raises(ValueError, match="its actions are Categorical"):
@@ -321,6 +326,7 @@ def test_a_task_without_an_end_is_evaluated_for_a_while():
     assert found.lengths.tolist() == [10_000]
 
 
+@pytest.mark.reliability("R26")
 def test_a_run_of_another_task_is_not_resumed_on_this_one(tmp_path):
     folder = run(out=tmp_path, iterations=1).path
     with pytest.raises(RunFolderError, match="does not fit"):

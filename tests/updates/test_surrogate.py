@@ -23,6 +23,7 @@ def samples_of(batch: Batch) -> Samples:
     return Samples.of(batch, torch.float64, torch.device("cpu"))
 
 
+@pytest.mark.reliability("R33")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("estimator", "actions"), ESTIMATORS)
 def test_equals_the_loops_at_and_away_from_theta_old(kind: str, estimator: Estimator, actions: int) -> None:
@@ -90,6 +91,7 @@ class TestByEnumeration:
             value += probability * estimate.item()
         return gradient, value
 
+    @pytest.mark.reliability("R33")
     @pytest.mark.parametrize("k", [1, 2, 3])
     @pytest.mark.parametrize("proposal", ["policy", "uniform"])
     def test_importance_sampling_is_unbiased(self, k: int, proposal: str) -> None:
@@ -100,6 +102,7 @@ class TestByEnumeration:
         assert torch.allclose(gradient, self.true_gradient(), atol=1e-12)
         assert value == pytest.approx(float(away.softmax(0) @ self.q_hat), abs=1e-7)
 
+    @pytest.mark.reliability("R33")
     def test_every_action_once_is_exact(self) -> None:
         """Eq. 15: all K actions with log q = -log K; no sampling is left."""
         all_actions = torch.arange(3)
@@ -110,11 +113,13 @@ class TestByEnumeration:
         assert value.item() == pytest.approx(float(self.logits.softmax(0) @ self.q_hat), abs=1e-12)
         assert torch.allclose(torch.autograd.grad(value, logits)[0][0], self.true_gradient(), atol=1e-12)
 
+    @pytest.mark.reliability("R33")
     @pytest.mark.parametrize("k", [2, 3, 4, 5])
     def test_self_normalised_gradient_is_short_by_one_over_k(self, k: int) -> None:
         gradient, _ = self.expected(Estimator.SELF_NORMALIZED, k, self.logits.log_softmax(0), self.logits)
         assert torch.allclose(gradient, (1 - 1 / k) * self.true_gradient(), atol=1e-12)
 
+    @pytest.mark.reliability("R33")
     def test_self_normalised_value_is_biased_like_one_over_k_away_from_the_proposal(self) -> None:
         away = self.logits + torch.tensor([1.0, 0.0, -1.0]).double()
         truth = float(away.softmax(0) @ self.q_hat)
@@ -125,6 +130,7 @@ class TestByEnumeration:
         assert abs(bias[0]) > abs(bias[1]) > abs(bias[2]) > 0
         assert bias[2] / bias[1] == pytest.approx(0.5, abs=0.05)
 
+    @pytest.mark.reliability("R33")
     def test_uniform_proposal_is_consistent_and_the_printed_weights_are_not(self) -> None:
         """Weights are π/q. Dividing by π_old instead, as Eq. 16 is printed, converges to the plain mean of Q̂."""
         uniform = torch.full((3,), -math.log(3), dtype=torch.float64)
@@ -138,6 +144,7 @@ class TestByEnumeration:
         assert float(wrong) == pytest.approx(plain, abs=0.01)
         assert abs(truth - plain) > 0.03
 
+    @pytest.mark.reliability("R33")
     def test_a_constant_added_to_q_leaves_the_self_normalised_gradient(self) -> None:
         policy = reference.small_policy("categorical")
         batch = reference.small_batch(policy, actions=3, estimator=Estimator.SELF_NORMALIZED)

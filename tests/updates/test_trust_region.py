@@ -243,7 +243,7 @@ class TestOutcomes:
             assert getattr(found, name) is None
         return found
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R11")
     @pytest.mark.parametrize("name", ["obs", "actions", "log_q", "q_values", "weights", "old"])
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
     def test_the_first_bad_tensor_is_named(self, policy: Policy, batch: Batch, name: str, bad: float) -> None:
@@ -252,7 +252,7 @@ class TestOutcomes:
         found = self.refused(policy, dataclasses.replace(batch, **{name: array}), Outcome.SKIPPED_NONFINITE)
         assert found.message == f"{name} is not finite in row 7 (path 0, t = 7)"
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R11")
     def test_parameters_and_constraint_states_that_are_not_finite(self, policy: Policy, batch: Batch) -> None:
         old = batch.constraint_old.copy()
         old[3, 0] = np.nan
@@ -263,25 +263,25 @@ class TestOutcomes:
         found = self.refused(policy.replace(theta=theta), batch, Outcome.SKIPPED_NONFINITE)
         assert "theta" in found.message
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R11")
     def test_a_gradient_that_overflows(self, policy: Policy, batch: Batch) -> None:
         huge = dataclasses.replace(batch, log_q=batch.log_q - 800)
         found = self.refused(policy, huge, Outcome.SKIPPED_NONFINITE)
         assert "gradient" in found.message
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R11")
     def test_a_product_that_is_not_finite(self, policy, batch, monkeypatch) -> None:
         monkeypatch.setattr(problem, "gauss_newton_product", lambda *given: lambda v: v * math.nan)
         found = self.refused(policy, batch, Outcome.SKIPPED_NONFINITE)
         assert "product" in found.message
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R11")
     def test_new_parameters_that_are_not_finite_are_refused_without_line_search(self, policy, batch) -> None:
         single = policy.replace(theta=policy.theta.float())
         found = self.refused(single, batch, Outcome.SKIPPED_NONFINITE, delta=1e300, line_search=False)
         assert "new parameters" in found.message
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R12")
     @pytest.mark.parametrize("curvature", [-1.0, 0.0])
     def test_nonpositive_curvature(self, policy, batch, monkeypatch, curvature: float) -> None:
         monkeypatch.setattr(problem, "gauss_newton_product", lambda *given: lambda v: curvature * v)
@@ -289,7 +289,7 @@ class TestOutcomes:
         assert found.beta is None
         assert "damping" in found.message
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R12")
     def test_curvature_that_turns_negative_later_keeps_the_iterate_before(self, policy, batch, monkeypatch) -> None:
         sign = torch.ones(policy.size, dtype=torch.float64)
         sign[-1] = -0.5
@@ -301,7 +301,7 @@ class TestOutcomes:
         assert bool(learner.policy.theta.isfinite().all())
         assert "curvature" in found.message
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R13")
     def test_a_line_search_that_cannot_succeed(self, policy, batch, monkeypatch) -> None:
         honest = trust_region.natural_direction
 
@@ -314,11 +314,12 @@ class TestOutcomes:
         assert len(found.search.trials) == 4
         assert "did not gain in 4" in found.message
 
+    @pytest.mark.reliability("R13")
     def test_a_bound_too_tight_for_the_tries(self, policy, batch) -> None:
         found = self.refused(policy, batch, Outcome.REJECTED_LINE_SEARCH, delta=100.0, damping=0.0, max_tries=1)
         assert "the KL was above δ = 100 in 1" in found.message
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R14")
     def test_rewards_that_are_always_zero(self, policy, batch) -> None:
         zero = dataclasses.replace(batch, q_values=np.zeros_like(batch.q_values))
         self.refused(policy, zero, Outcome.SKIPPED_ZERO_GRADIENT)
@@ -328,7 +329,7 @@ class TestOutcomes:
         flat = np.repeat(np.arange(12.0)[:, None], 3, axis=1)
         self.refused(policy, dataclasses.replace(batch, q_values=flat), Outcome.SKIPPED_DEGENERATE_BATCH)
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R14")
     @pytest.mark.parametrize("level", [1.0, -250.0, 1e-9])
     def test_constant_advantages(self, policy, batch, level: float) -> None:
         rounding = 1e-9 * np.arange(40.0)[:, None]
@@ -346,7 +347,7 @@ class TestOutcomes:
         with pytest.raises(ValueError, match="not from this policy"):
             update(moved, batch)
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R12")
     def test_a_saturated_softmax_never_gives_nan(self) -> None:
         policy = reference.small_policy("categorical")
         policy = policy.replace(theta=policy.theta * 60)
@@ -356,7 +357,7 @@ class TestOutcomes:
         if found.outcome.accepted:
             assert found.kl_mean <= 0.01 * (1 + 1e-6)
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R12")
     def test_identical_states_give_a_finite_step(self, policy) -> None:
         batch = reference.small_batch(policy, states=40)
         obs = np.repeat(batch.obs[:1], 40, axis=0)
@@ -366,7 +367,7 @@ class TestOutcomes:
         assert found.outcome.accepted or found.outcome is Outcome.REJECTED_LINE_SEARCH
         assert found.outcome.accepted is (found.kl_mean is not None)
 
-    @pytest.mark.reliability
+    @pytest.mark.reliability("R15")
     def test_log_std_driven_to_its_bound_is_said(self, policy, batch) -> None:
         theta = policy.theta.clone()
         theta[-2:] = -4.999

@@ -1,0 +1,133 @@
+"""R26: policy files made to do harm: no code runs, nothing is allocated for them, and the reason is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.policies.test_files import a_policy, rewrite
+from trpolab import evaluate, load_policy
+from trpolab.policies import PolicyFileError, read_policy, save_policy
+from trpolab.simulators.mujoco_batch import MujocoSimulator
+from trpolab.training.session import Session, train
+
+MOST = 4 * 2**20  # bytes that a refusal may take: the header is read, at most a megabyte
+
+
+class Bomb:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self) -> tuple:
+        return (os.mkdir, (str(self.trace),))
+
+
+def peak_of_refusing(path: Path, said: str) -> int:
+    """Bytes allocated at most while the file is refused."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(PolicyFileError, match=said):
+            read_policy(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.reliability("R26")
+@pytest.mark.parametrize("form", ["pickle", "torch", "pickle behind a header", "numpy"])
+def test_a_renamed_pickle_runs_nothing(form: str, tmp_path: Path) -> None:
+    path, trace = tmp_path / "policy.safetensors", tmp_path / "owned"
+    payload = pickle.dumps(Bomb(trace))
+    if form == "torch":
+        torch.save({"theta": Bomb(trace)}, path)
+    elif form == "numpy":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("theta.npy", b"\x93NUMPY\x01\x00" + payload)
+    else:
+        path.write_bytes((struct.pack("<Q", len(payload)) if "header" in form else b"") + payload + b"\0" * 64)
+    assert peak_of_refusing(path, "not a safetensors file") < MOST
+    assert not trace.exists()
+    pickle.loads(payload)  # noqa: S301
+    assert trace.exists(), "the bomb is real"
+
+
+@pytest.mark.reliability("R26")
+@pytest.mark.parametrize("length", [2**62, 2**63 - 1, 2**64 - 1, 2**32, 2**21])
+def test_a_header_of_any_length_is_not_believed(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + b"{}" + b" " * 1000)
+    assert peak_of_refusing(path, "not a safetensors file") < MOST
+
+
+@pytest.mark.reliability("R26")
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [
+        ({"sizes": [3, 10**6, 10**6, 2]}, "theta is"),
+        ({"sizes": [3, 2**29, 2**29, 2]}, "theta is"),
+        ({"sizes": [3] + [10**4] * 1000 + [2]}, "theta is"),
+        ({"obs_shape": [2**20, 2**20]}, "do not fit"),
+        ({"distribution": {"kind": "Categorical", "n": 2**40, "start": 0}}, "do not fit"),
+        ({"normalizer_count": 1e308, "obs_shape": [1, 3]}, "normalizer"),
+        ({"about": [[[[]]]]}, "not a table"),
+    ],
+)
+def test_shapes_that_would_fill_the_memory_are_refused_by_their_numbers(description, said, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    save_policy(path, a_policy(), {})
+    rewrite(path, description)
+    assert peak_of_refusing(path, said) < MOST
+
+
+@pytest.mark.reliability("R26")
+def test_tensors_that_share_or_leave_their_bytes_are_refused(tmp_path: Path) -> None:
+    """Offsets of the header that overlap, run beyond the file, or leave a hole for something else."""
+    path = tmp_path / "policy.safetensors"
+    save_policy(path, a_policy(), {})
+    whole = path.read_bytes()
+    length = struct.unpack("<Q", whole[:8])[0]
+    header, data = json.loads(whole[8 : 8 + length]), whole[8 + length :]
+    for offsets in ([0, 2**40], [-8, 104], [8, 120], [0, 0]):
+        bad = json.dumps(header | {"theta": header["theta"] | {"data_offsets": offsets}}).encode()
+        path.write_bytes(struct.pack("<Q", len(bad)) + bad + data)
+        with pytest.raises(PolicyFileError):
+            read_policy(path)
+    path.write_bytes(whole + b"PK\x03\x04 and more")
+    with pytest.raises(PolicyFileError):
+        read_policy(path)
+
+
+@pytest.mark.reliability("R26")
+def test_a_hostile_file_in_a_run_folder_is_refused_wherever_it_is_met(tmp_path: Path) -> None:
+    folder = train("CartPole-v1", out=tmp_path, iterations=1, steps_per_iteration=64, slots=2).path
+    policies = sorted((folder / "policies").iterdir())
+    trace = tmp_path / "owned"
+    policies[-1].write_bytes(pickle.dumps(Bomb(trace)) + b"\0" * 64)
+    with pytest.raises(PolicyFileError, match="not a safetensors file"):
+        load_policy(folder)
+    checkpoint = next(path for path in (folder / "ckpt").iterdir() if path.name.isdigit())
+    for name in ("policy.safetensors", "train.safetensors"):
+        shutil.copy(policies[-1], checkpoint / name)
+    with pytest.raises(ValueError, match=r"no checkpoint|no valid checkpoint|differs"):
+        Session(resume=folder)
+    assert not trace.exists()
+
+
+@pytest.mark.reliability("R26")
+def test_a_policy_of_another_task_is_refused_before_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = train("CartPole-v1", out=tmp_path, iterations=1, steps_per_iteration=64, slots=2).path
+    policy = load_policy(folder)
+    monkeypatch.setattr(MujocoSimulator, "step", lambda *given: pytest.fail("it stepped"))
+    with pytest.raises(ValueError, match="does not fit Hopper-v5"):
+        evaluate(policy, "Hopper-v5", 1)

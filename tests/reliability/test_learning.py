@@ -1,0 +1,84 @@
+"""R32: what must be learned, and that broken twins do not learn it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.reliability.tabular import GAMMA, STATES, Tabular, best, values
+from trpolab.policies import DiagonalGaussian
+from trpolab.policies.categorical import Categorical
+from trpolab.training.session import Session
+from trpolab.updates import problem
+
+SEEDS = range(5)
+MIDDLE, WORST = 400.0, 150.0  # of CartPole-v1's 500 after 30 iterations: interquartile mean, and every seed
+
+
+def cartpole(seed: int, **settings) -> float:
+    """Training return over the last episodes of 30 iterations."""
+    session = Session("CartPole-v1", out=None, iterations=30, seed=seed, **settings).run()
+    return float(np.mean([row["return_mean"] for row in session.history[-5:] if row["return_mean"] is not None]))
+
+
+def interquartile_mean(scores: list[float]) -> float:
+    """Mean of the middle half."""
+    ordered, cut = np.sort(scores), len(scores) // 4
+    return float(ordered[cut : len(scores) - cut].mean())
+
+
+@pytest.mark.reliability("R32")
+def test_cartpole_is_learned_by_every_seed() -> None:
+    scores = [cartpole(seed) for seed in SEEDS]
+    assert interquartile_mean(scores) >= MIDDLE, scores
+    assert min(scores) >= WORST, scores
+
+
+def negated(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = problem.surrogate_slope
+    monkeypatch.setattr(problem, "surrogate_slope", lambda *given: (-honest(*given)[0], honest(*given)[1]))
+
+
+def kl_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = problem.gauss_newton_product
+
+    def flipped(*given):
+        product = honest(*given)
+        return lambda v: -product(v)
+
+    monkeypatch.setattr(problem, "gauss_newton_product", flipped)
+    for kind in (Categorical, DiagonalGaussian):
+        monkeypatch.setattr(kind, "kl", lambda self, old, new, right=kind.kl: -right(self, old, new))
+
+
+TWINS = {"advantage negated": negated, "sign of the KL flipped": kl_sign, "damping 1000": None}
+
+
+@pytest.mark.reliability("R32")
+@pytest.mark.parametrize("name", list(TWINS))
+def test_a_broken_twin_does_not_learn_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if (break_it := TWINS[name]) is not None:
+        break_it(monkeypatch)
+    assert cartpole(0, **({"damping": 1000.0} if break_it is None else {})) < WORST
+
+
+@pytest.mark.reliability("R32")
+@pytest.mark.parametrize("sampler", ["single-path", "vine"])
+def test_a_finite_mdp_is_solved_to_near_the_exact_optimum(sampler: str) -> None:
+    """η by a linear solve, of the probabilities that the learned policy has in each state."""
+    vine = {"vine.trunk_length": 50, "vine.states": 40, "vine.rollout_length": 20, "proposal": "all"}
+    settings = {"hidden": (), "normalize_observations": False, "gamma": GAMMA, "lam": 1.0, "sampler": sampler}
+    for seed in range(2):
+        session = Session(
+            Tabular, out=None, iterations=25, seed=seed, steps_per_iteration=800, slots=16, **settings, **vine
+        )
+        start = eta(session.policy)
+        session.run()
+        assert start < 0.8 * best()
+        assert eta(session.policy) > 0.95 * best(), seed
+
+
+def eta(policy) -> float:
+    """E[V(s_0)]."""
+    u = policy.parameters(policy.features(np.eye(STATES, dtype=np.float32)))
+    return values(u.double().softmax(1).detach().numpy())[2]
