@@ -18,6 +18,7 @@ from tests.policies.test_files import a_policy, rewrite
 from trpolab import evaluate, load_policy
 from trpolab.policies import PolicyFileError, read_policy, save_policy
 from trpolab.simulators.mujoco_batch import MujocoSimulator
+from trpolab.training.run_folder import RunFolderError
 from trpolab.training.session import Session, train
 
 MOST = 4 * 2**20  # bytes that a refusal may take: the header is read, at most a megabyte
@@ -114,7 +115,7 @@ def test_a_hostile_file_in_a_run_folder_is_refused_wherever_it_is_met(tmp_path: 
     policies = sorted((folder / "policies").iterdir())
     trace = tmp_path / "owned"
     policies[-1].write_bytes(pickle.dumps(Bomb(trace)) + b"\0" * 64)
-    with pytest.raises(PolicyFileError, match="not a safetensors file"):
+    with pytest.raises(RunFolderError, match="not a safetensors file"):
         load_policy(folder)
     checkpoint = next(path for path in (folder / "ckpt").iterdir() if path.name.isdigit())
     for name in ("policy.safetensors", "train.safetensors"):

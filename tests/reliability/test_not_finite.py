@@ -87,11 +87,11 @@ def test_three_in_a_row_end_the_run_and_the_last_good_checkpoint_is_named(tmp_pa
     assert len(session.history) == 5
     status = json.loads((session.path / "status.json").read_text())
     assert status["state"] == "diverged" and "last good checkpoint" in status["message"]
-    named = Path(str(told.value).rpartition(" ")[2])
+    named = session.path / str(told.value).rpartition(" ")[2]
     assert named.is_dir() and int(named.name) == good[-1].index
     switch.on = False
     saved = checkpoint.read(session.path)
-    assert torch.equal(saved.progress.learner.policy.theta, good[-1].learner.policy.theta)
+    assert torch.equal(saved.standing.progress.learner.policy.theta, good[-1].learner.policy.theta)
     resumed = Session(switch.task(), resume=session.path, iterations=4).run()
     assert resumed.state == "finished" and resumed.history[-1]["outcome"].startswith("accepted")
 
@@ -99,7 +99,7 @@ def test_three_in_a_row_end_the_run_and_the_last_good_checkpoint_is_named(tmp_pa
 def test_without_a_checkpoint_it_says_so() -> None:
     switch = Switch("reward")
     switch.on = True
-    with pytest.raises(Diverged, match="there is no checkpoint to go back to"):
+    with pytest.raises(Diverged, match="there is no checkpoint before"):
         Session(switch.task(), out=None, iterations=9, normalize_observations=False, **SMALL).run()
 
 
