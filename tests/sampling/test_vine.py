@@ -412,7 +412,7 @@ def test_a_vine_run_repeats_and_resumes_bit_for_bit(tmp_path):
     first = train("CartPole-v1", out=tmp_path, iterations=3, checkpoint_every=3, **settings)
     resumed = Session(resume=first.path, iterations=5).run()
     assert torch.equal(resumed.policy.theta, reference.policy.theta)
-    assert [r["kl_mean"] for r in resumed.history] == [r["kl_mean"] for r in reference.history[3:]]
+    assert [r["kl_mean"] for r in resumed.history] == [r["kl_mean"] for r in reference.history]
 
 
 def test_a_vine_may_be_given_whole():
