@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from trpolab import theory
     from trpolab.lab import Lab
     from trpolab.numerics import backtrack, conjugate_gradient
     from trpolab.sampling.batch import Batch
@@ -34,6 +35,7 @@ __all__ = [
     "evaluate",
     "load_policy",
     "make",
+    "theory",
     "train",
 ]
 
@@ -49,6 +51,7 @@ _HOMES = {
     "evaluate": "trpolab.sampling.evaluate",
     "load_policy": "trpolab.training.run_folder",
     "make": "trpolab.simulators",
+    "theory": "trpolab.theory",
     "train": "trpolab.training.session",
 }
 
@@ -64,7 +67,8 @@ def __getattr__(name: str) -> Any:
     from trpolab.extras import explained
 
     with explained(f"trpolab.{name}"):
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+        home = importlib.import_module(_HOMES[name])
+        value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
     globals()[name] = value
     return value
 

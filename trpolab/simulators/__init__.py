@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import gymnasium
 
-from trpolab.simulators import cartpole, gymnasium_adapter
+from trpolab.simulators import cartpole, finite_simulator, gymnasium_adapter
 from trpolab.simulators.base import (
     Scene,
     Simulator,
@@ -18,12 +18,15 @@ from trpolab.simulators.base import (
     UnknownTask,
     UnsupportedSpace,
 )
+from trpolab.simulators.finite import FiniteMDP
 
 __all__ = [
+    "FiniteMDP",
     "Scene",
     "Simulator",
     "Snapshot",
     "SnapshotUnsupported",
+    "Source",
     "Task",
     "Transition",
     "UnknownTask",
@@ -32,6 +35,8 @@ __all__ = [
     "make",
     "task_names",
 ]
+
+Source = str | FiniteMDP | Callable[[], gymnasium.Env]  # what a task may be given as
 
 MUJOCO_TASKS = (
     "paper/Swimmer",
@@ -51,15 +56,18 @@ MUJOCO_TASKS = (
 
 def task_names() -> tuple[str, ...]:
     """The tasks built in. Any other Gymnasium id, and a callable that returns an environment, work too."""
-    return (*cartpole.TASKS, *MUJOCO_TASKS)
+    return (*cartpole.TASKS, *finite_simulator.TASKS, *MUJOCO_TASKS)
 
 
-def find_task(task: str | Callable[[], gymnasium.Env]) -> Task:
-    """What is known of a task: a name from `task_names`, a Gymnasium id, or a callable that returns an environment.
+def find_task(task: Source) -> Task:
+    """What is known of a task: a name from `task_names`, a Gymnasium id, a finite MDP, or a callable that returns an
+    environment.
 
-    For the last two an environment is made and tried out. Raises UnknownTask with the nearest names, and
+    Of an id or a callable an environment is made and tried out. Raises UnknownTask with the nearest names, and
     UnsupportedSpace for observations or actions that no policy here can take.
     """
+    if (mdp := _finite(task)) is not None:
+        return finite_simulator.describe(mdp)
     if not isinstance(task, str):
         if not callable(task):
             raise UnknownTask(
@@ -76,10 +84,12 @@ def find_task(task: str | Callable[[], gymnasium.Env]) -> Task:
     return gymnasium_adapter.describe(_factory(task), task)
 
 
-def make(task: str | Callable[[], gymnasium.Env], slots: int, threads: int = 1) -> Simulator:
+def make(task: Source, slots: int, threads: int = 1) -> Simulator:
     """A simulator of `slots` slots; physics in C++ runs on `threads` threads. Raises as `find_task` does."""
     if slots < 1 or threads < 1:
         raise ValueError(f"slots = {slots}, threads = {threads}: both must be at least 1")
+    if (mdp := _finite(task)) is not None:
+        return finite_simulator.FiniteSimulator(mdp, slots)
     if isinstance(task, str) and task in cartpole.TASKS:
         return cartpole.make_cartpole(task, slots)
     if isinstance(task, str) and task in MUJOCO_TASKS:
@@ -87,7 +97,21 @@ def make(task: str | Callable[[], gymnasium.Env], slots: int, threads: int = 1) 
 
         return mujoco_batch.MujocoSimulator(mujoco_catalogue.mujoco_task(task), slots, threads)
     factory = _factory(task) if isinstance(task, str) else task
-    return gymnasium_adapter.GymnasiumSimulator(find_task(task), factory, slots)
+    return gymnasium_adapter.GymnasiumSimulator(find_task(task), factory, slots)  # type: ignore[arg-type]
+
+
+def _finite(task: Source) -> FiniteMDP | None:
+    """The finite MDP that was given or named. Raises UnknownTask for a finite/ name that names none."""
+    if isinstance(task, FiniteMDP):
+        return task
+    if not isinstance(task, str) or not task.startswith("finite/"):
+        return None
+    if not finite_simulator.is_name(task):
+        raise UnknownTask(f"unknown task {task!r}; {_nearest(task)} (finite MDPs: {finite_simulator.PATTERNS})")
+    try:
+        return finite_simulator.finite_mdp(task)
+    except ValueError as error:
+        raise UnknownTask(f"{task}: {error}") from None
 
 
 def _factory(name: str) -> Callable[[], gymnasium.Env]:

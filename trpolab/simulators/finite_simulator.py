@@ -1,0 +1,200 @@
+"""Finite MDPs to play: W slots in NumPy, one-hot observations, and the names of those that are built in."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+
+from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
+from trpolab.simulators.finite import FiniteMDP, chain, gridworld, random_mdp
+
+TASKS = ("finite/chain-8", "finite/gridworld-4x4", "finite/random-20x4")
+NAMES = r"finite/(chain)-(\d+)|finite/(gridworld)-(\d+)x(\d+)|finite/(random)-(\d+)x(\d+)(-\d+)?"
+PATTERNS = "finite/chain-N, finite/gridworld-RxC, finite/random-SxA or finite/random-SxA-SEED"
+MOST_NUMBERS = 5_000_000  # entries of P that a name may ask for
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def is_name(name: str) -> bool:
+    """Whether a name has the form of a built-in finite MDP."""
+    return re.fullmatch(NAMES, name) is not None
+
+
+def finite_mdp(name: str) -> FiniteMDP:
+    """The MDP that a task's name stands for: finite/chain-8, finite/gridworld-4x4, finite/random-20x4-7 …
+
+    Raises ValueError for a name of another form, and for sizes that are too small or too large.
+    """
+    match = re.fullmatch(
+        r"finite/(chain)-(\d+)|finite/(gridworld)-(\d+)x(\d+)|finite/(random)-(\d+)x(\d+)(-\d+)?", name
+    )
+    if match is None:
+        raise ValueError(f"unknown finite MDP {name!r}: names are {PATTERNS}")
+    kind, *sizes = (part for part in match.groups() if part is not None)
+    numbers = [int(size.removeprefix("-")) for size in sizes]
+    states, actions = {"chain": (numbers[0], 2), "gridworld": (int(np.prod(numbers)), 4)}.get(kind, numbers[:2])
+    if states**2 * actions > MOST_NUMBERS:
+        raise ValueError(f"{states}² · {actions} transition probabilities are more than {MOST_NUMBERS:,}")
+    if kind == "chain":
+        return chain(states)
+    if kind == "gridworld":
+        return gridworld(*numbers)
+    generator = np.random.default_rng(numbers[2] if len(numbers) == 3 else 0)
+    return random_mdp(states, actions, branching=min(states, 4), gamma=0.9, generator=generator, name=name)
+
+
+class FiniteSimulator:
+    """W slots of a finite MDP (see `Simulator`); the observation is the state, one-hot.
+
+    A slot's dynamics noise is a stream of its own, one number a step: its seed is part of a snapshot, and `restore`
+    with seeds replaces it. The next state is the inverse cumulative distribution at that number, so branches with
+    equal seeds share their noise whatever they do.
+    """
+
+    can_restore = True
+    restore_reason = ""
+
+    def __init__(self, mdp: FiniteMDP, slots: int):
+        self.task = mdp.name
+        self.width = slots
+        self.time_limit = mdp.time_limit
+        self.observation_space, self.action_space = spaces(mdp)
+        self._mdp = mdp
+        self._start, self._next = cumulative(mdp.start), cumulative(mdp.transitions)
+        self._state = np.zeros(slots, np.int64)
+        self._steps = np.zeros(slots, np.int64)
+        self._noise = np.zeros(slots, np.uint64)
+
+    @property
+    def scene(self) -> Scene | None:
+        """Nothing to draw."""
+        return None
+
+    def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
+        """Start new episodes from ρ0. Obs [n, S]."""
+        where = _where(slots)
+        if len(seeds) != len(self._steps[where]):
+            raise ValueError(f"reset of {len(self._steps[where])} slots needs as many seeds, got {len(seeds)}")
+        self._noise[where] = np.asarray(seeds).astype(np.uint64)
+        self._steps[where] = 0
+        self._state[where] = drawn(self._start, uniforms(self._noise[where], np.uint64(0)))
+        return self._observe(where)
+
+    def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
+        """Advance by one decision with actions [n] in 0 … A - 1. Raises ValueError for another shape or kind."""
+        where = _where(slots)
+        refuse_misfit(self.action_space, actions, len(self._steps[where]))
+        state, steps = np.array(self._state[where]), self._steps[where] + 1
+        following = drawn(self._next[state, actions], uniforms(self._noise[where], steps.astype(np.uint64)))
+        self._state[where], self._steps[where] = following, steps
+        limit = np.iinfo(np.int64).max if self.time_limit is None else self.time_limit
+        return Transition(
+            obs=self._observe(where),
+            reward=self._mdp.rewards[state, actions, following],
+            terminated=self._mdp.terminal[following],
+            truncated=steps >= limit,
+            unstable=np.zeros(len(state), bool),
+        )
+
+    def snapshot(self, slots: np.ndarray | None) -> Snapshot:
+        """State, step counter and the seed of the noise to come."""
+        where = _where(slots)
+        parts = {"state": self._state, "steps": self._steps, "noise": self._noise}
+        return Snapshot({name: np.array(part[where]) for name, part in parts.items()})
+
+    def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
+        """Copy saved states into the slots; seeds [n] replace the noise to come."""
+        where = _where(slots)
+        expected, parts = len(self._steps[where]), snapshot.parts
+        if parts.keys() != {"state", "steps", "noise"} or len(snapshot) != expected:
+            raise ValueError(
+                f"{self.task}: a snapshot of {expected} slots has as many rows of state, steps and noise, got "
+                f"{len(snapshot)} of {', '.join(sorted(parts))}"
+            )
+        self._state[where], self._steps[where] = parts["state"], parts["steps"]
+        self._noise[where] = parts["noise"] if seeds is None else np.asarray(seeds).astype(np.uint64)
+        return self._observe(where)
+
+    def poses(self, slots: np.ndarray | None) -> np.ndarray:
+        """No bodies: [n, 0, 7]."""
+        return np.zeros((len(self._steps[_where(slots)]), 0, 7))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _observe(self, slots: np.ndarray | slice) -> np.ndarray:
+        state = self._state[slots]
+        obs = np.zeros((len(state), self._mdp.states), np.float32)
+        obs[np.arange(len(state)), state] = 1
+        return obs
+
+
+def spaces(mdp: FiniteMDP) -> tuple[Space, Space]:
+    """Observation space and action space of one slot."""
+    return Box(0, 1, (mdp.states,), np.float32), Discrete(mdp.actions)
+
+
+def cumulative(probabilities: np.ndarray) -> np.ndarray:
+    """Sums along the last axis, exactly 1 from the last state that has a probability: none beyond it can be drawn."""
+    sums = np.cumsum(probabilities, axis=-1)
+    rest = np.cumsum(probabilities[..., ::-1], axis=-1)[..., ::-1] - probabilities  # what lies beyond each entry
+    return np.where(rest > 0, np.minimum(sums, 1.0), 1.0)
+
+
+def drawn(sums: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """States [n] by the inverse cumulative distribution: sums [n, S] or [S], uniform [n] in [0, 1)."""
+    return np.asarray((sums <= uniform[:, None]).sum(axis=-1))
+
+
+def uniforms(seeds: np.ndarray, index: np.ndarray | np.uint64) -> np.ndarray:
+    """The index-th number in [0, 1) of each stream [n]: SplitMix64 (Steele, Lea and Flood 2014) on a mixed seed."""
+    with np.errstate(over="ignore"):
+        mixed = _mix(_mix(seeds + GOLDEN) + (index + np.uint64(1)) * GOLDEN)
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+def _where(slots: np.ndarray | None) -> np.ndarray | slice:
+    return slice(None) if slots is None else np.asarray(slots)
+
+
+def describe(mdp: FiniteMDP) -> Task:
+    """A finite MDP as a task: a soft-max of one number per state and action learns it in seconds."""
+    observations, actions = spaces(mdp)
+    limit = mdp.time_limit or 100
+    shared: dict[str, Any] = {
+        "hidden": (),
+        "gamma": mdp.gamma,
+        "iterations": 40,
+        "vine.trunks": 4,
+        "vine.trunk_length": limit,
+        "vine.states": 50,
+        "vine.rollout_length": 20,
+        "proposal": "all",
+    }
+    modern = {
+        "steps_per_iteration": 1024,
+        "delta": 0.05,
+        "lam": 0.95,
+        "slots": 16,
+        "normalize_observations": False,
+        "damping": 0.01,
+    }
+    return Task(
+        mdp.name,
+        observations,
+        actions,
+        mdp.time_limit,
+        True,
+        defaults={**shared, **modern},
+        paper_defaults={**shared, "steps_per_iteration": 5000, "path.horizon": limit},
+    )

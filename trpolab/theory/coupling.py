@@ -1,0 +1,112 @@
+"""Appendix A, exactly: two coupled policies play side by side, and what their first disagreements cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trpolab.simulators.finite import FiniteMDP
+from trpolab.theory.bounds import coupling_bound
+from trpolab.theory.divergences import max_tv
+from trpolab.theory.surrogate import expected_advantages
+from trpolab.theory.values import checked, evaluate
+
+Coupling = Callable[[np.ndarray, np.ndarray], np.ndarray]  # p, q [..., A] -> joint [..., A, A]
+
+
+def maximal_coupling(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """A joint distribution [..., A, A] of (a, ã) with marginals p, q [..., A] and P(a ≠ ã) = D_TV, the least there is.
+
+    Both take the same action with probability min(p, q); what is left of each is drawn independently.
+    """
+    p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
+    shared = np.minimum(p, q)
+    rest_p, rest_q = p - shared, q - shared
+    apart = rest_p.sum(-1)[..., None, None]
+    joint = np.divide(
+        rest_p[..., :, None] * rest_q[..., None, :],
+        apart,
+        out=np.zeros((*p.shape, p.shape[-1])),
+        where=np.broadcast_to(apart > 0, (*p.shape, p.shape[-1])),
+    )
+    return joint + shared[..., :, None] * np.eye(p.shape[-1])
+
+
+def shared_uniform_coupling(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The joint [..., A, A] of two inverse-CDF draws from one uniform. NOT maximal for three or more actions."""
+    p_edges, q_edges = (np.cumsum(np.asarray(x, np.float64), -1) for x in (p, q))
+    p_below, q_below = p_edges - p, q_edges - q
+    upper = np.minimum(p_edges[..., :, None], q_edges[..., None, :])
+    lower = np.maximum(p_below[..., :, None], q_below[..., None, :])
+    return np.asarray(np.maximum(upper - lower, 0.0))
+
+
+def disagreement(joint: np.ndarray) -> np.ndarray:
+    """P(a ≠ ã) [...] of joint distributions [..., A, A]."""
+    return np.asarray(1 - np.trace(joint, axis1=-2, axis2=-1))
+
+
+@dataclass(frozen=True, eq=False)
+class CouplingArgument:
+    """Lemmas 2 and 3 and their sum: each left side beside its right side, by state [S] or by time step [T]."""
+
+    alpha: float  # D_TV^max
+    epsilon: float  # max |A_π|
+    expected_advantages: np.ndarray  # [S] Ā(s); Lemma 2: |Ā| <= lemma_2
+    lemma_2: float  # 2αε
+    agreed: np.ndarray  # [T] P(n_t = 0): no disagreement before step t
+    agreed_least: np.ndarray  # [T] (1-α)^t, below which a maximal coupling never falls
+    under_new: np.ndarray  # [T] E_{s_t~π̃} Ā (Eq. 26)
+    under_old: np.ndarray  # [T] E_{s_t~π} Ā (Eq. 27)
+    lemma_3: np.ndarray  # [T] 4α(1-(1-α)^t)ε >= |under_new - under_old|
+    error: float  # η(π̃) - L_π(π̃): the γ^t-weighted sum of under_new - under_old over all time
+    error_bound: float  # Eq. 44, the γ^t-weighted sum of lemma_3 over all time
+
+
+def coupling_argument(
+    mdp: FiniteMDP, old: np.ndarray, new: np.ndarray, steps: int = 50, coupling: Coupling = maximal_coupling
+) -> CouplingArgument:
+    """The argument over the first `steps` time steps, every probability exact.
+
+    The dynamics' noise is shared: as long as the actions agree, the states do. An episode that ended agrees from then
+    on. Raises ValueError for γ = 1, where the sum has no bound.
+    """
+    if steps < 1:
+        raise ValueError(f"steps = {steps}: must be at least 1")
+    whole = coupling_bound(mdp, old, new)
+    pi_old, pi_new = (_anything_where_over(mdp, policy) for policy in (old, new))
+    same = np.diagonal(coupling(pi_old, pi_new), axis1=-2, axis2=-1)  # [S, A] probability that both take action a
+    walks = {
+        "old": np.einsum("sa,sat->st", pi_old, mdp.transitions),
+        "new": np.einsum("sa,sat->st", pi_new, mdp.transitions),
+        "both": np.einsum("sa,sat->st", same, mdp.transitions),
+    }
+    states = {name: np.empty((steps, mdp.states)) for name in walks}
+    for name, walk in walks.items():
+        states[name][0] = mdp.start
+        for t in range(1, steps):
+            states[name][t] = states[name][t - 1] @ walk
+    alpha, epsilon = max_tv(mdp, old, new), evaluate(mdp, old).epsilon
+    ahead = expected_advantages(mdp, old, new)
+    kept = (1 - alpha) ** np.arange(steps)
+    return CouplingArgument(
+        alpha=alpha,
+        epsilon=epsilon,
+        expected_advantages=ahead,
+        lemma_2=2 * alpha * epsilon,
+        agreed=states["both"].sum(1),
+        agreed_least=kept,
+        under_new=states["new"] @ ahead,
+        under_old=states["old"] @ ahead,
+        lemma_3=4 * alpha * (1 - kept) * epsilon,
+        error=whole.eta - whole.surrogate,
+        error_bound=whole.penalty,
+    )
+
+
+def _anything_where_over(mdp: FiniteMDP, policy: np.ndarray) -> np.ndarray:
+    """The policy with rows of terminal states, which decide nothing, made alike."""
+    pi = checked(mdp, policy)
+    return np.where(mdp.terminal[:, None], 1 / mdp.actions, pi)

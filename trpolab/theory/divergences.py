@@ -1,0 +1,49 @@
+"""Distances between two policies [S, A] of a finite MDP, state by state; 0 in terminal states."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trpolab.simulators.finite import FiniteMDP
+from trpolab.theory.values import Values, checked, evaluate
+
+
+def tv_by_state(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """D_TV = ½ Σ_a |π - π̃| [S]; its largest is Eq. 7's."""
+    difference = checked(mdp, old, "old policy") - checked(mdp, new, "new policy")
+    return np.asarray(0.5 * np.abs(difference).sum(1) * mdp.living)
+
+
+def kl_by_state(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """KL(π‖π̃) [S], in this order as everywhere in the paper; infinite where π̃ lacks an action that π takes."""
+    p, q = checked(mdp, old, "old policy"), checked(mdp, new, "new policy")
+    taken = p > 0
+    change = np.divide(q - p, p, out=np.zeros(p.shape), where=taken)
+    with np.errstate(divide="ignore"):
+        log_ratio = np.where(
+            change > -0.5, np.log1p(np.maximum(change, -0.5)), np.log(q) - np.log(np.where(taken, p, 1))
+        )
+        # p log(p/q) - p + q: no large terms cancel where the policies are close
+        terms = np.where(taken, p * (change - np.where(taken, log_ratio, 0.0)), q)
+    return np.where(mdp.living, terms.sum(1), 0.0)
+
+
+def max_tv(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> float:
+    """D_TV^max of Eq. 7, the α of Theorem 1."""
+    return float(tv_by_state(mdp, old, new).max())
+
+
+def max_kl(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> float:
+    """D_KL^max of Eq. 9 and Eq. 11."""
+    return float(kl_by_state(mdp, old, new).max())
+
+
+def mean_kl(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> float:
+    """The mean KL(π‖π̃) over s ~ ρ_π, normalised: the constraint of Eq. 12."""
+    return mean_over_visits(evaluate(mdp, old), kl_by_state(mdp, old, new))
+
+
+def mean_over_visits(values: Values, by_state: np.ndarray) -> float:
+    """The mean over s ~ ρ_π of numbers [S]; a state that is never visited does not count, even if infinite."""
+    seen = values.visits > 0
+    return float(values.state_weights[seen] @ by_state[seen])

@@ -1,0 +1,156 @@
+"""For each state, the policies that give the most expected advantage for their KL(π‖π̃): a curve through π.
+
+maximise_π̃ Σ_a π̃(a) A(a) subject to KL(π‖π̃) <= d has the solution π̃(a) ∝ π(a) / (1 - t A(a)) with 0 <= t < 1/max A, A
+centred under π. The curve runs from π (t = 0) towards the best action (t -> 1/max A), and on the way the constraint's
+multiplier μ = dA/dd falls from infinity to 0. It is parametrised by y > 0, t = (1 - e^-y)/max A, with which both ends
+are reached without a loss of digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trpolab.numerics.roots import increasing_roots
+from trpolab.simulators.finite import FiniteMDP
+from trpolab.theory.values import Values, checked
+
+Miss = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # log y -> how far from the goal, and its slope
+FLAT = 1e-13  # relative: a state whose best advantage is below has nothing to gain
+LAST = math.log(600.0)  # the end of a curve: beside the best action others have some 1e-260, no digits are left
+SMALL = 1e-3  # below, c - log(1 + c) is summed as a series
+SERIES = 6  # its last power: the rest is below 1e-15 of the first term
+
+
+@dataclass(frozen=True, eq=False)
+class Tilt:
+    """Points on the curves of S states."""
+
+    log_y: np.ndarray  # [S] where on the curve
+    policy: np.ndarray  # [S, A] π̃
+    kl: np.ndarray  # [S] KL(π‖π̃)
+    multiplier: np.ndarray  # [S] μ
+    kl_slope: np.ndarray  # [S] d log KL / d log y
+    multiplier_slope: np.ndarray  # [S] d log μ / d log y
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The curves of those states in which something can be gained (S' of them)."""
+
+    p: np.ndarray  # [S', A] π, all positive
+    a: np.ndarray  # [S', A] advantages, centred under p
+    rows: np.ndarray  # [S'] which states
+    weights: np.ndarray  # [S'] ρ_π there
+    whole: np.ndarray  # [S, A] π
+
+    @classmethod
+    def of(cls, mdp: FiniteMDP, policy: np.ndarray, values: Values) -> Curves:
+        """Of a policy with exact advantages. Raises ValueError where it never takes some action: no KL could."""
+        pi = checked(mdp, policy)
+        if not (pi[mdp.living] > 0).all():
+            state, action = (int(i) for i in np.argwhere((pi <= 0) & mdp.living[:, None])[0])
+            raise ValueError(
+                f"policy[{state}, {action}] = 0: a step measured by KL(old‖new) needs all probabilities above 0"
+            )
+        a = values.advantages - (pi * values.advantages).sum(1, keepdims=True)
+        scale = float(np.abs(values.q).max())
+        rows = np.flatnonzero((a.max(1) > FLAT * scale) & mdp.living)
+        return cls(pi[rows], a[rows], rows, values.visits[rows], pi)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """[S'] σ, the standard deviation of A under π: for small steps KL = ½t²σ² and μ = 1/t."""
+        return np.asarray(np.sqrt((self.p * self.a**2).sum(1)))
+
+    @property
+    def top(self) -> np.ndarray:
+        """[S'] max A."""
+        return np.asarray(self.a.max(1))
+
+    def at(self, log_y: np.ndarray) -> Tilt:
+        """The points at log y [S']."""
+        p, a, top = self.p, self.a, self.top[:, None]
+        y = np.exp(np.minimum(log_y, LAST))[:, None]
+        share = -np.expm1(-y)  # t · max A
+        t = share / top
+        z = t * a
+        rest = ((top - a) + a * np.exp(-y)) / top  # 1 - t A, without subtracting numbers close to each other
+        w = 1 / rest
+        grown = (p * z**2 * w).sum(1)  # Z - 1, with Z = Σ p w and Σ p z = 0
+        total = 1 + grown
+        t, share = t[:, 0], share[:, 0]
+        new = p * w / total[:, None]
+        log_ratio = -np.log(rest) - np.log(total)[:, None]  # log π̃/π
+        kl = (p * _without_log((z * w - grown[:, None]) / total[:, None], log_ratio)).sum(1)
+        log_z_by_t = (new * a * z * (w + 1)).sum(1)  # Σ p A w² / Z, as Σ p A = 0
+        kl_by_t = log_z_by_t - grown / t
+        stretch = (y * np.exp(-y))[:, 0] / share  # d log t / d log y
+        return Tilt(
+            log_y=np.minimum(log_y, LAST),
+            policy=new,
+            kl=kl,
+            multiplier=1 / (t * total),
+            kl_slope=stretch * t * kl_by_t / kl,
+            multiplier_slope=-stretch * (1 + t * log_z_by_t),
+        )
+
+    def at_kl(self, kl: float, near: Tilt | None = None) -> Tilt:
+        """The points with KL(π‖π̃) = kl in every state; `near` is where to start looking.
+
+        A state whose curve ends before that (its best action is all but certain) stands at its end.
+        """
+        goal = np.log(kl)
+
+        def miss(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            point = self.at(x)
+            return _beyond(x, np.log(point.kl) - goal), point.kl_slope
+
+        if near is not None:
+            return self._solved(miss, near.log_y + (goal - np.log(near.kl)) / near.kl_slope)
+        return self._solved(miss, np.log(np.sqrt(2 * kl) / self.spread * self.top))
+
+    def at_multiplier(self, multiplier: float, near: Tilt | None = None) -> Tilt:
+        """The points where a nat of KL gains `multiplier` in every state; `near` is where to start looking."""
+        goal = np.log(multiplier)
+
+        def miss(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            point = self.at(x)
+            return _beyond(x, goal - np.log(point.multiplier)), -point.multiplier_slope
+
+        if near is not None:
+            return self._solved(miss, near.log_y + (goal - np.log(near.multiplier)) / near.multiplier_slope)
+        return self._solved(miss, np.log(self.top / multiplier))
+
+    def filled(self, tilt: Tilt) -> np.ndarray:
+        """The whole new policy [S, A]: states without a curve keep π."""
+        new = np.array(self.whole)
+        new[self.rows] = tilt.policy
+        return new
+
+    def _solved(self, miss: Miss, start: np.ndarray) -> Tilt:
+        return self.at(increasing_roots(miss, np.minimum(start, LAST - 1)).x)
+
+
+def _beyond(x: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """A function that is still negative at the end of the curve counts as solved there."""
+    return np.where((x >= LAST) & (value < 0), 0.0, value)
+
+
+def _without_log(c: np.ndarray, log: np.ndarray) -> np.ndarray:
+    """c - log(1 + c) where `log` = log(1 + c): no term of Σ p (c - log(1 + c)) = KL is negative, so none cancel.
+
+    `log` is taken where 1 + c is small and has lost its digits, the series c²/2 - c³/3 + … where c is small.
+    """
+    small = np.abs(c) < SMALL
+    x = np.where(small, -c, 0.0)
+    series = np.zeros_like(x)
+    for power in range(SERIES, 1, -1):
+        series = series * x + 1 / power
+    return np.where(small, x**2 * series, c - np.where(c > -0.5, np.log1p(np.maximum(c, -0.5)), log))

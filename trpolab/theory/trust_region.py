@@ -1,0 +1,137 @@
+"""Exact updates under a KL: Algorithm 1's penalty, the constraints of Eq. 11 and Eq. 12, and TRPO's own step.
+
+Policies are soft-max tables, one logit for each state and action: every policy whose probabilities are positive is one,
+so solving over policies and solving over θ is the same.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from trpolab.numerics import backtrack
+from trpolab.numerics.roots import increasing_roots
+from trpolab.simulators.finite import FiniteMDP
+from trpolab.theory.bounds import mean_kl_bound, penalty_constant
+from trpolab.theory.divergences import mean_kl
+from trpolab.theory.steps import Step, step_to
+from trpolab.theory.surrogate import local_model
+from trpolab.theory.tilting import LAST, Curves, Tilt
+from trpolab.theory.values import Values, checked, evaluate, softmax
+
+TOLERANCE = 1e-10  # of the condition for the optimum, relative; the optimum itself is then off by its square
+
+
+def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
+    """Algorithm 1: maximise M(π̃) = L_π(π̃) - C max_s KL(π‖π̃), C = 4εγ/(1-γ)², over all policies; solved exactly.
+
+    In every state the optimum lies on the same KL d, and there C = Σ_s ρ(s) μ_s(d): the gain in L that a nat buys. By
+    Eq. 10, η rises at least as much as M. Raises ValueError for a policy that never takes some action, and for γ = 1.
+    """
+    values = evaluate(mdp, policy)
+    curves, penalty = Curves.of(mdp, policy, values), penalty_constant(mdp.gamma, values.epsilon)
+    slope = float(curves.weights @ curves.spread)
+    if not slope > 0:
+        return step_to(mdp, checked(mdp, policy), checked(mdp, policy), guaranteed=values.eta)
+    tilt: Tilt | None = None
+
+    def miss(log_kl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far log C lies above the log of what a nat buys; rises with d."""
+        nonlocal tilt
+        tilt = curves.at_kl(float(np.exp(log_kl[0])), tilt)
+        bought = curves.weights * tilt.multiplier
+        slopes = tilt.multiplier_slope / tilt.kl_slope  # d log μ / d log KL
+        return np.array([math.log(penalty / bought.sum())]), np.array([-(bought @ slopes) / bought.sum()])
+
+    first_guess = 2 * math.log(slope / penalty) - math.log(2)  # exact for small steps: μ = σ / √(2d)
+    found = increasing_roots(miss, np.array([first_guess]), tolerance=TOLERANCE)
+    distance = float(np.exp(found.x[0]))
+    reached = curves.at_kl(distance, tilt)
+    new, surrogate = curves.filled(reached), values.eta + _gain(curves, reached.policy)
+    return step_to(mdp, curves.whole, new, guaranteed=surrogate - penalty * distance, residual=found.residual)
+
+
+def max_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
+    """Eq. 11: maximise L_π(π̃) subject to max_s KL(π‖π̃) <= δ, exactly: every state spends δ.
+
+    Raises ValueError for δ <= 0 and for a policy that never takes some action.
+    """
+    values = evaluate(mdp, policy)
+    curves = _curves(mdp, policy, values, delta)
+    if not len(curves):
+        return step_to(mdp, curves.whole, curves.whole)
+    reached = curves.at_kl(delta)
+    residual = float(np.abs(reached.kl / delta - 1)[reached.log_y < LAST].max(initial=0.0))
+    return _constrained(mdp, curves.whole, curves.filled(reached), residual)
+
+
+def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
+    """Eq. 12: maximise L_π(π̃) subject to the mean of KL(π‖π̃) over s ~ ρ_π <= δ, exactly.
+
+    A nat of KL then gains the same in every state. Raises as `max_kl_step`.
+    """
+    values = evaluate(mdp, policy)
+    curves = _curves(mdp, policy, values, delta)
+    weights = values.state_weights[curves.rows]
+    if not (weights > 0).any():
+        return step_to(mdp, curves.whole, curves.whole)
+    tilt: Tilt | None = None
+
+    def miss(log_multiplier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far log δ lies above the log of the mean KL; rises with the multiplier."""
+        nonlocal tilt
+        tilt = curves.at_multiplier(float(np.exp(log_multiplier[0])), tilt)
+        spent = weights * tilt.kl
+        slopes = tilt.kl_slope / tilt.multiplier_slope  # d log KL / d log μ
+        return np.array([math.log(delta / spent.sum())]), np.array([-(spent @ slopes) / spent.sum()])
+
+    first_guess = 0.5 * math.log(float(weights @ curves.spread**2) / (2 * delta))  # for small steps: KL = ½(σ/μ)²
+    found = increasing_roots(miss, np.array([first_guess]), tolerance=TOLERANCE)
+    reached = curves.at_multiplier(float(np.exp(found.x[0])), tilt)
+    return _constrained(mdp, curves.whole, curves.filled(reached), found.residual)
+
+
+def trpo_step(mdp: FiniteMDP, policy: np.ndarray, delta: float, *, shrink: float = 0.5, max_tries: int = 20) -> Step:
+    """TRPO's step (Appendix C) with exact expectations: natural direction, β = √(2δ/sᵀAs), line search on L and KL.
+
+    In the logits of a soft-max table A⁻¹g is the advantage itself, so there is nothing to iterate. Where no trial is
+    accepted the policy stays. Raises as `max_kl_step`.
+    """
+    values = evaluate(mdp, policy)
+    curves = _curves(mdp, policy, values, delta)
+    pi = curves.whole
+    direction = values.advantages * mdp.living[:, None]
+    curvature = float(values.state_weights @ (pi * direction**2).sum(1))  # sᵀAs; E_π[A] = 0
+    if not (len(curves) and curvature > 0):
+        return step_to(mdp, pi, pi)
+    with np.errstate(divide="ignore"):
+        start = np.where(mdp.living[:, None], np.log(pi), 0.0)
+    found = backtrack(
+        lambda logits: local_model(mdp, pi, softmax(logits.numpy())),
+        lambda logits: mean_kl(mdp, pi, softmax(logits.numpy())),
+        torch.from_numpy(start),
+        torch.from_numpy(math.sqrt(2 * delta / curvature) * direction),
+        bound=delta,
+        shrink=shrink,
+        max_tries=max_tries,
+    )
+    return _constrained(mdp, pi, softmax(found.x.numpy()) if found.accepted else pi)
+
+
+def _curves(mdp: FiniteMDP, policy: np.ndarray, values: Values, delta: float) -> Curves:
+    if not (delta > 0 and math.isfinite(delta)):
+        raise ValueError(f"delta = {delta}: must be above 0")
+    return Curves.of(mdp, policy, values)
+
+
+def _gain(curves: Curves, policy: np.ndarray) -> float:
+    """L_π(π̃) - η(π): what the states with a curve gain."""
+    return float(curves.weights @ (policy * curves.a).sum(1))
+
+
+def _constrained(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray, residual: float = 0.0) -> Step:
+    """A step with the later theory's promise: Achiam et al. (2017), by the mean KL. NaN for γ = 1, which has none."""
+    promise = mean_kl_bound(mdp, old, new).bound if mdp.gamma < 1 else math.nan
+    return step_to(mdp, old, new, guaranteed=promise, residual=residual)
