@@ -15,6 +15,7 @@ EXTRAS = {
     "matplotlib": "lab",
     "plotly": "lab",
     "ale_py": "atari",
+    "pyarrow": "parquet",
 }
 
 

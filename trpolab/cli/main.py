@@ -58,6 +58,15 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all, which takes hours)")
     bench.add_argument("--list", action="store_true", help="show the names and run nothing")
     bench.set_defaults(run=_bench)
+    export = commands.add_parser("export", help="a run for other programs", allow_abbrev=False)
+    export.add_argument("folder", metavar="FOLDER", help="a run folder")
+    export.add_argument("--to", required=True, metavar="KIND", help="csv, parquet, tensorboard, or zip (the whole run)")
+    export.add_argument("--out", metavar="PATH", help="where to write (default: <run id>.<kind> here; FOLDER/tb)")
+    export.set_defaults(run=_export)
+    taken = commands.add_parser("import", help="a run that was exported to a zip file elsewhere", allow_abbrev=False)
+    taken.add_argument("file", metavar="FILE.zip", help="what `trpolab export --to zip` wrote")
+    taken.add_argument("--out", default="runs", metavar="FOLDER", help="where its run folder is made (default: runs)")
+    taken.set_defaults(run=_import)
     doctor = commands.add_parser(
         "doctor", help="what this machine has, what is missing, and the line that gets it", allow_abbrev=False
     )
@@ -126,6 +135,18 @@ def _bench(args: argparse.Namespace) -> int:
     from trpolab.cli.bench import bench, show_names
 
     return show_names() if args.list else bench(args.names)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from trpolab.cli.export import export_run
+
+    return export_run(args.folder, args.to, args.out)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from trpolab.cli.export import import_run
+
+    return import_run(args.file, args.out)
 
 
 def _doctor(args: argparse.Namespace) -> int:
