@@ -148,7 +148,10 @@ def test_environment_yml_installs_what_pyproject_names(project: dict, checkout: 
     conda, pip = text.split("  - pip:\n")
     listed = [line.strip().removeprefix("- ").strip('"') for line in pip.splitlines()]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(line for extra in ("lab", "atari", "test") for line in extras[extra])]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in ("lab", "atari", "parquet", "test") for line in extras[extra]),
+    ]
     assert listed == [*wanted, "-e ."]
     assert f"  - python{project['requires-python']}\n" in conda
 

@@ -39,6 +39,7 @@ OPTIONAL = {
     "matplotlib": "matplotlib",
     "ipykernel": "ipykernel",
     "ale-py": "ale_py",
+    "pyarrow": "pyarrow",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LEAST_DISK = 2.0  # GB; a long run with its checkpoints takes some hundred MB

@@ -16,6 +16,7 @@ MOST_FILES = 200_000
 LARGEST = 8 * 2**30  # bytes of all files together, unpacked
 RATIO = 200  # unpacked over packed, beyond which a file is made to fill disks; JSON lines reach about 20
 CHUNK = 2**20
+BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError)  # the last: encrypted
 TOP = ("run.json", "status.json", "metrics.jsonl", "events.jsonl", "policies", "ckpt", "media")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows takes for devices
@@ -71,13 +72,7 @@ def unpack(file: str | Path, out: str | Path = "runs", largest: int = LARGEST) -
                 aside.rename(target)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        EOFError,
-        RuntimeError,
-    ) as error:  # RuntimeError: encrypted
+    except BROKEN as error:
         raise RunFolderError(f"{file}: is not a zip file that can be read ({error})") from error
     except FileNotFoundError as error:
         raise RunFolderError(f"{file}: {error.strerror}") from error
