@@ -7,7 +7,7 @@ import pytest
 
 from tests.sampling import vine_checks as checks
 from tests.sampling.test_proposals import PI, uniform_error
-from trpolab.sampling.vine import VineSampler
+from trpolab.sampling import vine
 from trpolab.simulators.cartpole import CartPoleSimulator
 from trpolab.simulators.mujoco_batch import MujocoSimulator
 
@@ -47,12 +47,12 @@ def test_a_restore_without_the_step_counter(simulator, task, monkeypatch: pytest
 @pytest.mark.parametrize("task", ["paper/Swimmer", checks.finite])
 def test_one_noise_sequence_for_all_states(task, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.equal_across_states(task) == 0
-    noise = VineSampler._noise
+    noise = vine._noise
 
-    def shared(self, policy, length, iteration, names):
-        return noise(self, policy, length, iteration, np.zeros_like(names))
+    def shared(policy, streams, length, iteration, names):
+        return noise(policy, streams, length, iteration, np.zeros_like(names))
 
-    monkeypatch.setattr(VineSampler, "_noise", shared)
+    monkeypatch.setattr(vine, "_noise", shared)
     assert checks.equal_across_states(task) > 0
 
 

@@ -32,7 +32,8 @@ def test_what_suits_a_task_is_a_valid_config(name: str, preset: str) -> None:
         ("qqq", "every Gymnasium id"),
         ("Taxi-v3", "Taxi-v4"),
         ("Hopper-v2", "cannot make"),
-        ("ALE/Pong-v5", "Atari games are not part of this version yet"),
+        ("ALE/Pnog-v5", "nearest: ALE/Pong-v5"),
+        ("ALE/qqqqq-v5", "known: ALE/BeamRider-v5"),
         ("no_such_module:Env-v0", "cannot make"),
     ],
 )

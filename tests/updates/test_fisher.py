@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests import reference
+from trpolab.policies.networks import MLP
 from trpolab.policies.rows import random_rows
-from trpolab.updates import fisher
 from trpolab.updates.fisher import damped, gauss_newton_product, hessian_product
 
 KINDS = list(reference.ACTION_SPACES)
@@ -75,7 +75,7 @@ def test_recomputed_activations_give_the_same(monkeypatch: pytest.MonkeyPatch) -
     policy, x = case("gaussian")
     v = torch.randn(policy.size, dtype=torch.float64)
     kept = gauss_newton_product(policy, x, 3)(v)
-    monkeypatch.setattr(fisher, "KEPT_ROWS", 0)
+    monkeypatch.setattr(MLP, "kept_rows", 0)
     recomputed = gauss_newton_product(policy, x, 3)
     assert torch.equal(recomputed(v), kept)
     assert torch.equal(recomputed(v), kept)

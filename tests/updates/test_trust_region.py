@@ -11,7 +11,7 @@ import torch
 
 from tests import reference
 from trpolab.numerics import CGStatus, cg
-from trpolab.policies import Learner, Policy, categorical, networks
+from trpolab.policies import MLP, Learner, Policy, categorical, networks
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.training.config import Config
 from trpolab.updates import (
@@ -152,15 +152,14 @@ def test_chunks_do_not_change_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = reference.small_policy()
     batch = reference.small_batch(policy, states=40)
     whole = update(policy, batch)[0].policy.theta
-    monkeypatch.setattr(problem, "CHUNK", 7)
+    monkeypatch.setattr(MLP, "chunk", 7)
     assert torch.allclose(update(policy, batch)[0].policy.theta, whole, rtol=1e-9)
 
 
 def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = reference.small_policy()
     batch = reference.small_batch(policy, states=40)
-    monkeypatch.setattr(problem, "CHUNK", 7)
-    monkeypatch.setattr(networks, "CHUNK", 7)
+    monkeypatch.setattr(MLP, "chunk", 7)
     found = []
     before = torch.get_num_threads()
     try:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from trpolab.policies.activations import activate_
+from trpolab.policies.convolutions import BRIGHTEST, ConvNet
+from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import CLIP
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ class Actor:
             raise ValueError(f"block = {block}: must be at least 1")
         theta = policy.theta.numpy()
         network, own = policy.network, theta[policy.network.size :]
+        assert isinstance(network, MLP)
         self.block = block
         self._activation = network.activation
         self._obs_shape = policy.obs_shape
@@ -66,3 +70,27 @@ class Actor:
                 activate_(self._activation, z)
         self._outputs[...] = self._buffers[-1]
         return self._u[:rows]
+
+
+class PixelActor:
+    """The same for a policy that sees stacks of frames: torch's convolutions, always on `block` rows."""
+
+    def __init__(self, policy: Policy, block: int):
+        if block < 1:
+            raise ValueError(f"block = {block}: must be at least 1")
+        network = policy.network
+        assert isinstance(network, ConvNet)
+        self.block = block
+        self._network, self._theta = network, policy.theta[: network.size].detach().clone()
+        self._obs_shape = policy.obs_shape
+        self._x = np.zeros((block, *policy.obs_shape), np.float32)
+
+    def parameters(self, obs: np.ndarray) -> np.ndarray:
+        """u [n, U] float32 at obs [n, C, H, W] uint8, n <= block."""
+        rows = len(obs)
+        if rows > self.block or obs.shape[1:] != self._obs_shape:
+            raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
+        x = self._x
+        np.divide(obs, np.float32(BRIGHTEST), out=x[:rows], dtype=np.float32)
+        x[rows:] = 0
+        return self._network.run(self._theta, torch.from_numpy(x)).numpy()[:rows]

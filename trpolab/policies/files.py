@@ -16,6 +16,7 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
+from trpolab.policies.convolutions import ConvNet
 from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import Normalizer
@@ -26,6 +27,7 @@ SCHEMA = 1
 LARGEST_FILE = 512 * 2**20  # bytes
 LARGEST_HEADER = 2**20
 METADATA_KEY = "trpolab"
+# "convolutions" as well for a policy that sees pixels; "sizes" are then those of the layers after them
 KEYS = {"schema", "sizes", "activation", "bias", "distribution", "obs_shape", "normalizer_count", "about"}
 BYTES = {"F32": 4, "F64": 8}
 DISTRIBUTIONS: dict[str, Any] = {kind.__name__: kind for kind in (DiagonalGaussian, Categorical, FactoredCategorical)}
@@ -43,10 +45,10 @@ def policy_content(policy: Policy, about: dict[str, Any]) -> bytes:
     tensors = {"theta": policy.theta.detach().cpu().numpy()}
     if policy.normalizer is not None:
         tensors |= {"normalizer.mean": policy.normalizer.mean, "normalizer.var": policy.normalizer.var}
-    distribution = policy.distribution
+    distribution, network = policy.distribution, policy.network
     description = {
         "schema": SCHEMA,
-        "sizes": policy.network.sizes,
+        "sizes": network.head.sizes if isinstance(network, ConvNet) else network.sizes,
         "activation": policy.network.activation,
         "bias": policy.network.bias,
         "distribution": {"kind": type(distribution).__name__, **vars(distribution)},
@@ -54,6 +56,8 @@ def policy_content(policy: Policy, about: dict[str, Any]) -> bytes:
         "normalizer_count": None if policy.normalizer is None else policy.normalizer.count,
         "about": about,
     }
+    if isinstance(network, ConvNet):
+        description["convolutions"] = [network.filters, network.kernel, network.stride]
     return safetensors.numpy.save(tensors, {METADATA_KEY: json.dumps(description, allow_nan=False)})
 
 
@@ -135,7 +139,7 @@ def _description(header: dict[str, Any]) -> dict[str, Any]:
         raise PolicyFileError(
             f"has schema {schema!r}, this version reads {SCHEMA}" + ("; update trpolab" if newer else "")
         )
-    if set(description) != KEYS:
+    if set(description) - {"convolutions"} != KEYS:
         raise PolicyFileError(f"its description has the keys {sorted(description)}, expected {sorted(KEYS)}")
     return description
 
@@ -144,7 +148,7 @@ def _description(header: dict[str, Any]) -> dict[str, Any]:
 class _Empty:
     """A policy's shape before its tensors are read."""
 
-    network: MLP
+    network: MLP | ConvNet
     distribution: Distribution
     obs_shape: tuple[int, ...]
     count: float | None  # of the normaliser
@@ -194,8 +198,12 @@ def _shape_of(description: dict[str, Any]) -> _Empty:
         if value is not None and not all(type(n) is int for n in (value if isinstance(value, tuple) else (value,))):
             raise PolicyFileError(f"distribution.{name} = {value!r}: must be whole numbers")
     try:
-        empty = _Empty(MLP(sizes, description["activation"], bias), kind(**fields), obs_shape, count)
-        fits = empty.network.sizes[-1] == empty.distribution.outputs and sizes[0] == math.prod(obs_shape)
+        empty = _Empty(_network(description, sizes, obs_shape), kind(**fields), obs_shape, count)
+        fits = empty.network.outputs == empty.distribution.outputs
+        if isinstance(empty.network, ConvNet):
+            fits = fits and empty.network.head.sizes == sizes
+        else:
+            fits = fits and sizes[0] == math.prod(obs_shape)
     except (TypeError, ValueError) as error:
         raise PolicyFileError(f"its description is wrong: {error}") from error
     if not fits:
@@ -203,6 +211,16 @@ def _shape_of(description: dict[str, Any]) -> _Empty:
             f"sizes = {list(sizes)} do not fit observations {list(obs_shape)} and {empty.distribution}"
         )
     return empty
+
+
+def _network(description: dict[str, Any], sizes: tuple[int, ...], obs_shape: tuple[int, ...]) -> MLP | ConvNet:
+    activation, bias = description["activation"], description["bias"]
+    if "convolutions" not in description:
+        return MLP(sizes, activation, bias)
+    filters, kernel, stride = _whole_numbers(description, "convolutions")
+    channels, height, width = obs_shape
+    image = (channels, height, width)
+    return ConvNet(image, sizes[1:-1], sizes[-1], activation, bias, filters, kernel, stride)
 
 
 def _whole_numbers(description: dict[str, Any], key: str) -> tuple[int, ...]:

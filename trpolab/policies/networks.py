@@ -60,11 +60,25 @@ class MLP:
     activation: str = "tanh"
     bias: bool = True
 
+    chunk = CHUNK
+    kept_rows = 2**18  # rows whose activations may be kept (about 1 kB a row)
+    parallel = False  # its update is short: a second thread gains little, and loses much on a busy machine
+
     def __post_init__(self) -> None:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes = {self.sizes}: must be (in, *hidden, out), each at least 1")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation = {self.activation!r}: must be one of {', '.join(ACTIVATIONS)}")
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return self.sizes[:1]
+
+    @property
+    def outputs(self) -> int:
+        """Width of the output."""
+        return self.sizes[-1]
 
     @cached_property
     def size(self) -> int:
@@ -102,10 +116,10 @@ class MLP:
         weights, inputs, outputs = as_array(theta), as_array(x), as_array(result)
 
         def run(start: int) -> None:
-            chunk = slice(start, start + CHUNK)
+            chunk = slice(start, start + self.chunk)
             outputs[chunk] = self._run(weights, inputs[chunk])
 
-        workers.map(run, range(0, len(x), CHUNK))
+        workers.map(run, range(0, len(x), self.chunk))
         return result
 
     @QUIET
@@ -123,12 +137,16 @@ class MLP:
         Returns (out [B, out], jvp, vjp) with jvp(v [P]) = Jv [B, out] and vjp(c [B, out]) = Jᵀc [P], summed over rows.
         Give it at most some thousand rows at a time.
         """
-        linearized = Linearized.at(self, as_array(theta), as_array(x))
+        linearized = self.linearized(as_array(theta), x)
         return (
             as_tensor(linearized.out),
             QUIET(lambda v: as_tensor(linearized.jvp(as_array(v)))),
             QUIET(lambda c: as_tensor(linearized.vjp(as_array(c)))),
         )
+
+    def linearized(self, theta: Array, x: Tensor | Array) -> Linearized:
+        """The network at θ [P] and x [B, in], with what products with J need."""
+        return Linearized.at(self, theta, as_array(x) if isinstance(x, Tensor) else x)
 
 
 def affine(x: Array, weight: Array, biases: Array | None) -> Array:
@@ -162,9 +180,11 @@ class Linearized:
         out = affine(inputs[-1], layers[-1].weight(theta), layers[-1].biases(theta))
         return cls(layers, theta, tuple(inputs), tuple(slopes), out, namespace(out).ones_like(out[:, 0]))
 
-    def jvp(self, v: Array) -> Array:
-        """Jv [B, out] for v [P]: the directional derivative, layer by layer forward."""
-        tangent = None  # of the layer's input; the network's own input does not move
+    def jvp(self, v: Array, tangent: Array | None = None) -> Array:
+        """Jv [B, out] for v [P]: the directional derivative, layer by layer forward.
+
+        `tangent` [B, in] says how the input moves; None where it stays.
+        """
         for index, (layer, x) in enumerate(zip(self.layers, self.inputs, strict=True)):
             moved = affine(x, layer.weight(v), layer.biases(v))
             if tangent is not None:
@@ -174,8 +194,8 @@ class Linearized:
             tangent = moved
         return tangent
 
-    def vjp(self, cotangent: Array) -> Array:
-        """Jᵀc [P] for c [B, out]: back-propagation, summed over rows."""
+    def vjp(self, cotangent: Array, below: Array | None = None) -> Array:
+        """Jᵀc [P] for c [B, out]: back-propagation, summed over rows; the cotangent of the input goes to `below`."""
         gradient = namespace(self.theta).empty_like(self.theta)
         c = cotangent
         for index in range(len(self.layers) - 1, -1, -1):
@@ -187,6 +207,8 @@ class Linearized:
                 weight = layer.weight(self.theta)
                 c = c * weight if layer.fan_out == 1 else c @ weight  # NumPy has no fast outer product
                 c *= self.slopes[index - 1]
+            elif below is not None:
+                below[...] = c @ layer.weight(self.theta)
         return gradient
 
 

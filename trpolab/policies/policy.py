@@ -13,9 +13,11 @@ from gymnasium import spaces
 from torch import Tensor
 
 from trpolab.numerics.workers import SERIAL, Workers
-from trpolab.policies.actor import Actor
+from trpolab.policies.actor import Actor, PixelActor
 from trpolab.policies.config import PolicyConfig
+from trpolab.policies.convolutions import ConvNet
 from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
+from trpolab.policies.frames import Frames, is_stack
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import Normalizer
 
@@ -24,7 +26,7 @@ from trpolab.policies.normalizer import Normalizer
 class Policy:
     """π_θ(a|s). θ [D] holds the network's parameters, then the distribution's own; nothing here is written in place."""
 
-    network: MLP
+    network: MLP | ConvNet
     distribution: Distribution
     theta: Tensor  # [D] float32
     normalizer: Normalizer | None
@@ -33,18 +35,23 @@ class Policy:
     def __post_init__(self) -> None:
         if self.theta.shape != (self.size,):
             raise ValueError(f"theta has shape {tuple(self.theta.shape)}, expected ({self.size},)")
-        fan_in, fan_out = self.network.sizes[0], self.network.sizes[-1]
-        if fan_out != self.distribution.outputs:
+        if self.network.outputs != self.distribution.outputs:
             raise ValueError(
-                f"the network has {fan_out} outputs, {self.distribution} needs {self.distribution.outputs}"
+                f"the network has {self.network.outputs} outputs, {self.distribution} needs {self.distribution.outputs}"
             )
-        if fan_in != int(np.prod(self.obs_shape)):
-            raise ValueError(f"the network has {fan_in} inputs, observations have shape {self.obs_shape}")
+        wanted = self.obs_shape if self.sees_pixels else (int(np.prod(self.obs_shape)),)
+        if self.network.inputs != wanted:
+            raise ValueError(f"the network has {self.network.inputs} inputs, observations have shape {self.obs_shape}")
 
     @property
     def size(self) -> int:
         """D, the number of parameters."""
         return self.network.size + self.distribution.own_parameters
+
+    @property
+    def sees_pixels(self) -> bool:
+        """Whether observations are stacks of frames, and features `Frames`."""
+        return isinstance(self.network, ConvNet)
 
     def replace(self, **changes: Any) -> Policy:
         """A copy with fields changed, e.g. `replace(theta=...)`."""
@@ -68,29 +75,35 @@ class Policy:
         """How many of the distribution's own parameters (log σ) stand on or beyond a bound."""
         return self.distribution.clamped(self.theta[self.network.size :])
 
-    def features(self, obs: np.ndarray) -> np.ndarray:
-        """Network inputs [N, F] float32 from obs [N, *O]: normalised and flattened. Compute once per batch."""
-        obs = np.asarray(obs)
+    def features(self, obs: Any) -> Any:
+        """Network inputs [N, F] float32 from obs [N, *O]: normalised and flattened. Compute once per batch.
+
+        For a policy that sees pixels, `Frames` from stacks [N, C, H, W] uint8 or from `Frames`.
+        """
+        if not isinstance(obs, Frames):
+            obs = np.asarray(obs)
         if obs.shape[1:] != self.obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected (N, *{self.obs_shape})")
+        if self.sees_pixels:
+            return obs if isinstance(obs, Frames) else Frames.of(obs)
         x = np.asarray(obs, dtype=np.float32) if self.normalizer is None else self.normalizer.apply(obs)
         return x.reshape(len(obs), -1)
 
-    def parameters(self, features: Tensor | np.ndarray, theta: Tensor | None = None) -> Tensor:
+    def parameters(self, features: Tensor | np.ndarray | Frames, theta: Tensor | None = None) -> Tensor:
         """u [N, U] at features [N, F], for θ or another `theta` [D]; torch can differentiate it."""
         theta = self.theta if theta is None else theta
-        x = torch.as_tensor(features)
+        x: Any = features if isinstance(features, Frames) else torch.as_tensor(features)
         size = self.network.size
         return self.distribution.assemble(self.network.forward(theta[:size], x), theta[size:])
 
-    def evaluate(self, features: Tensor, theta: Tensor | None = None, workers: Workers = SERIAL) -> Tensor:
+    def evaluate(self, features: Any, theta: Tensor | None = None, workers: Workers = SERIAL) -> Tensor:
         """`parameters` without a graph and faster: u [N, U] at features [N, F]."""
         theta = self.theta if theta is None else theta
         size = self.network.size
         return self.distribution.assemble(self.network.evaluate(theta[:size], features, workers), theta[size:])
 
     def linearize(
-        self, features: Tensor, theta: Tensor | None = None
+        self, features: Any, theta: Tensor | None = None
     ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
         """u at θ and the products with J = ∂u/∂θ, activations computed once.
 
@@ -110,9 +123,17 @@ class Policy:
 
         return self.distribution.assemble(outputs, own), jvp, vjp
 
-    def actor(self, block: int) -> Actor:
-        """The sampling path: NumPy, `block` rows at a time."""
-        return Actor(self, block)
+    def actor(self, block: int) -> Actor | PixelActor:
+        """The sampling path, `block` rows at a time."""
+        return PixelActor(self, block) if self.sees_pixels else Actor(self, block)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Between processes with θ as an array: torch would hand over a file descriptor."""
+        return _from_arrays, (self.network, self.distribution, self.theta.numpy(), self.normalizer, self.obs_shape)
+
+
+def _from_arrays(network: Any, distribution: Any, theta: np.ndarray, normalizer: Any, obs_shape: Any) -> Policy:
+    return Policy(network, distribution, torch.from_numpy(theta), normalizer, obs_shape)
 
 
 def make_policy(
@@ -130,8 +151,15 @@ def make_policy(
         raise ValueError(f"observation space {observation_space}: must be a Box (or Discrete, given one-hot)")
     distribution = distribution_for(action_space)
     obs_shape = tuple(int(width) for width in observation_space.shape)
-    sizes = (int(np.prod(obs_shape)), *config.hidden, distribution.outputs)
-    network = MLP(sizes, config.activation, config.bias)
+    network: MLP | ConvNet
+    if is_stack(obs_shape, observation_space.dtype):
+        if config.normalize_observations:
+            raise ValueError("normalize_observations = True: pixels are not normalised, they go in as 0 to 1")
+        image = (obs_shape[0], obs_shape[1], obs_shape[2])
+        network = ConvNet(image, config.hidden, distribution.outputs, config.activation, config.bias)
+    else:
+        sizes = (int(np.prod(obs_shape)), *config.hidden, distribution.outputs)
+        network = MLP(sizes, config.activation, config.bias)
     own = torch.full((distribution.own_parameters,), config.log_std, dtype=torch.float32)
     theta = torch.cat([network.initial(generator, config.output_scale), own])
     normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trpolab.policies.config import ValueConfig
+from trpolab.policies.convolutions import ConvNet
+from trpolab.policies.frames import Frames
 from trpolab.policies.networks import MLP
 
 MU_START = 0.01
@@ -19,28 +22,38 @@ MU_START = 0.01
 class ValueFunction:
     """V(s) = target_mean + target_std · net_θ(features), in units of reward."""
 
-    network: MLP
+    network: MLP | ConvNet
     theta: Tensor  # [P] float32
     target_mean: float = 0.0
     target_std: float = 1.0
     mu: float = MU_START  # Levenberg-Marquardt damping, carried from fit to fit
     fits: int = 0  # fits so far: the first ones move the target statistics faster
 
-    def values(self, features: Tensor | np.ndarray) -> np.ndarray:
-        """V [N] float64 at features [N, F]."""
-        outputs = self.network.evaluate(self.theta, torch.as_tensor(features))
+    def values(self, features: Tensor | np.ndarray | Frames) -> np.ndarray:
+        """V [N] float64 at features [N, F], or at N stacks of frames."""
+        x: Any = features if isinstance(features, Frames) else torch.as_tensor(features)
+        outputs = self.network.evaluate(self.theta, x)
         return outputs.squeeze(1).numpy().astype(np.float64) * self.target_std + self.target_mean
 
     def rescaled(self, mean: float, std: float) -> ValueFunction:
         """The same function with other target statistics: the last layer is rewritten (PopArt, van Hasselt 2016)."""
-        last = self.network.layers[-1]
+        head = self.network.head if isinstance(self.network, ConvNet) else self.network
         theta = self.theta.clone()
-        theta[last.start : last.split] *= self.target_std / std
-        theta[last.split :] = (theta[last.split :] * self.target_std + (self.target_mean - mean)) / std
+        last, inner = head.layers[-1], theta[len(theta) - head.size :]
+        inner[last.start : last.split] *= self.target_std / std
+        inner[last.split :] = (inner[last.split :] * self.target_std + (self.target_mean - mean)) / std
         return dataclasses.replace(self, theta=theta, target_mean=mean, target_std=std)
 
 
-def make_value(feature_count: int, config: ValueConfig, generator: np.random.Generator) -> ValueFunction:
-    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 1, biases everywhere."""
-    network = MLP((feature_count, *config.hidden, 1))
+def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np.random.Generator) -> ValueFunction:
+    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 1, biases everywhere.
+
+    `inputs` is the number of features, or the shape (C, H, W) of a stack of frames: then it has the convolutions of a
+    policy that sees them.
+    """
+    network: MLP | ConvNet
+    if isinstance(inputs, tuple) and len(inputs) == 3:
+        network = ConvNet((inputs[0], inputs[1], inputs[2]), config.hidden, 1)
+    else:
+        network = MLP((inputs if isinstance(inputs, int) else inputs[0], *config.hidden, 1))
     return ValueFunction(network, network.initial(generator, 1.0))

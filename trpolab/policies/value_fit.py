@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from trpolab.numerics import conjugate_gradient
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies.config import ValueConfig
-from trpolab.policies.networks import CHUNK, MLP, Linearized
+from trpolab.policies.convolutions import ConvNet
+from trpolab.policies.frames import Frames
+from trpolab.policies.networks import MLP
 from trpolab.policies.rows import random_rows
 from trpolab.policies.value import ValueFunction
 
@@ -46,9 +49,13 @@ class ValueFit:
 
 
 def fit_value(
-    value: ValueFunction, features: np.ndarray, targets: np.ndarray, config: ValueConfig, rng: np.random.Generator
+    value: ValueFunction,
+    features: np.ndarray | Frames,
+    targets: np.ndarray,
+    config: ValueConfig,
+    rng: np.random.Generator,
 ) -> tuple[ValueFunction, ValueFit]:
-    """Fit V to targets [N] (in units of reward) at features [N, F]; `value` itself is not changed.
+    """Fit V to targets [N] (in units of reward) at features [N, F], or at N stacks of frames; `value` stays as it is.
 
     The targets' running mean and variance move first (weight max(0.05, 1/fits)), outputs staying put. Then each of
     `fit_steps` steps solves (JᵀJ/n + μI) s = -g by conjugate gradient, the product on a random `fit_fraction` of the
@@ -58,10 +65,10 @@ def fit_value(
     if len(targets) == 0 or len(targets) != len(features):
         raise ValueError(f"targets and features have {len(targets)} and {len(features)} rows: give equally many")
     for name, array in (("targets", targets), ("features", features)):
-        if not np.isfinite(array).all():
+        if not isinstance(array, Frames) and not np.isfinite(array).all():
             return value, _kept(value, f"{name} are not finite")
     moved = with_statistics(value, targets)
-    x = torch.as_tensor(features).to(moved.theta.dtype)
+    x: Any = features if isinstance(features, Frames) else torch.as_tensor(features).to(moved.theta.dtype)
     y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
 
     with Workers(torch.get_num_threads()) as workers:
@@ -110,20 +117,26 @@ def with_statistics(value: ValueFunction, targets: np.ndarray) -> ValueFunction:
 
 
 def lm_step(
-    network: MLP, theta: Tensor, gradient: Tensor, x: Tensor, mu: float, iterations: int, workers: Workers = SERIAL
+    network: MLP | ConvNet,
+    theta: Tensor,
+    gradient: Tensor,
+    x: Any,
+    mu: float,
+    iterations: int,
+    workers: Workers = SERIAL,
 ) -> tuple[Tensor, float]:
     """One damped Gauss-Newton step from θ and the decrease of the loss that its quadratic model predicts.
 
     Solves (JᵀJ/n + μI) s = -g with J at the rows x [n, F]; `gradient` is g [P] float64.
     """
     weights = as_array(theta)
-    parts = workers.map(lambda chunk: Linearized.at(network, weights, as_array(chunk)), x.split(CHUNK))
+    parts = workers.map(lambda chunk: network.linearized(weights, chunk), x.split(network.chunk))
 
     def product(v: Tensor) -> Tensor:
         direction = as_array(v.to(theta.dtype))
 
         @QUIET
-        def multiply(part: Linearized) -> Array:
+        def multiply(part: Any) -> Array:
             return part.vjp(part.jvp(direction))
 
         total = as_array(v * (mu * len(x)))
@@ -154,7 +167,9 @@ class _Point:
     gradient: Tensor | None  # ∂ loss / ∂θ [P] float64, if it was asked for
 
     @classmethod
-    def at(cls, network: MLP, theta: Tensor, x: Tensor, y: Tensor, slope: bool, workers: Workers = SERIAL) -> _Point:
+    def at(
+        cls, network: MLP | ConvNet, theta: Tensor, x: Any, y: Tensor, slope: bool, workers: Workers = SERIAL
+    ) -> _Point:
         """Activations live for one chunk of rows only: the gradient is taken on the way, or not at all."""
         if not slope:
             outputs = network.evaluate(theta, x, workers)
@@ -162,11 +177,11 @@ class _Point:
         weights = as_array(theta)
 
         @QUIET
-        def run(rows: tuple[Tensor, Tensor]) -> tuple[Array, Array]:
-            linearized = Linearized.at(network, weights, as_array(rows[0]))
+        def run(rows: tuple[Any, Tensor]) -> tuple[Array, Array]:
+            linearized = network.linearized(weights, rows[0])
             return linearized.out, linearized.vjp(linearized.out - as_array(rows[1]))
 
-        chunks = list(zip(x.split(CHUNK), y.split(CHUNK), strict=True))
+        chunks = list(zip(x.split(network.chunk), y.split(network.chunk), strict=True))
         parts, slopes = zip(*workers.map(run, chunks), strict=True)
         total = torch.zeros_like(theta, dtype=torch.float64)
         inner = as_array(total)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.sampling.crew import Interrupted, NonFinite
+from trpolab.sampling.observations import finite_rows
+from trpolab.sampling.outcomes import Interrupted, NonFinite
 from trpolab.sampling.trajectories import Bounds, Interrupt, first_bad_action
 from trpolab.simulators.base import Simulator, Snapshot, Transition
 
@@ -17,12 +18,14 @@ class BranchPlan:
     """B branches: from which saved state, with which first action, on which noise."""
 
     snapshot: Snapshot  # the states, one row each
-    state: np.ndarray  # [B] row of the snapshot
+    state: np.ndarray  # [B] which state of the rollout set
     first: np.ndarray  # [B, *A] unclipped
     noise: np.ndarray  # [R, H, noise_size]: row h is for step h, whatever was done before; row 0 is not used
     noise_row: np.ndarray  # [B] which of the R sequences
     seeds: np.ndarray  # [B] the task's own noise
     traced: np.ndarray  # [B] bool: whether observations are kept for drawing
+    signs: bool = False  # whether a reward counts by its sign alone
+    place: np.ndarray | None = None  # [B] row of the snapshot, where it holds fewer states than the rollout set
 
     def __len__(self) -> int:
         return len(self.state)
@@ -36,7 +39,7 @@ class Rolled:
     lengths: np.ndarray  # [B] steps taken
     terminated: np.ndarray  # [B] bool: the task ended, nothing comes after
     unstable: np.ndarray  # [B] bool: the physics blew up
-    last_obs: np.ndarray  # [B, *O] float32, where the branch stopped
+    last_obs: np.ndarray  # [B, *O] float32 or bytes, where the branch stopped
     traces: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # (branches [n], steps taken [n], obs [n, *O])
     sim_steps: int
 
@@ -65,13 +68,15 @@ def run_branches(
     """
     total, width, distribution = len(plan), simulator.width, policy.distribution
     horizon = plan.noise.shape[1]
+    place = plan.state if plan.place is None else plan.place
     actor, bounds = policy.actor(width), Bounds.of(simulator.action_space)
     discounts = gamma ** np.arange(horizon)
     returns, lengths = np.zeros(total), np.zeros(total, np.int64)
     terminated, unstable = np.zeros(total, bool), np.zeros(total, bool)
-    last_obs = np.zeros((total, *policy.obs_shape), np.float32)
+    kind = np.uint8 if policy.sees_pixels else np.float32
+    last_obs = np.zeros((total, *policy.obs_shape), kind)
     traces: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    obs = np.zeros((width, *policy.obs_shape), np.float32)
+    obs = np.zeros((width, *policy.obs_shape), kind)
     branch, age = np.full(width, -1), np.zeros(width, np.int64)
     started = steps = 0
     free = np.arange(width)
@@ -81,7 +86,7 @@ def run_branches(
             free = free[: total - started]
             taken = np.arange(started, started + len(free))
             started += len(free)
-            obs[free] = simulator.restore(free, plan.snapshot.take(plan.state[taken]), plan.seeds[taken])
+            obs[free] = simulator.restore(free, plan.snapshot.take(place[taken]), plan.seeds[taken])
             branch[free], age[free] = taken, 0
         slots = np.flatnonzero(branch >= 0)
         if not len(slots):
@@ -107,7 +112,7 @@ def run_branches(
         now = simulator.step(None if full else slots, bounds.clip(actions))
         steps += len(slots)
         _require_finite(plan, running, ages, now, steps)
-        returns[running] += discounts[ages] * now.reward
+        returns[running] += discounts[ages] * (np.sign(now.reward) if plan.signs else now.reward)
         obs[slots] = now.obs
         age[slots] += 1
         over = now.terminated | now.truncated | now.unstable | (age[slots] == horizon)
@@ -127,7 +132,7 @@ def run_branches(
 
 def _require_finite(plan: BranchPlan, running: np.ndarray, ages: np.ndarray, now: Transition, steps: int) -> None:
     """Name the first NaN or infinity of a step; what a blown-up simulation says does not count."""
-    if np.isfinite(now.reward).all() and np.isfinite(now.obs).all():
+    if np.isfinite(now.reward).all() and finite_rows(now.obs).all():
         return
     for what, values in (("reward", now.reward), ("observation", now.obs)):
         bad = ~np.isfinite(values).reshape(len(running), -1).all(axis=1) & ~now.unstable

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from trpolab.policies import Policy
 from trpolab.sampling.crew import Crew
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Interrupt, join
+from trpolab.sampling.trajectories import Interrupt, Trajectories, join
 from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.simulators import Source
+from trpolab.simulators.base import Simulator
 
 LONGEST = 10_000  # steps of an episode, on tasks without a time limit
 
@@ -29,7 +30,7 @@ class Evaluation:
 
 def evaluate(
     policy: Policy,
-    task: str | Callable[[], Any],
+    task: Source,
     episodes: int = 100,
     seed: int = 0,
     deterministic: bool = False,
@@ -50,24 +51,37 @@ def evaluate(
         if misfit := policy.misfit(crew.task.observation_space, crew.task.action_space):
             raise ValueError(f"this policy does not fit {crew.task.name}: {misfit}")
         horizon = LONGEST if crew.task.time_limit is None else None
-        blocks = len(crew.simulators)
+        blocks = len(crew)
         draw = Draw(Streams(seed), 0, Purpose.EVALUATION, Purpose.EVALUATION_RESET, deterministic)
 
-        def unit(simulator, block):  # type: ignore[no-untyped-def]
-            share = len(range(block, episodes, blocks))
-            return whole_paths(
-                simulator,
-                policy,
-                draw,
-                horizon,
-                path_id=lambda j: block + blocks * j,
-                wanted=lambda started, _: started < share,
-                interrupt=interrupt,
-            )
-
-        scores = join(crew.map(unit, range(blocks))).episodes
+        unit = partial(_episodes, policy=policy, draw=draw, horizon=horizon, blocks=blocks, episodes=episodes)
+        scores = join(crew.map(unit, range(blocks), interrupt=interrupt)).episodes
     finally:
         crew.close()
     if len(scores.returns) == 0:
         raise ArithmeticError("every evaluation episode was cut because the physics blew up")
     return Evaluation(float(scores.returns.mean()), float(scores.returns.std()), scores.returns, scores.lengths)
+
+
+def _episodes(
+    simulator: Simulator,
+    block: int,
+    *,
+    policy: Policy,
+    draw: Draw,
+    horizon: int | None,
+    blocks: int,
+    episodes: int,
+    interrupt: Interrupt,
+) -> Trajectories:
+    """Work unit: one block's share of the episodes."""
+    share = len(range(block, episodes, blocks))
+    return whole_paths(
+        simulator,
+        policy,
+        draw,
+        horizon,
+        path_id=lambda j: block + blocks * j,
+        wanted=lambda started, _: started < share,
+        interrupt=interrupt,
+    )

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from trpolab.sampling.batch import Episodes
+from trpolab.sampling.observations import along_paths, are_frames, kept_dtype, newest
 
 
 @dataclass
 class BlockLog:
     """What a block of G slots did in T steps, as it happened; [T, G, ...]."""
 
-    obs: np.ndarray  # float32
+    obs: np.ndarray  # what is kept of observations: float32, or the newest frame of a stack
+    births: list[tuple[int, int, np.ndarray]]  # stacks of frames: (step, slot, stack) at the start of each piece
     old: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
@@ -27,10 +29,11 @@ class BlockLog:
     @classmethod
     def empty(cls, steps: int, obs: np.ndarray, u: int, action_shape: tuple[int, ...], action_dtype: Any) -> BlockLog:
         """Room for `steps` steps of slots that observe `obs` [G, *O]."""
-        g = len(obs)
+        g, kept = len(obs), newest(obs)
         ended, terminated, truncated, unstable = np.zeros((4, steps, g), bool)
         return cls(
-            np.empty((steps, *obs.shape), np.float32),
+            np.empty((steps, *kept.shape), kept_dtype(obs)),
+            [(0, slot, stack.copy()) for slot, stack in enumerate(obs)] if are_frames(obs) else [],
             np.empty((steps, g, u), np.float32),
             np.empty((steps, g, *action_shape), action_dtype),
             np.empty((steps, g)),
@@ -41,6 +44,28 @@ class BlockLog:
             [],
         )
 
+    def see(self, step: int, obs: np.ndarray) -> np.ndarray:
+        """Keep what the slots observe before a step; returns it as the policy is to see it, [G, *O]."""
+        self.obs[step] = newest(obs)
+        return obs if are_frames(obs) else self.obs[step]
+
+    def begin(self, step: int, slots: np.ndarray, obs: np.ndarray) -> None:
+        """New episodes [n, *O] begin in some slots before this step."""
+        if are_frames(obs):
+            self.births += [(step, int(slot), stack.copy()) for slot, stack in zip(slots, obs, strict=True)]
+
+    def observations(self, pieces: Pieces, shape: tuple[int, ...]) -> Any:
+        """All kept observations of the pieces [N, *O], piece after piece."""
+        if not self.births:
+            return self.obs[pieces.rows]
+        stacks = {(step, slot): stack for step, slot, stack in self.births}
+        step, slot = pieces.rows
+        first = pieces.start[:-1]
+        starts = zip(step[first].tolist(), slot[first].tolist(), np.diff(pieces.start).tolist(), strict=True)
+        spans = [(at, where, length) for at, where, length in starts]
+        kept = [self.obs[at : at + length, where] for at, where, length in spans]
+        return along_paths([stacks[at, where] for at, where, _ in spans], kept, shape)
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -50,7 +75,7 @@ class Pieces:
     t: np.ndarray  # [N] time step within the episode
     start: np.ndarray  # [P + 1]
     slot: np.ndarray  # [P]
-    last_obs: np.ndarray  # [P, *O] float32
+    last_obs: np.ndarray  # [P, *O] float32, or bytes
     terminated: np.ndarray  # [P]
     episodes: Episodes
     age: np.ndarray  # [G] steps that the episodes under way have lasted
@@ -87,7 +112,7 @@ def cut(log: BlockLog, age: np.ndarray, score: np.ndarray, obs: np.ndarray) -> P
         unstable=int(unstable.sum()),
     )
 
-    last_obs = np.array(obs[slot], np.float32)
+    last_obs = np.array(obs[slot], kept_dtype(obs))
     if log.ends:
         at = np.concatenate([slots * steps + step for step, slots, _ in log.ends])
         last_obs[finished] = np.concatenate([states for _, _, states in log.ends])[np.argsort(at)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from trpolab.sampling.returns import discounted_sums, generalized_advantage, not
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, begin, join
 from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.simulators.base import Simulator
 
 FIRST_STATISTICS = 1024  # steps under the starting policy that give the normaliser its first statistics
 
@@ -24,7 +27,7 @@ class Collected:
     """What one iteration sampled: the batch, and what the value function and the normaliser learn from."""
 
     batch: Batch
-    observed: np.ndarray  # [M, *O] trunk states, for the normaliser and the value function
+    observed: Any  # [M, *O] trunk states, for the normaliser and the value function
     targets: np.ndarray | None  # [M] regression targets of the value function at `observed`; None without one
     values: np.ndarray | None  # [M] what the old value function said there
     clipped_fraction: float
@@ -53,40 +56,87 @@ class SinglePathSampler:
         noise = [self.streams.generator(iteration, Purpose.ACTION, first) for first in crew.first_slots]
         resets = [self.streams.generator(iteration, Purpose.RESET, first) for first in crew.first_slots]
 
-        def unit(simulator, going, draws, seeds, first):  # type: ignore[no-untyped-def]
-            return advance(simulator, going, policy, steps, draws, seeds, first, interrupt)
-
-        results = crew.map(unit, ongoing, noise, resets, crew.first_slots)
+        unit = partial(_advance, policy=policy, steps=steps)
+        results = crew.map(unit, ongoing, noise, resets, crew.first_slots, interrupt=interrupt, goes_on=True)
         self.ongoing = [going for _, going in results]
         return join([piece for piece, _ in results])
 
     def _begin(self, iteration: int) -> list[Ongoing]:
         crew = self.crew
 
-        def unit(simulator, first):  # type: ignore[no-untyped-def]
-            seeds = self.streams.seeds(simulator.width, iteration, Purpose.STAGGER, first)
-            return begin(simulator, seeds, first, crew.slots, crew.task.time_limit)
-
-        return crew.map(unit, crew.first_slots)
+        # games of half an hour are not cut to bring their slots out of step: they end when they end
+        limit = None if crew.task.typical else crew.task.time_limit
+        unit = partial(_begin, streams=self.streams, iteration=iteration, slots=crew.slots, limit=limit)
+        return crew.map(unit, crew.first_slots, goes_on=True)
 
     def _whole(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
         """Each block starts paths until its share of the budget is spent, and finishes every path it started."""
-        blocks = len(self.crew.simulators)
-        share = -(-config.steps_per_iteration // blocks)
-        draw = Draw(self.streams, iteration)
+        blocks = len(self.crew)
+        unit = partial(
+            _whole_paths,
+            policy=policy,
+            draw=Draw(self.streams, iteration),
+            horizon=config.horizon,
+            blocks=blocks,
+            share=-(-config.steps_per_iteration // blocks),
+            typical=self.crew.task.typical,
+        )
+        return join(self.crew.map(unit, range(blocks), interrupt=interrupt))
 
-        def unit(simulator, block):  # type: ignore[no-untyped-def]
-            return whole_paths(
-                simulator,
-                policy,
-                draw,
-                config.horizon,
-                path_id=lambda j: block + blocks * j,
-                wanted=lambda _, steps: steps < share,
-                interrupt=interrupt,
-            )
 
-        return join(self.crew.map(unit, range(blocks)))
+def _advance(
+    simulator: Simulator,
+    ongoing: Ongoing,
+    noise: np.random.Generator,
+    reset_seeds: np.random.Generator,
+    first_slot: int,
+    *,
+    policy: Policy,
+    steps: int,
+    interrupt: Interrupt,
+) -> tuple[Trajectories, Ongoing]:
+    """Work unit: `steps` more steps of one block."""
+    return advance(simulator, ongoing, policy, steps, noise, reset_seeds, first_slot, interrupt)
+
+
+def _begin(
+    simulator: Simulator,
+    first_slot: int,
+    *,
+    streams: Streams,
+    iteration: int,
+    slots: int,
+    limit: int | None,
+    interrupt: Interrupt,
+) -> Ongoing:
+    """Work unit: fresh episodes in one block."""
+    seeds = streams.seeds(simulator.width, iteration, Purpose.STAGGER, first_slot)
+    return begin(simulator, seeds, first_slot, slots, limit)
+
+
+def _whole_paths(
+    simulator: Simulator,
+    block: int,
+    *,
+    policy: Policy,
+    draw: Draw,
+    horizon: int,
+    blocks: int,
+    share: int,
+    typical: int | None,
+    interrupt: Interrupt,
+) -> Trajectories:
+    """Work unit: one block's share of whole paths."""
+    return whole_paths(
+        simulator,
+        policy,
+        draw,
+        horizon,
+        path_id=lambda j: block + blocks * j,
+        wanted=lambda _, steps: steps < share,
+        interrupt=interrupt,
+        typical=typical,
+    )
 
 
 def estimates(

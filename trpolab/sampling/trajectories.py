@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
-from trpolab.sampling.crew import Interrupted, NonFinite
+from trpolab.sampling.observations import join_observations, newest
+from trpolab.sampling.outcomes import Interrupted, NonFinite
 from trpolab.sampling.pieces import BlockLog, cut
 from trpolab.simulators.base import Simulator
 
@@ -26,14 +28,14 @@ class Trajectories:
     it: there `last_obs`, the true next state, is what a value function may be asked about.
     """
 
-    obs: np.ndarray  # [N, *O] float32
+    obs: Any  # [N, *O] float32, or Frames
     actions: np.ndarray  # [N, *A] unclipped
     old: np.ndarray  # [N, U] float32
     rewards: np.ndarray  # [N] float64
     t: np.ndarray  # [N] time step within the episode
     start: np.ndarray  # [S + 1] offsets of the pieces
     path: np.ndarray  # [S] which slot or path
-    last_obs: np.ndarray  # [S, *O] float32
+    last_obs: np.ndarray  # [S, *O] float32, or uint8 where obs are Frames
     terminated: np.ndarray  # [S] bool
     episodes: Episodes
     sim_steps: int
@@ -136,10 +138,10 @@ def advance(
     for step in range(steps):
         if interrupt():
             raise Interrupted
-        log.obs[step] = obs
+        seen = log.see(step, obs)
         if visit is not None:
-            visit(step, log.obs[step], step - births)
-        parameters = actor.parameters(log.obs[step])
+            visit(step, seen, step - births)
+        parameters = actor.parameters(seen)
         actions = distribution.sample_from(parameters, draws[step])
         if (bad := first_bad_action(obs, parameters, actions)) is not None:
             _require_finite(first_slot, log, step, obs)
@@ -157,19 +159,20 @@ def advance(
         log.ended[step], log.terminated[step] = ended, now.terminated
         log.truncated[step], log.unstable[step] = now.truncated, now.unstable
         obs = obs.copy()  # a reset may write into the simulator's own buffer
-        true_next = np.where(_along(now.unstable[slots], obs), log.obs[step, slots], obs[slots])
+        true_next = np.where(_along(now.unstable[slots], obs), seen[slots], obs[slots])
         log.ends.append((step, slots, true_next))
         births[slots] = step + 1
         if next_cut <= steps:
             cut_at[slots] = 0
             next_cut = _next_cut(cut_at, births)
         obs[slots] = simulator.reset(slots, reset_seeds.integers(0, 2**63 - 1, size=len(slots), dtype=np.int64))
+        log.begin(step + 1, slots, obs[slots])
     obs = obs.copy()
     _require_finite(first_slot, log, steps, obs)
     cut_at[births > 0] = 0
     pieces = cut(log, ongoing.t, ongoing.score, obs)
     trajectories = Trajectories(
-        obs=log.obs[pieces.rows],
+        obs=log.observations(pieces, policy.obs_shape),
         actions=log.actions[pieces.rows],
         old=log.old[pieces.rows],
         rewards=log.rewards[pieces.rows],
@@ -201,8 +204,9 @@ def join(parts: list[Trajectories]) -> Trajectories:
         sum(part.episodes.dropped for part in parts),
         sum(part.episodes.unstable for part in parts),
     )
-    names = ("obs", "actions", "old", "rewards", "t", "path", "last_obs", "terminated")
+    names = ("actions", "old", "rewards", "t", "path", "last_obs", "terminated")
     return Trajectories(
+        obs=join_observations([part.obs for part in parts]),
         **{name: stack(name) for name in names},
         start=np.concatenate([*starts, offsets[-1:]]),
         episodes=episodes,
@@ -226,7 +230,7 @@ def _require_finite(first_slot: int, log: BlockLog, steps: int, last: np.ndarray
     obs, rewards, unstable = log.obs[:steps], log.rewards[:steps], log.unstable[:steps]
     if np.isfinite(rewards).all() and np.isfinite(obs).all() and np.isfinite(last).all():
         return
-    fields = {"reward": rewards, "observation": np.concatenate([obs, last[None].astype(np.float32)])}
+    fields = {"reward": rewards, "observation": np.concatenate([obs, newest(last)[None].astype(obs.dtype)])}
     found = []
     for order, (name, values) in enumerate(fields.items()):
         bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all(axis=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class RolloutSet:
     """The N states that branches start from, in the order of trunks and steps."""
 
     snapshot: Snapshot  # N rows
-    obs: np.ndarray  # [N, *O] float32
+    obs: np.ndarray  # [N, *O] float32, or bytes
     trunk: np.ndarray  # [N] which trunk
     step: np.ndarray  # [N] how many-th step of the trunk
     t: np.ndarray  # [N] time step within the episode
@@ -51,20 +52,33 @@ def run_trunks(
     Returns all trunk states, and snapshots of the chosen ones (None where none was chosen).
     """
 
-    def unit(simulator: Simulator, first: int) -> tuple[Trajectories, list[_Visit]]:
-        seeds = streams.seeds(simulator.width, iteration, Purpose.VINE_START, first)
-        zeros = np.zeros(simulator.width, np.int64)
-        fresh = Ongoing(simulator.reset(None, seeds).copy(), zeros, np.zeros(simulator.width), zeros.copy())
-        noise = streams.generator(iteration, Purpose.ACTION, first)
-        resets = streams.generator(iteration, Purpose.RESET, first)
-        collector = _Collector(simulator, first, length, chosen)
-        piece, _ = advance(simulator, fresh, policy, length, noise, resets, first, interrupt, collector.visit)
-        return piece, collector.visits
-
-    results = crew.map(unit, crew.first_slots)
+    unit = partial(_run_block, policy=policy, length=length, chosen=chosen, streams=streams, iteration=iteration)
+    results = crew.map(unit, crew.first_slots, interrupt=interrupt)
     trajectories = join([piece for piece, _ in results])
     visits = [visit for _, found in results for visit in found]
     return trajectories, _rollout_set(visits) if visits else None
+
+
+def _run_block(
+    simulator: Simulator,
+    first: int,
+    *,
+    policy: Policy,
+    length: int,
+    chosen: np.ndarray,
+    streams: Streams,
+    iteration: int,
+    interrupt: Interrupt,
+) -> tuple[Trajectories, list[_Visit]]:
+    """Work unit: the trunks of one block."""
+    seeds = streams.seeds(simulator.width, iteration, Purpose.VINE_START, first)
+    zeros = np.zeros(simulator.width, np.int64)
+    fresh = Ongoing(simulator.reset(None, seeds).copy(), zeros, np.zeros(simulator.width), zeros.copy())
+    noise = streams.generator(iteration, Purpose.ACTION, first)
+    resets = streams.generator(iteration, Purpose.RESET, first)
+    collector = _Collector(simulator, first, length, chosen)
+    piece, _ = advance(simulator, fresh, policy, length, noise, resets, first, interrupt, collector.visit)
+    return piece, collector.visits
 
 
 @dataclass(frozen=True)

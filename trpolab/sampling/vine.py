@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import itertools
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from trpolab.policies import Learner, Policy, ValueFunction
 from trpolab.sampling.batch import Batch, Episodes
 from trpolab.sampling.branches import BranchPlan, Rolled, run_branches
 from trpolab.sampling.config import Vine
-from trpolab.sampling.crew import Crew, NonFinite
+from trpolab.sampling.crew import Crew
+from trpolab.sampling.outcomes import NonFinite
+from trpolab.sampling.processes import ProcessPool
 from trpolab.sampling.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.returns import generalized_advantage, nothing_earned
 from trpolab.sampling.single_path import FIRST_STATISTICS, Collected
@@ -20,9 +22,11 @@ from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories
 from trpolab.sampling.trunks import RolloutSet, choose_states, run_trunks
 from trpolab.sampling.vine_record import make_record, trace_interval, traced_states
-from trpolab.simulators.base import Simulator, Task
+from trpolab.simulators import Source
+from trpolab.simulators.base import Simulator, Snapshot, Task
 
 FEW_BLOCKS, MOST_BLOCKS = 4, 8  # blocks that branches are spread over
+PROCESS_BLOCKS = 16  # the same where worker processes take one block after another
 LEAST_WIDTH, MOST_WIDTH = 16, 64  # branches that a block rolls out at a time
 WIDEST = 512  # the same for tasks that step all slots in one NumPy call
 ACTOR_ROWS = 64  # states at a time when π_old is evaluated on the rollout set
@@ -40,8 +44,8 @@ class Rollouts:
 class VineSampler:
     """Vine batches of one task. Nothing goes over from one iteration to the next; simulators are kept for reuse."""
 
-    def __init__(self, source: str | Callable[[], Any], task: Task, threads: int, streams: Streams):
-        self.source, self.task, self.threads, self.streams = source, task, threads, streams
+    def __init__(self, source: Source, task: Task, threads: int, streams: Streams, pool: ProcessPool | None = None):
+        self.source, self.task, self.threads, self.streams, self.pool = source, task, threads, streams, pool
         self._crews: dict[str, tuple[tuple[int, int], Crew]] = {}
 
     def sample(
@@ -52,20 +56,26 @@ class VineSampler:
         state_weighting: str,
         iteration: int,
         interrupt: Interrupt,
+        signs: bool = False,
     ) -> Collected:
-        """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted."""
+        """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted.
+
+        `signs`: learn from the signs of rewards.
+        """
         policy = learner.policy
         chosen = choose_states(self.streams, iteration, config.trunks, config.trunk_length, config.states)
         crew = self.trunk_crew(config.trunks)
         trunks, roots = run_trunks(crew, policy, config.trunk_length, chosen, self.streams, iteration, interrupt)
         if roots is None:
             raise ValueError(f"vine.states = {config.states}: no state was chosen")
+        if signs:
+            trunks = replace(trunks, rewards=np.sign(trunks.rewards))
         old = parameters_at(policy, roots.obs)
         first = draw_first_actions(
             policy.distribution, old, config, self.streams.generator(iteration, Purpose.VINE_ACTIONS)
         )
         try:
-            rollouts = self.roll_out(policy, roots, first, config, gamma, iteration, interrupt)
+            rollouts = self.roll_out(policy, roots, first, config, gamma, iteration, interrupt, signs)
         except NonFinite as error:
             raise NonFinite(str(error), trunks.sim_steps + error.sim_steps) from None
         tail = learner.value if config.tail_value and learner.value is not None and learner.value.fits else None
@@ -92,6 +102,7 @@ class VineSampler:
         gamma: float,
         iteration: int,
         interrupt: Interrupt,
+        signs: bool = False,
     ) -> Rollouts:
         """Run the branches of all states as one list, spread over blocks.
 
@@ -108,18 +119,25 @@ class VineSampler:
             _, kept, of = np.unique(keys, axis=0, return_index=True, return_inverse=True)
             state, actions, of = state[kept], actions[kept], of.reshape(n, k)
         crew = self.branch_crew(n * k)
-        ends = np.linspace(0, len(state), len(crew.simulators) + 1).astype(int).tolist()
-
-        def unit(simulator: Simulator, begin: int, end: int) -> Rolled:
+        ends = np.linspace(0, len(state), len(crew) + 1).astype(int).tolist()
+        shares = []
+        for begin, end in itertools.pairwise(ends):
             mine = state[begin:end]
             # sequences 0 … N - 1 belong to states, those after them to single branches
-            names, row = np.unique(mine if common else n + np.arange(begin, end), return_inverse=True)
-            noise, seeds = self._noise(policy, config.rollout_length, iteration, names)
-            traced = np.isin(mine, traced_states(n))
-            plan = BranchPlan(roots.snapshot, mine, actions[begin:end], noise, row, seeds[row], traced)
-            return run_branches(simulator, policy, plan, gamma, trace_interval(config.rollout_length), interrupt)
-
-        return Rollouts(Rolled.join(crew.map(unit, ends[:-1], ends[1:])), state, of)
+            names = mine if common else n + np.arange(begin, end)
+            states, place = np.unique(mine, return_inverse=True)
+            traced = np.isin(mine, traced_states(n)) & (not policy.sees_pixels)
+            shares.append(_Share(roots.snapshot.take(states), mine, place, actions[begin:end], names, traced))
+        unit = partial(
+            _run_share,
+            policy=policy,
+            streams=self.streams,
+            iteration=iteration,
+            horizon=config.rollout_length,
+            gamma=gamma,
+            signs=signs,
+        )
+        return Rollouts(Rolled.join(crew.map(unit, shares, interrupt=interrupt)), state, of)
 
     def trunk_crew(self, trunks: int) -> Crew:
         """One slot a trunk, in at least two blocks where the task steps in threads."""
@@ -128,6 +146,9 @@ class VineSampler:
 
     def branch_crew(self, branches: int) -> Crew:
         """Slots for so many branches; those that find no slot wait for one."""
+        if self.task.processes and self.task.block is not None:
+            width = min(self.task.block, branches)
+            return self._crew("branches", width * min(PROCESS_BLOCKS, -(-branches // width)), width)
         if self.task.block is None:
             width = min(branches, MOST_WIDTH if self.task.python else WIDEST)
             return self._crew("branches", width, width)
@@ -145,18 +166,54 @@ class VineSampler:
         if crew is None or size != (slots, width):
             if crew is not None:
                 crew.close()
-            crew = Crew(self.source, slots, self.threads, width)
+            crew = Crew(self.source, slots, self.threads, width, self.pool)
             self._crews[role] = ((slots, width), crew)
         return crew
 
-    def _noise(self, policy: Policy, length: int, iteration: int, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of each named sequence: the policy's noise [R, H, noise_size], row h for step h, and the task's seed [R]."""
-        streams, distribution = self.streams, policy.distribution
-        noise = [
-            distribution.noise(streams.generator(iteration, Purpose.VINE_NOISE, int(name)), (length,)) for name in names
-        ]
-        seeds = [streams.seeds(1, iteration, Purpose.VINE_TASK, int(name)) for name in names]
-        return np.stack(noise), np.concatenate(seeds)
+
+@dataclass(frozen=True)
+class _Share:
+    """One block's part of all branches; B of them."""
+
+    snapshot: Snapshot  # the states that they start from, each once
+    state: np.ndarray  # [B] which state of the rollout set
+    place: np.ndarray  # [B] its row in the snapshot
+    first: np.ndarray  # [B, *A]
+    names: np.ndarray  # [B] the noise sequence of each
+    traced: np.ndarray  # [B]
+
+
+def _run_share(
+    simulator: Simulator,
+    share: _Share,
+    *,
+    policy: Policy,
+    streams: Streams,
+    iteration: int,
+    horizon: int,
+    gamma: float,
+    signs: bool,
+    interrupt: Interrupt,
+) -> Rolled:
+    """Work unit: the branches of one block."""
+    names, row = np.unique(share.names, return_inverse=True)
+    noise, seeds = _noise(policy, streams, horizon, iteration, names)
+    plan = BranchPlan(
+        share.snapshot, share.state, share.first, noise, row, seeds[row], share.traced, signs, share.place
+    )
+    return run_branches(simulator, policy, plan, gamma, trace_interval(horizon), interrupt)
+
+
+def _noise(
+    policy: Policy, streams: Streams, length: int, iteration: int, names: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each named sequence: the policy's noise [R, H, noise_size], row h for step h, and the task's seed [R]."""
+    distribution = policy.distribution
+    noise = [
+        distribution.noise(streams.generator(iteration, Purpose.VINE_NOISE, int(name)), (length,)) for name in names
+    ]
+    seeds = [streams.seeds(1, iteration, Purpose.VINE_TASK, int(name)) for name in names]
+    return np.stack(noise), np.concatenate(seeds)
 
 
 def parameters_at(policy: Policy, obs: np.ndarray) -> np.ndarray:

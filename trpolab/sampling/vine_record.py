@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,11 @@ TRACE_POINTS = 16  # observations kept of a branch, besides its last
 class VineRecord:
     """Trunks and branches of one iteration, for drawing only; rows of obs are observations [*O].
 
-    Branch b is the piece start[b] … start[b + 1] - 1 of `branch_obs`; it begins at the state's own observation.
+    Branch b is the piece start[b] … start[b + 1] - 1 of `branch_obs`; it begins at the state's own observation. Of
+    pixels no branches are kept.
     """
 
-    trunk_obs: np.ndarray  # [M, *O] all trunk states, piece after piece; shared with the batch
+    trunk_obs: Any  # [M, *O] all trunk states, piece after piece; shared with the batch
     trunk_start: np.ndarray  # [S + 1] offsets of the pieces
     trunk: np.ndarray  # [S] which trunk
     trunk_t: np.ndarray  # [M] time step within the episode
@@ -55,9 +57,10 @@ def make_record(
     trunks: Trajectories, roots: RolloutSet, state: np.ndarray, of: np.ndarray, rolled: Rolled, q: np.ndarray
 ) -> VineRecord:
     """Put the traces of the drawn branches in order; q [N, K], of [N, K] which branch answers for (n, k)."""
-    branch = np.concatenate([found[0] for found in rolled.traces])
-    age = np.concatenate([found[1] for found in rolled.traces])
-    obs = np.concatenate([found[2] for found in rolled.traces])
+    branch, age = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    obs = np.zeros((0, *roots.obs.shape[1:]), roots.obs.dtype)
+    if rolled.traces:
+        branch, age, obs = (np.concatenate(column) for column in zip(*rolled.traces, strict=True))
     order = np.lexsort((age, branch))
     drawn, counts = np.unique(branch, return_counts=True)
     branch_q = np.zeros(len(state))

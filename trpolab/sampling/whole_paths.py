@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
-from trpolab.sampling.crew import Interrupted, NonFinite
+from trpolab.sampling.observations import along_paths, finite_rows, newest
+from trpolab.sampling.outcomes import Interrupted, NonFinite
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Bounds, Interrupt, Trajectories, first_bad_action
 from trpolab.simulators.base import Simulator
@@ -34,6 +36,7 @@ class _Running:
 
     path: int
     noise: np.random.Generator
+    first: np.ndarray  # [*O]
     obs: list[np.ndarray] = field(default_factory=list)
     actions: list[np.ndarray] = field(default_factory=list)
     old: list[np.ndarray] = field(default_factory=list)
@@ -57,21 +60,24 @@ def whole_paths(
     path_id: Callable[[int], int],
     wanted: Callable[[int, int], bool],
     interrupt: Interrupt = lambda: False,
+    typical: int | None = None,
 ) -> Trajectories:
     """Paths from s_0 to their end or the horizon, in the slots of one block.
 
     `path_id(j)` names the block's j-th path; `wanted(started, steps)` says whether another one is to be started when
     `started` were and `steps` steps are spent or due: a path under way is expected to get as old as the oldest so far,
-    or as the horizon while none has ended. Every path that was started is finished. Raises NonFinite, Interrupted.
+    or as `typical`, or the horizon, while none has ended. Every path that was started is finished.
+    Raises NonFinite, Interrupted.
     """
     distribution, width = policy.distribution, simulator.width
     actor, bounds = policy.actor(width), Bounds.of(simulator.action_space)
-    obs = np.zeros((width, *policy.obs_shape), np.float32)
+    kind = np.uint8 if policy.sees_pixels else np.float32
+    obs = np.zeros((width, *policy.obs_shape), kind)
     chunk = np.zeros((width, NOISE_CHUNK, distribution.noise_size), np.float32)
     running: dict[int, _Running] = {}
     finished: list[_Finished] = []
     started = steps = 0
-    limit = min((steps for steps in (horizon, simulator.time_limit) if steps is not None), default=0)
+    limit = min((steps for steps in (horizon, simulator.time_limit, typical) if steps is not None), default=0)
     while True:
         expected = max((len(path.run.rewards) for path in finished), default=limit)
         due = sum(max(0, expected - len(run.rewards)) for run in running.values())
@@ -82,7 +88,8 @@ def whole_paths(
             path = path_id(started)
             seed = draw.streams.seeds(1, draw.iteration, draw.reset, path)
             obs[slot] = simulator.reset(np.array([slot]), seed)[0]
-            running[slot] = _Running(path, draw.streams.generator(draw.iteration, draw.action, path))
+            noise = draw.streams.generator(draw.iteration, draw.action, path)
+            running[slot] = _Running(path, noise, obs[slot].copy())
             started += 1
         if not running:
             break
@@ -101,7 +108,8 @@ def whole_paths(
             raise NonFinite(f"slot {slots[bad[0]]}, step {ages[bad[0]]}: non-finite {bad[1]}", steps)
         now = simulator.step(None if len(slots) == width else slots, bounds.clip(actions))
         steps += len(slots)
-        sound = np.isfinite(now.obs).reshape(len(slots), -1).all(axis=1)
+        sound = finite_rows(now.obs)
+        kept = newest(obs[slots])
         for row, slot in enumerate(slots):
             run = running[slot]
             if now.unstable[row]:
@@ -112,7 +120,7 @@ def whole_paths(
                 raise NonFinite(f"slot {slot}, step {len(run.rewards)}: non-finite reward", steps)
             if not sound[row]:  # the normaliser would clip an infinity, and nobody notice
                 raise NonFinite(f"slot {slot}, step {len(run.rewards)}: non-finite observation", steps)
-            run.obs.append(obs[slot].copy())
+            run.obs.append(kept[row])
             run.actions.append(actions[row])
             run.old.append(parameters[row])
             run.rewards.append(float(now.reward[row]))
@@ -120,13 +128,12 @@ def whole_paths(
             if now.terminated[row] or now.truncated[row] or len(run.rewards) == horizon:
                 finished.append(_Finished(run, obs[slot].copy(), bool(now.terminated[row]), False))
                 del running[slot]
-    return _lay_out(finished, policy, obs.shape[1:], steps, bounds)
+    return _lay_out(finished, policy, obs.dtype, steps, bounds)
 
 
-def _lay_out(
-    finished: list[_Finished], policy: Policy, obs_shape: tuple[int, ...], steps: int, bounds: Bounds
-) -> Trajectories:
+def _lay_out(finished: list[_Finished], policy: Policy, kind: Any, steps: int, bounds: Bounds) -> Trajectories:
     """Finished paths in the order of their names."""
+    obs_shape = policy.obs_shape
     finished = sorted(finished, key=lambda path: path.run.path)
     scored = [path for path in finished if not path.unstable]
     lengths = np.array([len(path.run.rewards) for path in scored], np.int64)
@@ -137,14 +144,14 @@ def _lay_out(
     actions = np.array([a for path in kept for a in path.run.actions], distribution.action_dtype)
     actions = actions.reshape(n, *distribution.action_shape)
     return Trajectories(
-        obs=np.array([o for path in kept for o in path.run.obs], np.float32).reshape(n, *obs_shape),
+        obs=along_paths([path.run.first for path in kept], [np.array(path.run.obs) for path in kept], obs_shape),
         actions=actions,
         old=np.array([u for path in kept for u in path.run.old], np.float32).reshape(n, distribution.parameter_count),
         rewards=np.array([r for path in kept for r in path.run.rewards], np.float64),
         t=np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, np.int64),
         start=np.cumsum([0, *counts]),
         path=np.array([path.run.path for path in kept], np.int64),
-        last_obs=np.array([path.last_obs for path in kept], np.float32).reshape(len(kept), *obs_shape),
+        last_obs=np.array([path.last_obs for path in kept], kind).reshape(len(kept), *obs_shape),
         terminated=np.array([path.terminated for path in kept], bool),
         episodes=Episodes(returns, lengths, 0, len(finished) - len(scored)),
         sim_steps=steps,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import gymnasium
 
-from trpolab.simulators import cartpole, finite_simulator, gymnasium_adapter
+from trpolab.simulators import atari_games, cartpole, finite_simulator, gymnasium_adapter
+from trpolab.simulators.atari_games import AtariGame
 from trpolab.simulators.base import (
     Scene,
     Simulator,
@@ -18,9 +19,12 @@ from trpolab.simulators.base import (
     UnknownTask,
     UnsupportedSpace,
 )
+from trpolab.simulators.config import Atari
 from trpolab.simulators.finite import FiniteMDP
 
 __all__ = [
+    "Atari",
+    "AtariGame",
     "FiniteMDP",
     "Scene",
     "Simulator",
@@ -31,12 +35,13 @@ __all__ = [
     "Transition",
     "UnknownTask",
     "UnsupportedSpace",
+    "configured",
     "find_task",
     "make",
     "task_names",
 ]
 
-Source = str | FiniteMDP | Callable[[], gymnasium.Env]  # what a task may be given as
+Source = str | FiniteMDP | AtariGame | Callable[[], gymnasium.Env]  # what a task may be given as
 
 MUJOCO_TASKS = (
     "paper/Swimmer",
@@ -55,17 +60,29 @@ MUJOCO_TASKS = (
 
 
 def task_names() -> tuple[str, ...]:
-    """The tasks built in. Any other Gymnasium id, and a callable that returns an environment, work too."""
-    return (*cartpole.TASKS, *finite_simulator.TASKS, *MUJOCO_TASKS)
+    """The tasks built in; of Atari, the paper's seven games.
+
+    Any other Gymnasium id or Atari game, and a callable that returns an environment, work too.
+    """
+    return (*cartpole.TASKS, *finite_simulator.TASKS, *MUJOCO_TASKS, *atari_games.task_names())
+
+
+def configured(task: Source, atari: Atari) -> Source:
+    """What `find_task` and `make` take for a task under these settings."""
+    name = task.name if isinstance(task, AtariGame) else task
+    return AtariGame(name, atari) if isinstance(name, str) and name.startswith(atari_games.PREFIX) else task
 
 
 def find_task(task: Source) -> Task:
     """What is known of a task: a name from `task_names`, a Gymnasium id, a finite MDP, or a callable that returns an
     environment.
 
-    Of an id or a callable an environment is made and tried out. Raises UnknownTask with the nearest names, and
-    UnsupportedSpace for observations or actions that no policy here can take.
+    Of an id or a callable an environment is made and tried out. Raises UnknownTask with the nearest names,
+    UnsupportedSpace for observations or actions that no policy here can take, and ImportError with the line that
+    installs it where a task needs an optional package.
     """
+    if (game := _game(task)) is not None:
+        return atari_games.describe(game)
     if (mdp := _finite(task)) is not None:
         return finite_simulator.describe(mdp)
     if not isinstance(task, str):
@@ -88,6 +105,11 @@ def make(task: Source, slots: int, threads: int = 1) -> Simulator:
     """A simulator of `slots` slots; physics in C++ runs on `threads` threads. Raises as `find_task` does."""
     if slots < 1 or threads < 1:
         raise ValueError(f"slots = {slots}, threads = {threads}: both must be at least 1")
+    if (game := _game(task)) is not None:
+        find_task(game)
+        from trpolab.simulators.atari import AtariSimulator
+
+        return AtariSimulator(game, slots)
     if (mdp := _finite(task)) is not None:
         return finite_simulator.FiniteSimulator(mdp, slots)
     if isinstance(task, str) and task in cartpole.TASKS:
@@ -98,6 +120,13 @@ def make(task: Source, slots: int, threads: int = 1) -> Simulator:
         return mujoco_batch.MujocoSimulator(mujoco_catalogue.mujoco_task(task), slots, threads)
     factory = _factory(task) if isinstance(task, str) else task
     return gymnasium_adapter.GymnasiumSimulator(find_task(task), factory, slots)  # type: ignore[arg-type]
+
+
+def _game(task: Source) -> AtariGame | None:
+    """The Atari game that was given or named."""
+    if isinstance(task, str) and task.startswith(atari_games.PREFIX):
+        return AtariGame(task)
+    return task if isinstance(task, AtariGame) else None
 
 
 def _finite(task: Source) -> FiniteMDP | None:
@@ -116,8 +145,6 @@ def _finite(task: Source) -> FiniteMDP | None:
 
 def _factory(name: str) -> Callable[[], gymnasium.Env]:
     """Makes environments of a Gymnasium id. Raises UnknownTask where Gymnasium cannot."""
-    if name.startswith("ALE/"):
-        raise UnknownTask(f"{name}: Atari games are not part of this version yet")
     if name not in gymnasium.registry and ":" not in name and "-v" not in name:
         # Gymnasium would take the newest version, and pass by the built-in task of that name.
         raise UnknownTask(f"unknown task {name!r}; {_nearest(name)}")

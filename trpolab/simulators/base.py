@@ -167,7 +167,9 @@ class Task:
     time_limit: int | None
     can_restore: bool
     restore_reason: str = ""
+    typical: int | None = None  # steps of an episode, as a first guess; None: the time limit
     defaults: dict[str, Any] = field(default_factory=dict)  # settings that suit it, over the preset's
     paper_defaults: dict[str, Any] = field(default_factory=dict)  # the same for preset="paper"
     block: int | None = None  # most slots of one simulator object when sampling; None: all slots in one
     python: bool = False  # steps in Python and holds the GIL, so threads do not help
+    processes: bool = False  # holds the GIL in C++: sampled in worker processes, one per core

@@ -249,7 +249,7 @@ def _value(state: dict[str, Any], arrays: dict[str, np.ndarray], config: Config,
     if state["value"] is None:
         return None
     blank = make_value(
-        policy.network.sizes[0], config.value, Streams(0).generator(0, Purpose.INITIALISATION)
+        policy.network.inputs, config.value, Streams(0).generator(0, Purpose.INITIALISATION)
     )  # only its shape is used
     theta = torch.from_numpy(arrays["value.theta"])
     if theta.shape != blank.theta.shape:

@@ -12,9 +12,13 @@ import torch
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.sampling.config import SinglePath, Vine
+from trpolab.sampling.memory import memory_problem
 from trpolab.sampling.vine_plan import vine_cost, vine_problems
 from trpolab.settings import ConfigError, Setting, nearest, registry, setting
+from trpolab.simulators import find_task
+from trpolab.simulators.atari_games import AtariGame
 from trpolab.simulators.base import Task
+from trpolab.simulators.config import Atari
 from trpolab.updates.config import KLPenalty, NaturalGradient, PolicyGradient, RewardWeighted, TrustRegion
 from trpolab.updates.methods import METHODS
 
@@ -54,6 +58,7 @@ class Config:
     rwr: RewardWeighted = dataclasses.field(default_factory=RewardWeighted)
     policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
     value: ValueConfig = dataclasses.field(default_factory=ValueConfig)
+    atari: Atari = dataclasses.field(default_factory=Atari)
 
     def replace(self, **changes: Any) -> Config:
         """A copy with settings changed by public name, e.g. `replace(delta=0.02, **{"path.whole": True})`.
@@ -104,6 +109,7 @@ PARTS = {
     "rwr": RewardWeighted,
     "policy": PolicyConfig,
     "value": ValueConfig,
+    "atari": Atari,
 }
 
 # What the paper states, over the modern defaults; steps and network sizes come with the task (Table 2).
@@ -162,9 +168,20 @@ def check(config: Config, task: Task) -> None:
         raise ConfigError(problems)
 
 
+def task_under(config: Config, task: Task) -> Task:
+    """The task as these settings show it. Raises ValueError where they don't go together."""
+    return find_task(AtariGame(task.name, config.atari)) if task.processes else task
+
+
 def combination_problems(config: Config, task: Task) -> list[str]:
     """What cannot go together, each a sentence that quotes the values."""
-    path, problems = config.path, []
+    path, problems = config.path, list[str]()
+    try:
+        task = task_under(config, task)
+    except ValueError as error:
+        return [str(error)]
+    if task.processes:
+        problems += pixel_problems(config, task)
     if config.sampler == "single-path" and path.whole:
         longest = min(path.horizon, task.time_limit or path.horizon)
         if path.steps_per_iteration < longest:
@@ -183,6 +200,22 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         problems.append("kl_penalty.coefficient = 'theory': C = 4εγ/(1-γ)² has no value at gamma = 1; give a gamma < 1")
     if config.device == "cuda" and not torch.cuda.is_available():
         problems.append("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
+    return problems
+
+
+def pixel_problems(config: Config, task: Task) -> list[str]:
+    """The same for games that are seen as pixels."""
+    problems = []
+    if config.policy.normalize_observations:
+        problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
+    if config.sampler == "single-path" and not config.path.whole and not task.can_restore:
+        problems.append(
+            f"atari.sticky = {config.atari.sticky}: episodes that go on across iterations must be restored exactly; "
+            "play whole games (path.whole = true, advantage = 'monte_carlo' or 'centred') or set atari.sticky = 0"
+        )
+    steps = cost(config, task)
+    if problem := memory_problem(task, steps, config.threads):
+        problems.append(problem)
     return problems
 
 

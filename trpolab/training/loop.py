@@ -196,8 +196,7 @@ def _with_value_function(learner: Learner, config: Config, streams: Streams) -> 
     needed = config.vine.tail_value if config.sampler == "vine" else config.path.advantage == "gae"
     if not needed or learner.value is not None:
         return learner
-    inputs = math.prod(learner.policy.obs_shape)
-    value = make_value(inputs, config.value, streams.generator(0, Purpose.INITIALISATION, 1))
+    value = make_value(learner.policy.network.inputs, config.value, streams.generator(0, Purpose.INITIALISATION, 1))
     return replace(learner, value=value)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from trpolab.settings import ConfigError, as_setting
-from trpolab.simulators import find_task
+from trpolab.simulators import Source, find_task
 from trpolab.simulators.base import Task, UnknownTask
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config, settings
@@ -16,7 +16,7 @@ from trpolab.training.run_folder import each_metrics
 OF_THE_WATCHER = ("iterations", "seconds_per_iteration")  # settings that change nothing of what is learned
 
 
-def task_of(saved: Saved, source: str | Callable[[], Any]) -> Task:
+def task_of(saved: Saved, source: Source) -> Task:
     """What is known of the task; the run's policy must fit it. Raises CheckpointError with a sentence."""
     folder = str(saved.folder)
     try:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.crew import Crew
+from trpolab.sampling.processes import ProcessPool
 from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories
 from trpolab.sampling.vine import VineSampler
+from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
 from trpolab.training.config import Config
 from trpolab.training.standing import Episodes, stand, take_up
@@ -20,8 +23,9 @@ from trpolab.training.standing import Episodes, stand, take_up
 class Samplers:
     """Single path and vine on one task; simulators are made when a sampler is first used, and kept."""
 
-    def __init__(self, source: str | Callable[[], Any], task: Task, slots: int, threads: int, streams: Streams):
+    def __init__(self, source: Source, task: Task, slots: int, threads: int, streams: Streams):
         self.source, self.task, self.slots, self.threads, self.streams = source, task, slots, threads, streams
+        self.pool = ProcessPool(threads) if task.processes else None  # shared by both samplers
         self._single: SinglePathSampler | None = None
         self._vine: VineSampler | None = None
 
@@ -29,7 +33,8 @@ class Samplers:
     def single_path(self) -> SinglePathSampler:
         """The single-path sampler; it holds the episodes that go on across iterations."""
         if self._single is None:
-            self._single = SinglePathSampler(Crew(self.source, self.slots, self.threads), self.streams)
+            crew = Crew(self.source, self.slots, self.threads, pool=self.pool)
+            self._single = SinglePathSampler(crew, self.streams)
         return self._single
 
     def stand(self) -> Episodes:
@@ -49,7 +54,7 @@ class Samplers:
     def vine(self) -> VineSampler:
         """The vine sampler."""
         if self._vine is None:
-            self._vine = VineSampler(self.source, self.task, self.threads, self.streams)
+            self._vine = VineSampler(self.source, self.task, self.threads, self.streams, self.pool)
         return self._vine
 
     def collect(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
@@ -59,9 +64,14 @@ class Samplers:
         """
         if config.sampler == "single-path":
             trajectories = self.single_path.trajectories(learner.policy, config.path, iteration, interrupt)
+            if self.task.processes and config.atari.clip_rewards:
+                trajectories = replace(trajectories, rewards=np.sign(trajectories.rewards))
             return single_path_batch(trajectories, learner, config.path, config.gamma, config.state_weighting)
         dropped = self._drop_episodes()
-        collected = self.vine.sample(learner, config.vine, config.gamma, config.state_weighting, iteration, interrupt)
+        signs = self.task.processes and config.atari.clip_rewards
+        collected = self.vine.sample(
+            learner, config.vine, config.gamma, config.state_weighting, iteration, interrupt, signs
+        )
         if not dropped:
             return collected
         episodes = replace(collected.batch.episodes, dropped=collected.batch.episodes.dropped + dropped)
@@ -73,12 +83,21 @@ class Samplers:
             return self.vine.first_look(policy, config.vine, interrupt)
         return self.single_path.advance(policy, -(-FIRST_STATISTICS // self.slots), 0, interrupt)
 
+    def take_events(self) -> list[dict[str, Any]]:
+        """What happened to worker processes since the last call."""
+        if self.pool is None:
+            return []
+        events, self.pool.events = self.pool.events, []
+        return events
+
     def close(self) -> None:
         """Give back simulators and threads."""
         if self._single is not None:
             self._single.crew.close()
         if self._vine is not None:
             self._vine.close()
+        if self.pool is not None:
+            self.pool.close()
         self._single = self._vine = None
 
     def _drop_episodes(self) -> int:

@@ -17,7 +17,7 @@ from trpolab.sampling.crew import Interrupted
 from trpolab.sampling.evaluate import evaluate
 from trpolab.sampling.streams import Streams
 from trpolab.settings import ConfigError
-from trpolab.simulators import find_task
+from trpolab.simulators import Source, configured, find_task
 from trpolab.simulators.base import Task
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
@@ -31,7 +31,7 @@ from trpolab.training.standing import Progress, Standing
 
 STEPS_PER_SLOT = 32  # a slot's share of an iteration that the library aims at
 SLOTS = (16, 64)  # fewest and most slots that it picks
-# Matrices of this size gain little from a second thread, and threads that spin at barriers lose much as soon as
+# MLPs. Matrices of this size gain little from a second thread, and threads that spin at barriers lose much as soon as
 # anything else (a browser, the simulators' own threads) wants a core.
 TORCH_THREADS = 1
 
@@ -47,7 +47,7 @@ class Session:
 
     def __init__(
         self,
-        task: str | Callable[[], Any] | None = None,
+        task: Source | None = None,
         *,
         out: str | Path | None = "runs",
         resume: str | Path | None = None,
@@ -58,9 +58,15 @@ class Session:
         source = saved.task if task is None and saved is not None else task
         if source is None:
             raise ValueError("task: give a task's name, or a run folder to resume")
-        self.source = source
-        self.task: Task = find_task(self.source) if saved is None else task_of(saved, self.source)
-        config = resolve(self.task, overrides=settings) if saved is None else config_of(saved, settings)
+        if saved is None:
+            task_as_named = find_task(source)
+            config = resolve(task_as_named, overrides=settings)
+            self.source = configured(source, config.atari)
+            self.task: Task = task_as_named if self.source is source else find_task(self.source)
+        else:
+            self.source = configured(source, saved.config.atari)
+            self.task = task_of(saved, self.source)
+            config = config_of(saved, settings)
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)
         self.streams = Streams(config.seed)
         self.state = "created"
@@ -129,7 +135,7 @@ class Session:
         threads = config.threads or usable_cores()
         samplers = Samplers(self.source, self.task, config.slots or SLOTS[0], threads, self.streams)
         try:
-            torch.set_num_threads(TORCH_THREADS)
+            torch.set_num_threads(threads if self.policy.network.parallel else TORCH_THREADS)
             with threadpool_limits(1, "blas"):
                 if why := samplers.take_up(self._standing.episodes):
                     self._keeper.event("episodes_cut", iteration=progress.iteration, message=why)
@@ -176,6 +182,8 @@ class Session:
         again = len(self.history) > 0 and self.history[-1]["outcome"] == metrics["outcome"]
         if not metrics["outcome"].startswith("accepted") and not again:  # one event a spell: metrics have every one
             keeper.event(metrics["outcome"], iteration=index, message=metrics["message"])
+        for event in samplers.take_events():
+            keeper.event(event.pop("event"), iteration=index, **event)
         if metrics["log_std_clamped"] and not self._warned:
             self._warned = True
             keeper.event("warning", iteration=index, message=sigma_warning(iteration.learner.policy))
@@ -226,7 +234,7 @@ class Session:
         self._keeper.status(state, self.progress.iteration)
 
 
-def train(task: str | Callable[[], Any], *, out: str | Path | None = "runs", **settings: Any) -> Session:
+def train(task: Source, *, out: str | Path | None = "runs", **settings: Any) -> Session:
     """Train on a task to the end and return the finished session (`.policy`, `.history`, `.path`).
 
     Settings go by their public names (`delta=0.01, preset="paper", sampler=SinglePath(...)`). Raises ConfigError

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from trpolab.policies import Policy
+from trpolab.policies.frames import Frames
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.updates.diagnostics import Outcome
 
@@ -20,6 +21,8 @@ def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
     for name in ("obs", "actions", "log_q", "q_values", "weights", "old", "constraint_obs", "constraint_old"):
         if name == "constraint_obs" and batch.constraint_obs is batch.obs:
             continue
+        if isinstance(getattr(batch, name), Frames):
+            continue  # bytes
         array = np.asarray(getattr(batch, name))
         if not all_finite(array):
             return Outcome.SKIPPED_NONFINITE, f"{name} is not finite {_where(array, batch, name)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,39 +11,39 @@ from torch import Tensor
 from trpolab.numerics.arrays import QUIET, Array, as_array
 from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Policy
-from trpolab.policies.networks import Linearized
+from trpolab.policies.frames import Frames
 from trpolab.updates.surrogate import Samples, log_weights
 
-KEPT_ROWS = 2**18  # beyond, activations are computed again for each product instead of kept (about 1 kB a row)
-
+Features = Tensor | Frames  # M rows
 Product = Callable[[Tensor], Tensor]  # v [D] float64 -> Av [D] float64
 
 
 def gauss_newton_product(
-    policy: Policy, features: Tensor, chunk: int, workers: Workers = SERIAL, weights: Tensor | None = None
+    policy: Policy, features: Features, chunk: int, workers: Workers = SERIAL, weights: Tensor | None = None
 ) -> Product:
     """v ↦ (1/M) Σ_m J_mᵀ M_m J_m v at the policy's θ, over all rows of features [M, F].
 
     J_m = ∂u/∂θ at state m, M_m the KL's second derivative in u; positive semidefinite by construction. Activations are
-    computed once; rows go through in chunks, summed in float64. The parameters that the distribution owns have a block
-    of their own, diagonal and the same in every state. `weights` [M], summing to 1, take the place of 1/M.
+    computed once, or anew for each product where there are more rows than the network keeps; rows go through in chunks,
+    summed in float64. The parameters that the distribution owns have a block of their own, diagonal and the same in
+    every state. `weights` [M], summing to 1, take the place of 1/M.
     """
     network, distribution = policy.network, policy.distribution
     theta, own = as_array(policy.theta[: network.size]), as_array(policy.theta[network.size :])
     own_metric = as_array(distribution.own_metric(policy.theta[network.size :]))
-    inputs = [as_array(x) for x in features.split(chunk)]
+    inputs = features.split(chunk)
     shares = [None] * len(inputs) if weights is None else [as_array(w)[:, None] for w in weights.split(chunk)]
     chunks = list(zip(inputs, shares, strict=True))
 
-    def part(rows: tuple[Array, Array | None]) -> Callable[[Array], Array]:
+    def part(rows: tuple[Any, Array | None]) -> Callable[[Array], Array]:
         x, share = rows
-        linearized = Linearized.at(network, theta, x)
+        linearized = network.linearized(theta, x)
         metric = distribution.output_metric(linearized.out, own)
         if share is None:
             return QUIET(lambda v: linearized.vjp(metric(linearized.jvp(v))))
         return QUIET(lambda v: linearized.vjp(share * metric(linearized.jvp(v))))
 
-    kept = workers.map(part, chunks) if len(features) <= KEPT_ROWS else None
+    kept = workers.map(part, chunks) if len(features) <= network.kept_rows else None
 
     def product(v: Tensor) -> Tensor:
         direction = as_array(v.to(policy.theta.device, policy.theta.dtype))
@@ -64,7 +65,7 @@ def gauss_newton_product(
     return product
 
 
-def hessian_product(policy: Policy, features: Tensor, chunk: int, old: Tensor | None = None) -> Product:
+def hessian_product(policy: Policy, features: Features, chunk: int, old: Tensor | None = None) -> Product:
     """v ↦ ∇(∇KL · v): the mean KL(old‖θ) over features [M, F], differentiated twice at the policy's θ.
 
     The twin of `gauss_newton_product`: equal at θ_old (where `old`, u of π_old [M, U], is what the policy gives, which
@@ -90,7 +91,7 @@ def hessian_product(policy: Policy, features: Tensor, chunk: int, old: Tensor | 
 
 
 def empirical_product(
-    policy: Policy, features: Tensor, samples: Samples, chunk: int, workers: Workers = SERIAL
+    policy: Policy, features: Features, samples: Samples, chunk: int, workers: Workers = SERIAL
 ) -> Product:
     """v ↦ (1/N) Σ_n mean_k w_nk (∇log π(a_nk|s_n)·v) ∇log π(a_nk|s_n) at the policy's θ (Section 6's other estimate).
 
@@ -100,7 +101,7 @@ def empirical_product(
     distribution, k = policy.distribution, samples.log_q.shape[1]
     chunks = list(zip(features.split(chunk), samples.split(chunk), strict=True))
 
-    def part(rows: tuple[Tensor, Samples]) -> Callable[[Tensor], Tensor]:
+    def part(rows: tuple[Any, Samples]) -> Callable[[Tensor], Tensor]:
         x, tried = rows
         u, jvp, vjp = policy.linearize(x)
         weight = log_weights(distribution, u, tried).exp() / k  # [n, K]
@@ -112,7 +113,7 @@ def empirical_product(
 
         return multiply
 
-    kept = workers.map(part, chunks) if len(features) <= KEPT_ROWS else None
+    kept = workers.map(part, chunks) if len(features) <= policy.network.kept_rows else None
 
     def product(v: Tensor) -> Tensor:
         direction = v.to(policy.theta.device, policy.theta.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from torch import Tensor
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.workers import SERIAL, Workers
 from trpolab.policies import Policy
-from trpolab.policies.networks import CHUNK, Linearized
+from trpolab.policies.frames import Frames
 from trpolab.policies.rows import random_rows
 from trpolab.sampling.batch import Batch
-from trpolab.updates.fisher import Product, empirical_product, gauss_newton_product, hessian_product
+from trpolab.updates.fisher import Features, Product, empirical_product, gauss_newton_product, hessian_product
 from trpolab.updates.surrogate import Samples, log_weights, state_values, surrogate_slope
 
 STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is beyond rounding
@@ -42,16 +43,16 @@ class Problem:
 
     def __init__(self, policy: Policy, batch: Batch, device: str = "cpu", workers: Workers = SERIAL):
         where = torch.device(device)
-        self.chunk = CHUNK if where.type == "cpu" else 2**16
+        self.chunk = policy.network.chunk * (1 if where.type == "cpu" else 64)
         self.policy = policy.replace(theta=policy.theta.to(where))
         dtype = policy.theta.dtype
-        self.features = torch.as_tensor(policy.features(batch.obs)).to(where, dtype)
+        self.features = _on(where, dtype, policy.features(batch.obs))
         self.samples = Samples.of(batch, dtype, where)
         self.old = torch.as_tensor(batch.old).to(where, dtype)
         self.constraint_old = torch.as_tensor(batch.constraint_old).to(where, dtype)
         self._shared = batch.constraint_obs is batch.obs  # single path: one forward pass serves both
         self.constraint_features = (
-            self.features if self._shared else torch.as_tensor(policy.features(batch.constraint_obs)).to(where, dtype)
+            self.features if self._shared else _on(where, dtype, policy.features(batch.constraint_obs))
         )
         self._workers = workers
         self._last: tuple[Tensor, Evaluation] | None = None
@@ -72,10 +73,10 @@ class Problem:
         outputs_slope, own_slope = distribution.assemble_vjp(own, slope)
 
         @QUIET
-        def part(chunk: tuple[Tensor, Tensor]) -> tuple[Array, Array]:
-            x, cotangent = (as_array(rows) for rows in chunk)
-            linearized = Linearized.at(network, theta, x)
-            return linearized.out, linearized.vjp(cotangent)
+        def part(chunk: tuple[Any, Tensor]) -> tuple[Array, Array]:
+            x, cotangent = chunk
+            linearized = network.linearized(theta, x)
+            return linearized.out, linearized.vjp(as_array(cotangent))
 
         chunks = list(zip(self.features.split(self.chunk), outputs_slope.split(self.chunk), strict=True))
         outputs, gradients = zip(*self._workers.map(part, chunks), strict=True)
@@ -121,7 +122,7 @@ class Problem:
             return self.pull_back(theta, self.features, slope + of_kl)
         return total + self.pull_back(theta, self.constraint_features, of_kl)
 
-    def pull_back(self, theta: Tensor, features: Tensor, cotangent: Tensor) -> Tensor:
+    def pull_back(self, theta: Tensor, features: Features, cotangent: Tensor) -> Tensor:
         """Jᵀc [D] float64, J = ∂u/∂θ at θ [D], summed over rows: features [B, F], c [B, U]."""
         chunks = list(zip(features.split(self.chunk), cotangent.split(self.chunk), strict=True))
         gradients = self._workers.map(lambda rows: self.policy.linearize(rows[0], theta)[2](rows[1]), chunks)
@@ -134,8 +135,8 @@ class Problem:
         inner, own = as_array(self.theta[: network.size]), as_array(self.theta[network.size :])
 
         @QUIET
-        def part(features: Tensor) -> float:
-            linearized = Linearized.at(network, inner, as_array(features))
+        def part(features: Any) -> float:
+            linearized = network.linearized(inner, features)
             moved = linearized.jvp(direction[: network.size])
             return float((moved * distribution.output_metric(linearized.out, own)(moved)).sum(1).max())
 
@@ -188,6 +189,11 @@ class Problem:
         """From L_n [N] and the KL of each state; means in float64."""
         value = float((values.double() * self.samples.weights).sum())
         return Evaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
+
+
+def _on(device: torch.device, dtype: torch.dtype, features: Any) -> Features:
+    """Features where the update runs; frames stay bytes."""
+    return features.to(device) if isinstance(features, Frames) else torch.as_tensor(features).to(device, dtype)
 
 
 def step_length(delta: float, curvature: float) -> float:

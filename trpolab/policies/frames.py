@@ -1,0 +1,94 @@
+"""Stacks of frames with every frame kept once: what policies that see pixels learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """N states, each a stack of C frames; consecutive states share all but one.
+
+    Stacks are put together where they are asked for: `take(rows)` for a few, `pixels()` for all.
+    """
+
+    frames: Tensor  # [F, H, W] uint8
+    index: Tensor  # [N, C] int64, rows of `frames`, oldest first
+
+    @staticmethod
+    def of(stacks: np.ndarray) -> Frames:
+        """Stacks [N, C, H, W] uint8 that share nothing."""
+        n, c = stacks.shape[:2]
+        frames = torch.from_numpy(np.ascontiguousarray(stacks)).reshape(n * c, *stacks.shape[2:])
+        return Frames(frames, torch.arange(n * c).reshape(n, c))
+
+    @staticmethod
+    def of_paths(first: Sequence[np.ndarray], newest: Sequence[np.ndarray]) -> Frames:
+        """States along paths: of each path its first stack [C, H, W], and the newest frame of every state [n, H, W]."""
+        parts, rows, place = [], [], 0
+        for stack, frames in zip(first, newest, strict=True):
+            older = len(stack) - 1
+            parts += [stack[:older], frames]
+            rows.append(place + np.arange(len(frames))[:, None] + np.arange(len(stack)))
+            place += older + len(frames)
+        return Frames(torch.from_numpy(np.concatenate(parts)), torch.from_numpy(np.concatenate(rows)))
+
+    @staticmethod
+    def join(parts: Sequence[Frames]) -> Frames:
+        """The states of several, in order."""
+        offsets = np.cumsum([0, *(len(part.frames) for part in parts)]).tolist()
+        index = [part.index + offset for part, offset in zip(parts, offsets, strict=False)]
+        return Frames(torch.cat([part.frames for part in parts]), torch.cat(index))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        return (*self.index.shape, *self.frames.shape[1:])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the frames lie."""
+        return self.frames.device
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: Any) -> Frames:
+        """The states of some rows; the frames are shared."""
+        return Frames(self.frames, self.index[rows])
+
+    def split(self, rows: int) -> tuple[Frames, ...]:
+        """The same in chunks of at most `rows` states."""
+        return tuple(Frames(self.frames, part) for part in self.index.split(rows))
+
+    def take(self, rows: Any) -> np.ndarray:
+        """Stacks [n, C, H, W] uint8 of the states in these rows, as a policy acts on them."""
+        picked = self.index[torch.as_tensor(rows)] if not isinstance(rows, slice) else self.index[rows]
+        return self.frames[picked].cpu().numpy()
+
+    def pixels(self) -> Tensor:
+        """All stacks [N, C, H, W] uint8."""
+        return self.frames[self.index]
+
+    def to(self, device: torch.device) -> Frames:
+        """The same on another device."""
+        return Frames(self.frames.to(device), self.index.to(device))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Between processes as arrays: torch would hand over a file descriptor for each tensor."""
+        return _from_arrays, (self.frames.numpy(), self.index.numpy().astype(np.int32))
+
+
+def is_stack(shape: Sequence[int], dtype: Any) -> bool:
+    """Whether arrays [C, H, W] are a few grey frames of bytes: C is the shortest axis."""
+    return dtype == np.uint8 and len(shape) == 3 and shape[0] < min(shape[1:])
+
+
+def _from_arrays(frames: np.ndarray, index: np.ndarray) -> Frames:
+    return Frames(torch.from_numpy(frames), torch.from_numpy(index.astype(np.int64)))

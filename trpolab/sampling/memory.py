@@ -1,0 +1,34 @@
+"""What a batch of pixels will take of the machine's memory, known before anything is sampled."""
+
+from __future__ import annotations
+
+import math
+
+from trpolab.machine import usable_cores, usable_memory
+from trpolab.simulators.base import Task
+
+MOST = 0.6  # of the memory that there is
+GIB = 2**30
+PROCESS = 0.35 * GIB  # torch, an emulator and a network's activations, in each process (measured: 0.3)
+COPIES = 3  # of each frame while a batch travels: the worker's, the message, the batch's
+OTHERS = 200  # bytes a step besides its frame: action, reward, distribution, indices
+
+
+def batch_bytes(task: Task, steps: int, processes: int) -> int:
+    """The most that a batch of so many steps takes, workers included."""
+    frame = math.prod((task.observation_space.shape or ())[1:])
+    update = 1.2 * GIB  # activations that the Fisher products keep
+    return int(steps * (frame * COPIES + OTHERS) + (processes + 1) * PROCESS + update)
+
+
+def memory_problem(task: Task, steps: int, threads: int | None) -> str | None:
+    """Why a batch of so many steps is refused on this machine, with the numbers; None where it fits."""
+    available = usable_memory()
+    processes = threads or usable_cores()
+    needed = batch_bytes(task, steps, processes)
+    if available is None or needed <= MOST * available:
+        return None
+    return (
+        f"a batch of {steps:,} steps of {task.name} takes about {needed / GIB:.1f} GiB with {processes} worker "
+        f"processes, more than {MOST:.0%} of the {available / GIB:.1f} GiB here; ask for fewer steps an iteration"
+    )
