@@ -172,3 +172,12 @@ def random_spd(generator: np.random.Generator, eigenvalues: np.ndarray) -> np.nd
     """A random symmetric matrix [n, n] with this spectrum."""
     q, _ = np.linalg.qr(generator.normal(size=(len(eigenvalues), len(eigenvalues))))
     return (q * eigenvalues) @ q.T
+
+
+def conv_total(h: int, w: int, outputs: int, frames: int = 4, filters: int = 16, hidden: int = 20) -> int:
+    """Parameters, biases too, of two convolutions of 4 x 4 at stride 2 without padding, a hidden layer, the output."""
+    total, channels = 0, frames
+    for _ in range(2):
+        total += filters * (channels * 4 * 4 + 1)
+        h, w, channels = (h - 4) // 2 + 1, (w - 4) // 2 + 1, filters
+    return total + hidden * (channels * h * w + 1) + outputs * (hidden + 1)

@@ -54,6 +54,8 @@ def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np
     network: MLP | ConvNet
     if isinstance(inputs, tuple) and len(inputs) == 3:
         network = ConvNet((inputs[0], inputs[1], inputs[2]), config.hidden, 1)
+        # pixels are not centred, so the first steps of a fit go wrong with less damping
+        return ValueFunction(network, network.initial(generator, 1.0), mu=1.0)
     else:
         network = MLP((inputs if isinstance(inputs, int) else inputs[0], *config.hidden, 1))
     return ValueFunction(network, network.initial(generator, 1.0))

@@ -27,6 +27,7 @@ DEADLINE = 600.0  # seconds that a unit may take
 START = 120.0  # seconds that a worker may take to start
 POLL = 0.2  # seconds between two looks at whether to give up
 GRACE = 5.0  # seconds that workers have to give up what they do
+# read by BLAS and torch when they are loaded, in the worker's first unit
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 BOOT = "from trpolab.sampling.processes import serve; serve({data}, {life})"
 PATH = "import sys; sys.path[:] = {path!r}; "
@@ -204,9 +205,6 @@ def serve(data: int, life: int) -> None:
     """A worker's whole life: answer one unit after another until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
     connection, bench = Connection(data), Bench()
 
     def interrupt() -> bool:

@@ -168,10 +168,11 @@ def _factory(name: str) -> Callable[[], gymnasium.Env]:
 def _nearest(name: str) -> str:
     """The names closest to `name`, in words: built-in ones and the newest versions of Gymnasium's."""
     latest: dict[tuple[str | None, str], int] = {}
-    for spec in gymnasium.registry.values():
+    specs = [spec for spec in gymnasium.registry.values() if "ale_py" not in str(spec.entry_point)]
+    for spec in specs:
         family = (spec.namespace, spec.name)
         latest[family] = max(spec.version or 0, latest.get(family, 0))
-    newest = [spec.id for spec in gymnasium.registry.values() if spec.version == latest[spec.namespace, spec.name]]
+    newest = [spec.id for spec in specs if spec.version == latest[spec.namespace, spec.name]]
     known = {known.lower(): known for known in (*newest, *task_names())}
     close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)]
     return f"nearest: {', '.join(close)}" if close else f"known: {', '.join(task_names())}, and every Gymnasium id"

@@ -99,8 +99,8 @@ def console(name: str) -> Console:
         if rom not in FOR_TWO_PLAYERS
     }
     if name not in known:
-        lower = {task.lower(): task for task in known}
-        close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=4, cutoff=0.5)]
+        bare = {_bare(task): task for task in known}
+        close = [bare[match] for match in difflib.get_close_matches(_bare(name), bare, n=4, cutoff=0.5)]
         told = (
             f"nearest: {', '.join(close)}" if close else f"known: {', '.join(task_names())} and {len(known) - 7} more"
         )
@@ -109,6 +109,10 @@ def console(name: str) -> Console:
     height, width = emulator.getScreenDims()
     minimal = tuple(int(action.value) for action in emulator.getMinimalActionSet())
     return Console(str(roms.get_rom_path(known[name])), height, width, minimal)
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix(PREFIX).removesuffix(SUFFIX).lower()
 
 
 def frame_size(game: AtariGame) -> tuple[int, int]:

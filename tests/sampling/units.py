@@ -1,0 +1,58 @@
+"""Work units for the tests of worker processes: importable there, pure but for the faults that they are asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def square(bench, number, *, interrupt):
+    return number * number
+
+
+def pid(bench, *, interrupt):
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def dies(bench, number, marker, times, *, interrupt):
+    """Kills its own process the first `times` times that it is run; `marker` counts them."""
+    runs = Path(marker)
+    done = len(runs.read_text()) if runs.exists() else 0
+    if done < times:
+        with runs.open("a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def hangs(bench, marker, *, interrupt):
+    """Sleeps for ever the first time."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        time.sleep(3600)
+    return "answered"
+
+
+def waits(bench, *, interrupt):
+    """Works until it is told to stop."""
+    from trpolab.sampling.outcomes import Interrupted
+
+    while not interrupt():
+        time.sleep(0.01)
+    raise Interrupted
+
+
+def raises(bench, number, *, interrupt):
+    raise KeyError(f"number {number}")
+
+
+def sleeps(bench, *, interrupt):
+    time.sleep(3600)
+
+
+def leaves_something(bench, number, *, interrupt):
+    bench["seen"] = bench.get("seen", 0) + 1
+    return number, bench["seen"]
