@@ -189,3 +189,10 @@ class TestNormalizer:
     def test_observations_that_are_not_finite_cannot_enter(self, bad: float) -> None:
         with pytest.raises(ValueError, match="not finite"):
             Normalizer.empty((1,)).updated(np.array([[1.0], [bad]]))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_no_observations_have_no_features(normalize: bool) -> None:
+    """As where every branch of a vine has ended, and none is left to go on in a value."""
+    policy = float32_policy(normalize_observations=normalize)
+    assert policy.features(np.zeros((0, *policy.obs_shape), np.float32)).shape == (0, int(np.prod(policy.obs_shape)))

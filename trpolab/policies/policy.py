@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,7 @@ class Policy:
         if self.sees_pixels:
             return obs if isinstance(obs, Frames) else Frames.of(obs)
         x = np.asarray(obs, dtype=np.float32) if self.normalizer is None else self.normalizer.apply(obs)
-        return x.reshape(len(obs), -1)
+        return x.reshape(len(obs), math.prod(self.obs_shape))  # -1 would not do for no rows
 
     def parameters(self, features: Tensor | np.ndarray | Frames, theta: Tensor | None = None) -> Tensor:
         """u [N, U] at features [N, F], for θ or another `theta` [D]; torch can differentiate it."""

@@ -21,7 +21,7 @@ from trpolab.theory.surrogate import local_model
 from trpolab.theory.tilting import LAST, Curves, Tilt
 from trpolab.theory.values import Values, checked, evaluate, softmax
 
-TOLERANCE = 1e-10  # of the condition for the optimum, relative; the optimum itself is then off by its square
+TOLERANCE = 1e-8  # of the condition for the optimum, relative; the optimum itself is then off by its square
 
 
 def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
