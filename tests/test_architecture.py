@@ -18,6 +18,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 ROOMS = (
     "lab",
     "cli",
+    "selftest",
     "bench",
     "experiments",
     "training",

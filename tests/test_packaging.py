@@ -87,6 +87,14 @@ def test_the_installed_wheel_runs_outside_the_checkout(installed: Path, checkout
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
 
 
+def test_the_self_test_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
+    """A check that trains, one that starts a child, and one that only reads."""
+    code = "from trpolab.selftest import *; print(*run({row: CHECKS[row] for row in ('R4', 'R8', 'R26')}), sep='\\n')"
+    command = [installed / "python", "-c", code]
+    ran = subprocess.run(command, cwd=tmp_path, env=elsewhere(tmp_path), capture_output=True, text=True)
+    assert ran.stdout.count("passed=True") == 3, ran.stdout + ran.stderr
+
+
 def test_the_lab_opens_outside_the_checkout_and_keeps_edits(installed: Path, tmp_path: Path) -> None:
     pytest.importorskip("jupyterlab", reason='no JupyterLab; get it with: pip install "trpolab[lab]"')
     with running_lab(installed, tmp_path) as (url, token):

@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor", help="what this machine has, what is missing, and the line that gets it", allow_abbrev=False
     )
+    doctor.add_argument("--selftest", action="store_true", help="try out what is promised, on this machine (minutes)")
     doctor.set_defaults(run=_doctor)
     return top
 
@@ -152,4 +153,9 @@ def _import(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from trpolab.cli.doctor import doctor
 
-    return doctor()
+    ended = doctor()
+    if not args.selftest or ended:
+        return ended
+    from trpolab.cli.selftest import selftest
+
+    return selftest()
