@@ -16,6 +16,7 @@ EXTRAS = {
     "plotly": "lab",
     "ale_py": "atari",
     "pyarrow": "parquet",
+    "cma": "cma",
 }
 
 

@@ -10,9 +10,22 @@ import pytest
 import torch
 
 from tests import reference
+from trpolab import updates
 from trpolab.policies import DiagonalGaussian, Learner
+from trpolab.sampling.batch import Episodes
+from trpolab.sampling.population import Population
 from trpolab.training.config import Config
-from trpolab.updates import Problem, fisher, kl_penalty, reward_weighted, step, trust_region
+from trpolab.updates import (
+    Problem,
+    cross_entropy,
+    fisher,
+    kl_penalty,
+    propose,
+    reps,
+    reward_weighted,
+    step,
+    trust_region,
+)
 
 pytestmark = pytest.mark.reliability
 
@@ -122,3 +135,56 @@ def test_a_regression_that_counts_all_actions_alike(monkeypatch: pytest.MonkeyPa
     good = spread()
     monkeypatch.setattr(reward_weighted, "regression_weights", lambda begun, t: torch.ones_like(honest(begun, t)) / 60)
     assert spread() < good / 3  # all alike: nothing was learned from Q̂
+
+
+def missed_by_cem() -> float:
+    """Distance of CEM's mean from an optimum ten starting deviations away, after 60 iterations."""
+    learner = Learner(reference.small_policy(hidden=()))
+    config = Config().replace(method="cem", **{"cem.noise": 1.0, "cem.noise_iterations": 30})
+    for iteration in range(60):
+        candidates = propose(learner, config, np.random.default_rng(iteration))
+        returns = -np.abs(candidates - 10).sum(axis=1)
+        episodes = Episodes(returns, np.ones(len(returns), np.int64))
+        data = Population(candidates, returns, episodes, len(returns), 0.0)
+        learner, _ = step(learner, data, config, np.random.default_rng(0))
+    return float(np.abs(learner.state["cem.mean"] - 10).max())
+
+
+def test_an_elite_of_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missed_by_cem() < 1.0
+    honest = cross_entropy.ranked
+    monkeypatch.setattr(cross_entropy, "ranked", lambda population: honest(population)[::-1])
+    assert missed_by_cem() > 5.0
+
+
+def continues(method: str) -> bool:
+    """Whether 6 iterations are the same as 3 and 3 more by a learner made anew from the state."""
+
+    def run(learner: Learner, iterations: range) -> Learner:
+        for iteration in iterations:
+            config = Config().replace(method=method)
+            candidates = propose(learner, config, np.random.default_rng(iteration))
+            returns = -np.square(candidates - 1).sum(axis=1)
+            data = Population(candidates, returns, Episodes(returns, np.ones(len(returns), np.int64)), 1, 0.0)
+            learner, _ = step(learner, data, config, np.random.default_rng(iteration))
+        return learner
+
+    begin = Learner(reference.small_policy(hidden=()))
+    whole, half = run(begin, range(6)), run(begin, range(3))
+    resumed = run(Learner(half.policy, state={k: v.copy() for k, v in half.state.items()}), range(3, 6))
+    return torch.equal(whole.policy.theta, resumed.policy.theta)
+
+
+def test_a_stochastic_search_with_a_generator_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert continues("cem")
+    hidden = np.random.default_rng(0)
+    honest = updates.PROPOSALS["cem"]
+    monkeypatch.setitem(updates.PROPOSALS, "cem", lambda learner, config, _: honest(learner, config, hidden))
+    assert not continues("cem")
+
+
+def test_a_dual_that_is_not_solved(monkeypatch: pytest.MonkeyPatch) -> None:
+    returns = np.random.default_rng(0).normal(size=40)
+    assert reps.reweight(returns, 0.5).kl == pytest.approx(0.5, rel=1e-6)
+    monkeypatch.setattr(reps, "_weights_and_kl", lambda a, t: (np.full(len(a), 1 / len(a)), 0.0))
+    assert reps.reweight(returns, 0.5).kl == 0.0

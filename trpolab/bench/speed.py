@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from trpolab.bench.table import Table, machine, verdict
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner
+from trpolab.sampling.batch import Batch
 from trpolab.sampling.crew import Crew
 from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Purpose, Streams
@@ -250,6 +251,7 @@ def _update_times(size: int, threads: int) -> tuple[list[float], list[float]]:
     trajectories = sampler.advance(learner.policy, -(-size // 64), 1, lambda: False)
     batch = single_path_batch(trajectories, learner, config.path, config.gamma, "equal").batch
     crew.close()
+    assert isinstance(batch, Batch)
     policy = learner.policy
     features = torch.from_numpy(policy.features(batch.obs))
     samples = Samples.of(batch, torch.float32, torch.device("cpu"))

@@ -40,6 +40,7 @@ OPTIONAL = {
     "ipykernel": "ipykernel",
     "ale-py": "ale_py",
     "pyarrow": "pyarrow",
+    "cma": "cma",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LEAST_DISK = 2.0  # GB; a long run with its checkpoints takes some hundred MB

@@ -152,19 +152,27 @@ def make_policy(
         raise ValueError(f"observation space {observation_space}: must be a Box (or Discrete, given one-hot)")
     distribution = distribution_for(action_space)
     obs_shape = tuple(int(width) for width in observation_space.shape)
-    network: MLP | ConvNet
-    if is_stack(obs_shape, observation_space.dtype):
-        if config.normalize_observations:
-            raise ValueError("normalize_observations = True: pixels are not normalised, they go in as 0 to 1")
-        image = (obs_shape[0], obs_shape[1], obs_shape[2])
-        network = ConvNet(image, config.hidden, distribution.outputs, config.activation, config.bias)
-    else:
-        sizes = (int(np.prod(obs_shape)), *config.hidden, distribution.outputs)
-        network = MLP(sizes, config.activation, config.bias)
+    network = _network_for(observation_space, distribution, config)
+    if isinstance(network, ConvNet) and config.normalize_observations:
+        raise ValueError("normalize_observations = True: pixels are not normalised, they go in as 0 to 1")
     own = torch.full((distribution.own_parameters,), config.log_std, dtype=torch.float32)
     theta = torch.cat([network.initial(generator, config.output_scale), own])
     normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None
     return Policy(network, distribution, theta, normalizer, obs_shape)
+
+
+def policy_size(observation_space: spaces.Space[Any], action_space: spaces.Space[Any], config: PolicyConfig) -> int:
+    """D, the number of parameters that `make_policy` would give."""
+    distribution = distribution_for(action_space)
+    return _network_for(observation_space, distribution, config).size + distribution.own_parameters
+
+
+def _network_for(space: spaces.Space[Any], distribution: Distribution, config: PolicyConfig) -> MLP | ConvNet:
+    shape = tuple(int(width) for width in space.shape or ())
+    if is_stack(shape, space.dtype):
+        image = (shape[0], shape[1], shape[2])
+        return ConvNet(image, config.hidden, distribution.outputs, config.activation, config.bias)
+    return MLP((int(np.prod(shape)), *config.hidden, distribution.outputs), config.activation, config.bias)
 
 
 def distribution_for(action_space: spaces.Space[Any]) -> Distribution:

@@ -13,6 +13,7 @@ from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.sampling.config import SinglePath
 from trpolab.sampling.crew import Crew
+from trpolab.sampling.population import Population
 from trpolab.sampling.returns import discounted_sums, generalized_advantage, nothing_earned, standardized
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, begin, join
@@ -26,7 +27,7 @@ FIRST_STATISTICS = 1024  # steps under the starting policy that give the normali
 class Collected:
     """What one iteration sampled: the batch, and what the value function and the normaliser learn from."""
 
-    batch: Batch
+    batch: Batch | Population
     observed: Any  # [M, *O] trunk states, for the normaliser and the value function
     targets: np.ndarray | None  # [M] regression targets of the value function at `observed`; None without one
     values: np.ndarray | None  # [M] what the old value function said there

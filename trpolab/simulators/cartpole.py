@@ -176,6 +176,8 @@ SCENE = Scene(
 )
 
 _VINE = {"vine.trunks": 2, "vine.trunk_length": 500, "vine.states": 50, "vine.rollout_length": 20}
+# Searches over θ start this wide where observations are not normalised: angles are small, so gains must be large.
+_RAW = {"cem.std": 10.0, "cma_es.sigma": 5.0, "reps.std": 20.0}
 TASKS: dict[str, tuple[Rules, dict[str, Any], dict[str, Any]]] = {
     "CartPole-v1": (
         GYMNASIUM,
@@ -193,8 +195,23 @@ TASKS: dict[str, tuple[Rules, dict[str, Any], dict[str, Any]]] = {
     ),
     "paper/CartPole": (
         PAPER,
-        {"steps_per_iteration": 1024, "gamma": 0.99, "lam": 0.95, "hidden": (), "policy.log_std": 1.0, **_VINE},
-        {"steps_per_iteration": 5000, "hidden": (), "policy.log_std": 1.0, "path.horizon": 500, "iterations": 50},
+        {
+            "steps_per_iteration": 1024,
+            "gamma": 0.99,
+            "lam": 0.95,
+            "hidden": (),
+            "policy.log_std": 1.0,
+            "reps.std": 2.0,
+            **_VINE,
+        },
+        {
+            "steps_per_iteration": 5000,
+            "hidden": (),
+            "policy.log_std": 1.0,
+            "path.horizon": 500,
+            "iterations": 50,
+            **_RAW,
+        },
     ),
 }
 

@@ -19,8 +19,18 @@ from trpolab.simulators import find_task
 from trpolab.simulators.atari_games import AtariGame
 from trpolab.simulators.base import Task
 from trpolab.simulators.config import Atari
-from trpolab.updates.config import KLPenalty, NaturalGradient, PolicyGradient, RewardWeighted, TrustRegion
+from trpolab.updates.config import (
+    Covariance,
+    CrossEntropy,
+    KLPenalty,
+    NaturalGradient,
+    PolicyGradient,
+    RelativeEntropy,
+    RewardWeighted,
+    TrustRegion,
+)
 from trpolab.updates.methods import METHODS
+from trpolab.updates.search_plan import search_cost, search_problems
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,9 @@ class Config:
     kl_penalty: KLPenalty = dataclasses.field(default_factory=KLPenalty)
     policy_gradient: PolicyGradient = dataclasses.field(default_factory=PolicyGradient)
     rwr: RewardWeighted = dataclasses.field(default_factory=RewardWeighted)
+    cem: CrossEntropy = dataclasses.field(default_factory=CrossEntropy)
+    cma_es: Covariance = dataclasses.field(default_factory=Covariance)
+    reps: RelativeEntropy = dataclasses.field(default_factory=RelativeEntropy)
     policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
     value: ValueConfig = dataclasses.field(default_factory=ValueConfig)
     atari: Atari = dataclasses.field(default_factory=Atari)
@@ -107,6 +120,9 @@ PARTS = {
     "kl_penalty": KLPenalty,
     "policy_gradient": PolicyGradient,
     "rwr": RewardWeighted,
+    "cem": CrossEntropy,
+    "cma_es": Covariance,
+    "reps": RelativeEntropy,
     "policy": PolicyConfig,
     "value": ValueConfig,
     "atari": Atari,
@@ -180,6 +196,8 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         task = task_under(config, task)
     except ValueError as error:
         return [str(error)]
+    if METHODS[config.method].population:
+        return [*search_problems(config, task), *_device_problems(config)]
     if task.processes:
         problems += pixel_problems(config, task)
     if config.sampler == "single-path" and path.whole:
@@ -198,9 +216,13 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         problems += vine_problems(config.vine, task)
     if config.method == "kl_penalty" and config.kl_penalty.coefficient == "theory" and config.gamma >= 1:
         problems.append("kl_penalty.coefficient = 'theory': C = 4εγ/(1-γ)² has no value at gamma = 1; give a gamma < 1")
+    return [*problems, *_device_problems(config)]
+
+
+def _device_problems(config: Config) -> list[str]:
     if config.device == "cuda" and not torch.cuda.is_available():
-        problems.append("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
-    return problems
+        return ["device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'"]
+    return []
 
 
 def pixel_problems(config: Config, task: Task) -> list[str]:
@@ -220,10 +242,12 @@ def pixel_problems(config: Config, task: Task) -> list[str]:
 
 
 def cost(config: Config, task: Task) -> int:
-    """Simulator steps that one iteration takes with these settings; for the vine the most, for branches end early.
+    """Simulator steps that one iteration takes with these settings; the most of them where episodes may end early.
 
     Whole paths may go beyond what was asked by the rest of the paths under way.
     """
+    if METHODS[config.method].population:
+        return search_cost(config, task)
     if config.sampler == "vine":
         return vine_cost(config.vine, task)
     steps, slots = config.path.steps_per_iteration, config.slots or 1

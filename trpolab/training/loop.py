@@ -13,6 +13,7 @@ import numpy as np
 from trpolab.policies import FitStatus, Learner, Policy, ValueFit, fit_value, make_policy, make_value
 from trpolab.sampling.batch import Batch, Episodes
 from trpolab.sampling.crew import Interrupted, NonFinite
+from trpolab.sampling.population import Population
 from trpolab.sampling.single_path import Collected
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.vine_record import VineRecord
@@ -41,7 +42,7 @@ class Iteration:
     config: Config  # the one really used
     metrics: dict[str, Any]
     learner: Learner  # after the iteration
-    batch: Batch | None  # None when sampling failed
+    batch: Batch | Population | None  # None when sampling failed
     diagnostics: Diagnostics | None
 
 
@@ -116,7 +117,7 @@ def _learn_once(
         return _Done(learner, Outcome.SKIPPED_NONFINITE, str(error), error.sim_steps, took)
     _heed(controls)
     sampled = time.perf_counter()
-    stepped, diagnostics = step(learner, collected.batch, config, streams.generator(index, Purpose.FISHER_ROWS))
+    stepped, diagnostics = step(learner, collected.batch, config, _update_stream(config, index, streams))
     _heed(controls)
     updated, fit = time.perf_counter(), None
     if diagnostics.outcome is not Outcome.SKIPPED_NONFINITE:
@@ -142,6 +143,12 @@ def _heed(controls: Controls) -> None:
     """Raise Interrupted if the iteration under way is to be given up."""
     if controls.aborting():
         raise Interrupted
+
+
+def _update_stream(config: Config, index: int, streams: Streams) -> np.random.Generator:
+    """What an update draws from: the states of Fisher products, or the stream that drew the candidates."""
+    searches = METHODS[config.method].population
+    return streams.generator(index, Purpose.POPULATION if searches else Purpose.FISHER_ROWS)
 
 
 def _advance(progress: Progress, done: _Done, index: int) -> None:
@@ -193,6 +200,8 @@ def _first_statistics(controls: Controls, progress: Progress, samplers: Samplers
 
 def _with_value_function(learner: Learner, config: Config, streams: Streams) -> Learner:
     """A value function where the sampler needs one and none is there yet."""
+    if METHODS[config.method].population:
+        return learner
     needed = config.vine.tail_value if config.sampler == "vine" else config.path.advantage == "gae"
     if not needed or learner.value is not None:
         return learner
@@ -246,6 +255,7 @@ def _update_metrics(diagnostics: Diagnostics | None, config: Config) -> dict[str
         "expected_gain": d.expected_gain if d else None,
         "kl_mean": d.kl_mean if d else None,
         "kl_max": d.kl_max if d else None,
+        "spread": d.spread if d else None,
         "penalty": d.penalty if d else None,
         "delta": config.trust.delta if METHODS[config.method].bounds_kl else None,
         "gradient_norm": d.gradient_norm if d else None,

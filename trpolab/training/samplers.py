@@ -9,15 +9,19 @@ import numpy as np
 
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.crew import Crew
+from trpolab.sampling.population import roll_out_population
 from trpolab.sampling.processes import ProcessPool
 from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
-from trpolab.sampling.streams import Streams
+from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories
 from trpolab.sampling.vine import VineSampler
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
 from trpolab.training.config import Config
 from trpolab.training.standing import Episodes, stand, take_up
+from trpolab.updates import propose
+from trpolab.updates.methods import METHODS
+from trpolab.updates.search_plan import episodes_each
 
 
 class Samplers:
@@ -60,8 +64,11 @@ class Samplers:
     def collect(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
         """One iteration's batch by the sampler that the config names. Raises NonFinite, Interrupted.
 
-        A switch to the vine gives up the episodes that single path has under way; they are counted as dropped.
+        A switch to the vine, or to a method that searches over θ, gives up the episodes that single path has under way;
+        they are counted as dropped.
         """
+        if METHODS[config.method].population:
+            return self._with_dropped(self._drop_episodes(), self._population(learner, config, iteration, interrupt))
         if config.sampler == "single-path":
             trajectories = self.single_path.trajectories(learner.policy, config.path, iteration, interrupt)
             if self.task.processes and config.atari.clip_rewards:
@@ -72,16 +79,16 @@ class Samplers:
         collected = self.vine.sample(
             learner, config.vine, config.gamma, config.state_weighting, iteration, interrupt, signs
         )
-        if not dropped:
-            return collected
-        episodes = replace(collected.batch.episodes, dropped=collected.batch.episodes.dropped + dropped)
-        return replace(collected, batch=replace(collected.batch, episodes=episodes))
+        return self._with_dropped(dropped, collected)
 
     def first_look(self, policy: Policy, config: Config, interrupt: Interrupt) -> Trajectories:
         """Some steps under the starting policy, for the normaliser. Raises NonFinite, Interrupted."""
         if config.sampler == "vine":
             return self.vine.first_look(policy, config.vine, interrupt)
-        return self.single_path.advance(policy, -(-FIRST_STATISTICS // self.slots), 0, interrupt)
+        seen = self.single_path.advance(policy, -(-FIRST_STATISTICS // self.slots), 0, interrupt)
+        if METHODS[config.method].population:
+            self.single_path.ongoing = None  # candidates start afresh; nothing scored is lost
+        return seen
 
     def take_events(self) -> list[dict[str, Any]]:
         """What happened to worker processes since the last call."""
@@ -99,6 +106,29 @@ class Samplers:
         if self.pool is not None:
             self.pool.close()
         self._single = self._vine = None
+
+    def _population(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
+        """Candidates of a search over θ, played. The normaliser sees none of it: θ keeps its meaning."""
+        candidates = propose(learner, config, self.streams.generator(iteration, Purpose.POPULATION))
+        population = roll_out_population(
+            self.single_path.crew,
+            learner.policy,
+            candidates,
+            episodes_each(config),
+            config.path.horizon,
+            self.streams,
+            iteration,
+            interrupt,
+        )
+        unseen = np.zeros((0, *learner.policy.obs_shape), np.float32)
+        return Collected(population, unseen, None, None, population.clipped_fraction)
+
+    @staticmethod
+    def _with_dropped(dropped: int, collected: Collected) -> Collected:
+        if not dropped:
+            return collected
+        episodes = replace(collected.batch.episodes, dropped=collected.batch.episodes.dropped + dropped)
+        return replace(collected, batch=replace(collected.batch, episodes=episodes))
 
     def _drop_episodes(self) -> int:
         """Give up single path's episodes under way; returns how many had begun."""

@@ -12,10 +12,14 @@ import torch
 from trpolab.numerics.workers import Workers
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
+from trpolab.sampling.population import Population
+from trpolab.updates.cma_es import cma_es_candidates, cma_es_step
+from trpolab.updates.cross_entropy import cem_candidates, cem_step
 from trpolab.updates.diagnostics import Diagnostics, Outcome
 from trpolab.updates.kl_penalty import kl_penalty_step
 from trpolab.updates.natural_gradient import factors_of_three, natural_gradient_step, policy_gradient_step
 from trpolab.updates.problem import Evaluation, Problem, step_length
+from trpolab.updates.reps import reps_candidates, reps_step
 from trpolab.updates.reward_weighted import reward_weighted_step
 from trpolab.updates.trust_region import natural_direction, trust_region_step
 
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
     from trpolab.training.config import Config
 
 __all__ = [
-    "Diagnostics", "Evaluation", "Outcome", "Problem", "factors_of_three", "natural_direction", "step", "step_length",
+    "Diagnostics", "Evaluation", "Outcome", "Problem", "factors_of_three", "natural_direction", "propose", "step",
+    "step_length",
 ]  # fmt: skip
 
 METHODS: dict[str, Callable[..., tuple[Learner, Diagnostics]]] = {
@@ -34,16 +39,35 @@ METHODS: dict[str, Callable[..., tuple[Learner, Diagnostics]]] = {
     "kl_penalty": kl_penalty_step,
     "policy_gradient": policy_gradient_step,
     "rwr": reward_weighted_step,
+    "cem": cem_step,
+    "cma_es": cma_es_step,
+    "reps": reps_step,
+}
+PROPOSALS: dict[str, Callable[..., np.ndarray]] = {
+    "cem": cem_candidates,
+    "cma_es": cma_es_candidates,
+    "reps": reps_candidates,
 }
 
 
-def step(learner: Learner, batch: Batch, config: Config, generator: np.random.Generator) -> tuple[Learner, Diagnostics]:
+def step(
+    learner: Learner, data: Batch | Population, config: Config, generator: np.random.Generator
+) -> tuple[Learner, Diagnostics]:
     """The next learner by the method that the config names, and what was measured. Nothing handed in is written to.
 
-    Uses as many threads as torch would.
+    Uses as many threads as torch would. A method that searches over θ wants a population, and the stream that drew its
+    candidates; all others want a batch. Raises TypeError for the wrong one of the two.
     """
+    wanted = Population if config.method in PROPOSALS else Batch
+    if not isinstance(data, wanted):
+        raise TypeError(f"method = {config.method!r} learns from a {wanted.__name__}, not a {type(data).__name__}")
     with Workers(torch.get_num_threads()) as workers:
-        return METHODS[config.method](own_state(learner, config.method), batch, config, generator, workers)
+        return METHODS[config.method](own_state(learner, config.method), data, config, generator, workers)
+
+
+def propose(learner: Learner, config: Config, generator: np.random.Generator) -> np.ndarray:
+    """Candidates [P, D] float64 that the config's method wants to see played; a pure function of what is handed in."""
+    return PROPOSALS[config.method](own_state(learner, config.method), config, generator)
 
 
 def own_state(learner: Learner, method: str) -> Learner:

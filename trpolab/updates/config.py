@@ -88,3 +88,57 @@ class RewardWeighted:
         scale="log", shown=(0.1, 10),
     )  # fmt: skip
     steps: int = setting(3, "most Fisher-scoring steps of the regression", low=1, shown=(1, 20))
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The cross-entropy method: a Gaussian over θ, refitted to the best candidates (Szita and Lőrincz, 2006)."""
+
+    population: int = setting(40, "candidates an iteration", symbol="P", low=3, shown=(10, 200))
+    elite: float = setting(
+        0.2,
+        "share of the candidates that is kept",
+        low=0,
+        open_low=True,
+        high=1,
+        shown=(0.05, 0.5),
+        source="Section 8.1",
+    )
+    std: float = setting(
+        1.0, "standard deviation of every parameter at the start", low=0, open_low=True, scale="log", shown=(0.01, 10),
+    )  # fmt: skip
+    noise: float = setting(0.5, "extra deviation in units of std, fading to 0", low=0, shown=(0, 2))
+    noise_iterations: int = setting(10, "iterations until the extra noise is gone", low=1, shown=(1, 100))
+    episodes: int = setting(1, "episodes that judge a candidate", low=1, shown=(1, 10))
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Covariance matrix adaptation (Hansen and Ostermeier, 1996) by the `cma` package."""
+
+    population: int | None = setting(None, "candidates an iteration (none: 4 + 3 ln D)", symbol="λ", low=5, high=10_000)
+    sigma: float = setting(
+        1.0, "standard deviation of every parameter at the start", symbol="σ", low=0, open_low=True, scale="log",
+        shown=(0.01, 10),
+    )  # fmt: skip
+    covariance: str = setting(
+        "auto",
+        "full: D² numbers; separable: variances alone; auto: full up to 500 parameters",
+        choices=("auto", "full", "separable"),
+    )
+    episodes: int = setting(1, "episodes that judge a candidate", low=1, shown=(1, 10))
+
+
+@dataclass(frozen=True)
+class RelativeEntropy:
+    """Relative entropy policy search, episodic, over θ (Peters et al., 2010); for small policies."""
+
+    population: int = setting(40, "candidates an iteration; more than parameters", low=3, shown=(10, 200))
+    epsilon: float = setting(
+        0.4, "bound on the KL between the reweighted candidates and those drawn", symbol="ε", low=0, open_low=True,
+        scale="log", shown=(0.05, 3), source="Section 7",
+    )  # fmt: skip
+    std: float = setting(
+        1.0, "standard deviation of every parameter at the start", low=0, open_low=True, scale="log", shown=(0.01, 10),
+    )  # fmt: skip
+    episodes: int = setting(1, "episodes that judge a candidate", low=1, shown=(1, 10))

@@ -53,4 +53,22 @@ METHODS: dict[str, About] = {
         "Figure 4; Peters and Schaal, 2007",
         ("rwr.temperature", "rwr.steps", "cg_iterations", "damping"),
     ),
+    "cem": About(
+        "cross-entropy method: refit a Gaussian over θ to the best candidates",
+        "Section 8.1; Szita and Lőrincz, 2006",
+        ("cem.population", "cem.elite", "cem.std", "cem.noise", "cem.noise_iterations", "cem.episodes"),
+        population=True,
+    ),
+    "cma_es": About(
+        "covariance matrix adaptation over θ",
+        "Section 8.1; Hansen and Ostermeier, 1996",
+        ("cma_es.population", "cma_es.sigma", "cma_es.covariance", "cma_es.episodes"),
+        population=True,
+    ),
+    "reps": About(
+        "relative entropy policy search: reweight candidates within KL ε",
+        "Section 7; Peters et al., 2010",
+        ("reps.population", "reps.epsilon", "reps.std", "reps.episodes"),
+        population=True,
+    ),
 }
