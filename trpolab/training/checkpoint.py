@@ -80,12 +80,11 @@ def write(folder: RunFolder, task: str, standing: Standing, requested: Config) -
         sync_folder(aside)
         _verify(aside)
         if target.exists():  # a damaged one, or one of a segment that was given up
-            os.rename(target, temporary(target.with_name(f"{target.name}-old")))
+            _take_away(target)
         os.rename(aside, target)
         sync_folder(parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(temporary(target.with_name(f"{target.name}-old")), ignore_errors=True)
     _prune(parent, standing.progress.iteration)
     return target
 
@@ -182,7 +181,14 @@ def _prune(parent: Path, iteration: int) -> None:
     best = entries[int(np.argmax(scores))]
     for entry in entries[:-KEPT]:
         if entry != best:
-            shutil.rmtree(entry)
+            _take_away(entry)
+
+
+def _take_away(entry: Path) -> None:
+    """Remove a checkpoint so that it is there whole or, by its name, not at all."""
+    aside = temporary(entry.with_name(f"{entry.name}-old"))
+    os.rename(entry, aside)
+    shutil.rmtree(aside)
 
 
 def _score(entry: Path) -> float:

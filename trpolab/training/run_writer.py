@@ -21,12 +21,12 @@ from trpolab.sampling.streams import Purpose
 from trpolab.training.disk import LineFile, strict_json, sweep, sync_folder, temporary, write_atomically
 from trpolab.training.owner import Owner
 from trpolab.training.run_folder import (
+    ALIVE,
     HEARTBEAT_SECONDS,
     SCHEMA,
     RunFolderError,
     RunLocked,
     installed_versions,
-    is_written,
     read_status,
 )
 
@@ -175,8 +175,8 @@ def _about(name: str, task: str, settings: dict[str, Any], label: str) -> dict[s
 def _take_lock(path: Path) -> int:
     """An exclusive lock for as long as the writer lives. Raises RunLocked naming the other writer.
 
-    Where the file system knows no locks, the writer that the file names counts while it lives, or, on another machine,
-    while its heartbeat does.
+    Where the file system knows no locks, the writer that status.json names counts while it lives, or, on another
+    machine, while its heart beats.
     """
     descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
@@ -185,9 +185,9 @@ def _take_lock(path: Path) -> int:
         except BlockingIOError:
             raise _locked(path, _holder(descriptor)) from None
         except OSError:
-            holder = _holder(descriptor)
-            if holder != Owner.this() and is_written(holder, read_status(path).heartbeat):
-                raise _locked(path, holder) from None
+            status = read_status(path)
+            if status.state in ALIVE and status.owner != Owner.this():
+                raise _locked(path, status.owner) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, (strict_json(Owner.this().record()) + "\n").encode(), 0)
     except BaseException:
