@@ -83,7 +83,8 @@ class PixelActor:
         self.block = block
         self._network, self._theta = network, policy.theta[: network.size].detach().clone()
         self._obs_shape = policy.obs_shape
-        self._x = np.zeros((block, *policy.obs_shape), np.float32)
+        channels, height, width = policy.obs_shape
+        self._x = np.zeros((block, height, width, channels), np.float32)  # channels fastest
 
     def parameters(self, obs: np.ndarray) -> np.ndarray:
         """u [n, U] float32 at obs [n, C, H, W] uint8, n <= block."""
@@ -91,6 +92,7 @@ class PixelActor:
         if rows > self.block or obs.shape[1:] != self._obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
         x = self._x
-        np.divide(obs, np.float32(BRIGHTEST), out=x[:rows], dtype=np.float32)
+        for channel in range(obs.shape[1]):
+            np.divide(obs[:, channel], np.float32(BRIGHTEST), out=x[:rows, :, :, channel], dtype=np.float32)
         x[rows:] = 0
-        return self._network.run(self._theta, torch.from_numpy(x)).numpy()[:rows]
+        return self._network.run(self._theta, torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()[:rows]

@@ -1,7 +1,8 @@
 """The paper's network for pixels (Section 8.2), as a shape: two convolutions, fully connected layers, linear output.
 
-Convolutions are torch's; what is between them goes through `trpolab.numerics.arrays`, as NumPy's tanh takes an eighth
-of the time of torch's. Tests hold the hand-written products to torch's autograd in float64.
+Convolutions are torch's, with channels as the fastest axis, which makes going back through them twice as fast. What is
+between them goes through `trpolab.numerics.arrays`, as NumPy's tanh takes an eighth of the time of torch's. Tests hold
+the hand-written products to torch's autograd in float64.
 """
 
 from __future__ import annotations
@@ -126,12 +127,12 @@ class ConvNet:
         )
 
     def _convolve(self, x: Tensor, theta: Tensor, layer: Layer) -> Tensor:
-        weight = self._kernels(layer.weight(theta))
-        return F.conv2d(x, weight, layer.biases(theta), stride=self.stride)
+        return F.conv2d(x, self._kernels(theta, layer), layer.biases(theta), stride=self.stride)
 
-    def _kernels(self, weight: Tensor) -> Tensor:
-        """[filters, C · k · k] as [filters, C, k, k]."""
-        return weight.reshape(self.filters, -1, self.kernel, self.kernel)
+    def _kernels(self, theta: Tensor, layer: Layer) -> Tensor:
+        """A layer's weights [filters, C · k · k] as [filters, C, k, k], channels fastest in memory."""
+        kernels = layer.weight(theta).reshape(self.filters, -1, self.kernel, self.kernel)
+        return kernels.to(memory_format=torch.channels_last)
 
     def _activated(self, z: Tensor) -> Tensor:
         activate_(self.activation, as_array(z))
@@ -147,7 +148,7 @@ class LinearizedConvolutions:
 
     network: ConvNet
     theta: Tensor  # [P]
-    x: Frames | Tensor  # bytes as they came: fractions take four times the room
+    x: Tensor  # [B, C, H, W] bytes: fractions take four times the room
     first: Tensor  # [B, filters, h, w] after the first convolution
     second: Tensor
     head: Linearized
@@ -158,6 +159,7 @@ class LinearizedConvolutions:
     def at(cls, network: ConvNet, theta: Tensor, x: Frames | Tensor) -> LinearizedConvolutions:
         """Run the network forward, keeping what the products need."""
         layers = network.layers
+        x = x.pixels().to(memory_format=torch.channels_last) if isinstance(x, Frames) else x
         first = network._activated(network._convolve(fractions(x, theta), theta, layers[0]))
         second = network._activated(network._convolve(first, theta, layers[1]))
         head = network.head.linearized(as_array(theta[layers[-1].end :]), as_array(second.flatten(1)))
@@ -177,7 +179,7 @@ class LinearizedConvolutions:
         tangent = network._convolve(fractions(self.x, self.theta), direction, one)
         tangent *= network._slope(self.first)
         moved = network._convolve(self.first, direction, two)
-        moved += F.conv2d(tangent, network._kernels(two.weight(self.theta)), stride=network.stride)
+        moved += F.conv2d(tangent, network._kernels(self.theta, two), stride=network.stride)
         moved *= network._slope(self.second)
         return self.head.jvp(as_array(direction[two.end :]), as_array(moved.flatten(1)))
 
@@ -188,8 +190,9 @@ class LinearizedConvolutions:
         network = self.network
         one, two = network.layers
         gradient = torch.empty_like(self.theta)
-        c = torch.empty_like(self.second)
-        as_array(gradient)[two.end :] = self.head.vjp(cotangent, as_array(c.flatten(1)))
+        below = self.theta.new_empty((len(self.second), network.head.sizes[0]))
+        as_array(gradient)[two.end :] = self.head.vjp(cotangent, as_array(below))
+        c = below.view(self.second.shape).to(memory_format=torch.channels_last)
         c *= network._slope(self.second)
         c = self._backward(c, self.first, two, gradient, True)
         c *= network._slope(self.first)
@@ -202,7 +205,7 @@ class LinearizedConvolutions:
         below, weight, bias = torch.ops.aten.convolution_backward(
             c,
             x,
-            network._kernels(layer.weight(self.theta)),
+            network._kernels(self.theta, layer),
             [network.filters],
             [network.stride] * 2,
             [0, 0],
@@ -219,7 +222,9 @@ class LinearizedConvolutions:
 
 
 def fractions(x: Frames | Tensor, like: Tensor) -> Tensor:
-    """States as numbers from 0 to 1 [B, C, H, W] of the precision, and on the device, of `like`."""
+    """States as numbers from 0 to 1 [B, C, H, W] of the precision of `like`, channels fastest in memory; bytes or not."""
     if isinstance(x, Frames):
-        return x.pixels().to(like.dtype).div_(BRIGHTEST)
+        x = x.pixels()
+    if x.dtype is torch.uint8:
+        return x.to(memory_format=torch.channels_last).to(like.dtype).div_(BRIGHTEST)
     return x.to(like.dtype)
