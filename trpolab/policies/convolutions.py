@@ -222,7 +222,7 @@ class LinearizedConvolutions:
 
 
 def fractions(x: Frames | Tensor, like: Tensor) -> Tensor:
-    """States as numbers from 0 to 1 [B, C, H, W] of the precision of `like`, channels fastest in memory; bytes or not."""
+    """States as numbers from 0 to 1 [B, C, H, W] of the precision of `like`, channels fastest in memory."""
     if isinstance(x, Frames):
         x = x.pixels()
     if x.dtype is torch.uint8:
