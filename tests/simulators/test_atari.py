@@ -112,6 +112,7 @@ def test_spaces_follow_the_settings(settings: dict, observations: tuple[int, ...
         ({"atari.pixels": "dqn", "atari.factored": True}, "use atari.actions = 'full', or atari.factored = false"),
         ({"normalize_observations": True}, "pixels go in as 0 to 1"),
         ({"steps_per_iteration": 10**9}, "GiB"),
+        ({"method": "cem"}, "seen as pixels"),
     ],
 )
 def test_bad_settings_are_told(settings: dict, told: str) -> None:

@@ -60,11 +60,12 @@ MUJOCO_TASKS = (
 
 
 def task_names() -> tuple[str, ...]:
-    """The tasks built in; of Atari, the paper's seven games.
+    """The tasks built in; of Atari the paper's seven games, where ale-py is installed.
 
     Any other Gymnasium id or Atari game, and a callable that returns an environment, work too.
     """
-    return (*cartpole.TASKS, *finite_simulator.TASKS, *MUJOCO_TASKS, *atari_games.task_names())
+    games = atari_games.task_names() if atari_games.installed() else ()
+    return (*cartpole.TASKS, *finite_simulator.TASKS, *MUJOCO_TASKS, *games)
 
 
 def configured(task: Source, atari: Atari) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -66,6 +67,11 @@ class Console:
     height: int
     width: int
     minimal: tuple[int, ...]  # actions that do something, by the console's own numbers
+
+
+def installed() -> bool:
+    """Whether ale-py is there."""
+    return importlib.util.find_spec("ale_py") is not None
 
 
 def task_names() -> tuple[str, ...]:

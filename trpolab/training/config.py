@@ -196,6 +196,11 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         task = task_under(config, task)
     except ValueError as error:
         return [str(error)]
+    if METHODS[config.method].population and task.processes:
+        return [
+            f"method = {config.method!r}: {task.name} is seen as pixels, and candidates with convolutions are not "
+            "evaluated side by side; use a method that learns from states and actions, as 'trpo'"
+        ]
     if METHODS[config.method].population:
         return [*search_problems(config, task), *_device_problems(config)]
     if task.processes:
