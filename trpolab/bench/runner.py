@@ -23,6 +23,7 @@ BENCHMARKS = {
     "vine": ("vine", "speed"),
     "vine-hopper": ("vine", "hopper"),
     "vine-cartpole": ("vine", "cartpole"),
+    "vine-swimmer": ("vine", "swimmer"),
 }
 
 

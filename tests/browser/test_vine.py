@@ -1,0 +1,85 @@
+"""The toggle *single path | vine* in a lab, in a real browser: the next iteration is a vine, and shown as one."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.test_start import CARTPOLE, iteration, pill, run_all, until
+
+pytestmark = pytest.mark.browser
+
+CELL = 'from trpolab import Lab\n\nlab = Lab("CartPole-v1", out=None, seconds_per_iteration=0.5, autostart=True)\nlab'
+VINE = f"{CARTPOLE} .trpolab-vine"
+
+
+@pytest.fixture(scope="module")
+def running(page: Any, server: str, workspace: Path) -> Any:
+    """The page of a notebook whose only cell runs a lab."""
+    cell = {"cell_type": "code", "id": "lab", "metadata": {}, "execution_count": None, "outputs": [], "source": CELL}
+    kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+    notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (workspace / "toggle.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    page.goto(f"{server}/lab/tree/toggle.ipynb?reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    time.sleep(2)  # the kernel's first "idle" comes before JupyterLab has restored the session
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
+    run_all(page)
+    page.wait_for_selector(CARTPOLE)
+    until(lambda: iteration(page, CARTPOLE) > 1, "the lab never began")
+    return page
+
+
+def choose(page: Any, sampler: str) -> None:
+    page.locator(f"{CARTPOLE} .trpolab-row:has(.trpolab-hint-sampler)").get_by_role("button", name=sampler).click()
+
+
+def hint(page: Any) -> str:
+    return page.locator(f"{CARTPOLE} .trpolab-hint-sampler").text_content()
+
+
+def press(page: Any, name: str) -> None:
+    page.locator(f"{CARTPOLE} button.trpolab-{name}").click()
+
+
+def test_the_next_iteration_is_a_vine_and_is_shown_as_such(running: Any) -> None:
+    card = running.locator(VINE)
+    assert not card.is_visible()
+    press(running, "pause")
+    until(lambda: "paused" in pill(running, CARTPOLE), "it never paused")
+    held = iteration(running, CARTPOLE)
+    choose(running, "vine")
+    until(lambda: "next vine, in use single path" in hint(running), "the toggle is not shown as pending")
+    until(
+        lambda: running.locator(f"{CARTPOLE} .trpolab-row:has(.trpolab-hint-vine-states)").is_visible(),
+        "the vine's own knobs did not appear",
+    )
+    assert "at most" in running.locator(f"{CARTPOLE} .trpolab-cost").text_content()
+    press(running, "step")
+    until(lambda: iteration(running, CARTPOLE) == held + 1, "one step never came")
+    until(lambda: f"in use vine since iteration {held + 1}" in hint(running), "the vine was never in use")
+    until(
+        lambda: running.locator(f"{CARTPOLE} .annotation-text", has_text="scheme vine").count(), "no mark in the chart"
+    )
+    until(card.is_visible, "Figure 1 did not appear")
+    said = card.locator(".trpolab-legend").text_content()
+    assert f"iteration {held + 1}" in said and "branches" in said
+    until(lambda: card.locator("img").evaluate("image => image.naturalWidth") > 100, "the picture is empty")
+
+
+def test_running_on_refreshes_it(running: Any) -> None:
+    legend = running.locator(f"{VINE} .trpolab-legend")
+    before = legend.text_content()
+    press(running, "run")
+    until(lambda: legend.text_content() != before, "Figure 1 stands still")
+
+
+def test_back_on_single_path_it_goes(running: Any) -> None:
+    choose(running, "single path")
+    until(lambda: "in use single path since iteration" in hint(running), "single path was never in use again")
+    until(lambda: not running.locator(VINE).is_visible(), "Figure 1 of a past iteration still stands there")
