@@ -79,6 +79,19 @@ def test_running_on_refreshes_it(running: Any) -> None:
     until(lambda: legend.text_content() != before, "Figure 1 stands still")
 
 
+def test_an_earlier_vine_can_be_looked_back_at(running: Any) -> None:
+    legend = running.locator(f"{VINE} .trpolab-legend")
+    press(running, "pause")
+    until(lambda: "paused" in pill(running, CARTPOLE), "it never paused")
+    time.sleep(1)  # the newest picture may still be on its way
+    newest = legend.text_content()
+    running.locator(f"{VINE} .noUi-handle").press("ArrowLeft")
+    until(lambda: legend.text_content() != newest, "the picture stays that of the newest vine")
+    running.locator(f"{VINE} .noUi-handle").press("ArrowRight")
+    until(lambda: legend.text_content() == newest, "the newest vine does not come back")
+    press(running, "run")
+
+
 def test_back_on_single_path_it_goes(running: Any) -> None:
     choose(running, "single path")
     until(lambda: "in use single path since iteration" in hint(running), "single path was never in use again")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from trpolab.lab import vine_card, vine_view
+from trpolab.lab import trainer, vine_card, vine_view
 from trpolab.lab.lab import Lab
+from trpolab.lab.trainer import keep_vine
 from trpolab.lab.vine_view import branch_pieces, figure_one, position_in_time, principal_plane, shown_q, view_of
 from trpolab.sampling.vine_record import VineRecord
 from trpolab.simulators.base import Snapshot
@@ -127,12 +128,12 @@ class TestCard:
         page = make_lab().view.page
         card = vine_card.VineCard("CartPole-v1", page)
         assert page.vine.layout.display == "none"
-        card.consider(iteration(3, record), busy=False, overhead=0.0)
+        consider(card, iteration(3, record))
         assert page.vine.layout.display is None
         assert bytes(page.vine_image.value).startswith(b"\x89PNG")
         assert "<b>Vine</b>" in page.vine_title.value
         assert "iteration 3 · 5 states, 10 branches of 14 steps" in page.vine_title.value
-        card.consider(iteration(4, None), busy=False, overhead=0.0)
+        consider(card, iteration(4, None))
         assert page.vine.layout.display == "none"
         assert page.rollout.layout.grid_area is None
 
@@ -141,21 +142,61 @@ class TestCard:
     ) -> None:
         page = make_lab().view.page
         card = vine_card.VineCard("CartPole-v1", page)
-        card.consider(iteration(1, record), busy=True, overhead=1.0)  # the first one comes at once
-        card.consider(iteration(2, other(record)), busy=True, overhead=0.0)
+        consider(card, iteration(1, record), busy=True, overhead=1.0)  # the first one comes at once
+        consider(card, iteration(2, other(record)), busy=True, overhead=0.0)
         assert "iteration 1" in page.vine_title.value
         monkeypatch.setattr(card, "_next", 0.0)
-        card.consider(iteration(3, other(record)), busy=True, overhead=1.0)
+        consider(card, iteration(3, other(record)), busy=True, overhead=1.0)
         assert "iteration 1" in page.vine_title.value
-        card.consider(iteration(4, other(record)), busy=True, overhead=0.0)
+        consider(card, iteration(4, other(record)), busy=True, overhead=0.0)
         assert "iteration 4" in page.vine_title.value
 
     def test_an_iteration_without_a_batch_leaves_it(self, make_lab: Callable[..., Lab], record: VineRecord) -> None:
         page = make_lab().view.page
         card = vine_card.VineCard("CartPole-v1", page)
-        card.consider(iteration(1, record), busy=False, overhead=0.0)
-        card.consider(SimpleNamespace(index=2, batch=None), busy=False, overhead=0.0)
+        consider(card, iteration(1, record))
+        consider(card, SimpleNamespace(index=2, batch=None))
         assert page.vine.layout.display is None
+
+    def test_earlier_vines_can_be_looked_back_at(self, make_lab: Callable[..., Lab], record: VineRecord) -> None:
+        page = make_lab().view.page
+        card = vine_card.VineCard("CartPole-v1", page)
+        vines = [iteration(index, other(record)) for index in (1, 2, 5)]
+        consider(card, *vines[:1])
+        assert page.vine_back.layout.display == "none", "there is nothing to look back at"
+        consider(card, *vines)
+        assert page.vine_back.layout.display is None and page.vine_back.min == -2
+        page.vine_back.value = -1
+        consider(card, *vines, busy=True, overhead=1.0)  # what a person asks for comes at once
+        assert "iteration 2 " in page.vine_title.value
+        consider(card, *vines, iteration(6, other(record)))
+        assert "iteration 2 " in page.vine_title.value, "it stays while the run goes on"
+        page.vine_back.value = 0
+        consider(card, *vines, iteration(7, other(record)))
+        assert "iteration 7 " in page.vine_title.value
+        page.vine_back.value = -2
+        consider(card, *vines)
+        consider(card, iteration(8, None))
+        assert page.vine_back.value == 0, "the next vine is shown when it comes"
+
+
+def test_the_last_vines_are_kept_while_they_are_small(record: VineRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: tuple[tuple[int, VineRecord], ...] = ()
+    for index in range(1, 31):
+        kept = keep_vine(kept, iteration(index, other(record) if index % 2 else None))
+    assert [index for index, _ in kept] == list(range(1, 30, 2))
+    kept = keep_vine(kept, SimpleNamespace(index=31, batch=None))
+    assert len(kept) == 15
+    monkeypatch.setattr(trainer, "VINE_BYTES", 3.5 * record.nbytes)
+    assert [index for index, _ in keep_vine(kept, iteration(33, other(record)))] == [27, 29, 33]
+    monkeypatch.setattr(trainer, "VINE_BYTES", 0)
+    assert [index for index, _ in keep_vine(kept, iteration(33, other(record)))] == [33]
+
+
+def consider(card: vine_card.VineCard, *iterations: SimpleNamespace, busy: bool = False, overhead: float = 0.0) -> None:
+    """Show a card the newest of some iterations; all of them are kept."""
+    kept = [(one.index, one.batch.paths) for one in iterations if one.batch is not None]
+    card.consider(iterations[-1], kept, busy=busy, overhead=overhead)
 
 
 def iteration(index: int, record: VineRecord | None) -> SimpleNamespace:

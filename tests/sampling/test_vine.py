@@ -81,6 +81,26 @@ def test_the_rollout_set_is_drawn_uniformly_without_replacement():
     assert abs(counts - 150).max() < 5 * np.sqrt(150 * 0.75)
 
 
+def test_a_stratified_rollout_set_leaves_no_part_of_a_trunk_out():
+    streams = Setting("CartPole-v1").sampler.streams
+    counts = np.zeros(60)
+    for iteration in range(600):
+        chosen = choose_states(streams, iteration, 3, 20, 15, "stratified")
+        np.testing.assert_array_equal(chosen // 4, np.arange(15))  # one in each stretch of four
+        counts[chosen] += 1
+    assert abs(counts - 150).max() < 5 * np.sqrt(150 * 0.75)
+    for states in (1, 7, 59, 60):  # also where the stretches can't be equally long
+        chosen = choose_states(streams, 0, 3, 20, states, "stratified")
+        assert len(set(chosen.tolist())) == states and chosen.min() >= 0 and chosen.max() < 60
+
+
+def test_the_sampler_chooses_as_it_is_told():
+    with Setting("CartPole-v1") as setting:
+        vine = replace(ENUMERATED, trunks=2, trunk_length=40, states=80, choose="stratified")
+        batch = setting.sample(vine).batch  # as many stretches as steps: every state is chosen
+        np.testing.assert_array_equal(batch.obs, batch.constraint_obs)
+
+
 def test_trunks_are_refilled_and_all_their_states_carry_the_constraint():
     with Setting("CartPole-v1") as setting:
         vine = replace(ENUMERATED, trunks=3, trunk_length=200)

@@ -25,8 +25,9 @@ GROUPS = (
     ),
     (
         "Sampler",
-        ("sampler", "steps_per_iteration", "path.whole", "proposal", "vine.states", "vine.actions",
-         "vine.rollout_length", "vine.trunks", "vine.common_random_numbers"),
+        ("sampler", "steps_per_iteration", "path.whole", "proposal", "vine.widening", "vine.trunks",
+         "vine.trunk_length", "vine.states", "vine.choose", "vine.actions", "vine.rollout_length", "vine.tail_value",
+         "vine.common_random_numbers"),
     ),
     ("Estimate", ("gamma", "advantage", "lam")),
     ("Watching", ("seconds_per_iteration",)),
@@ -45,18 +46,20 @@ class Need:
 
 
 SEARCHING = Need("line_search", True, "the line search is off")
+WIDENING = Need("proposal", "widened", "only the widened q uses it")
 WALKING = Need("sampler", "single-path", "the vine estimates Q̂ from its branches")
 NEEDS = {
     "shrink": (SEARCHING,),
     "max_tries": (SEARCHING,),
     "advantage": (WALKING,),
+    "vine.widening": (WIDENING,),
     "lam": (WALKING, Need("advantage", "gae", "only GAE uses λ")),
 }
 # Rows of one sampler make room for those of the other.
 ROWS_OF = {
     "single-path": ("steps_per_iteration", "path.whole"),
-    "vine": ("proposal", "vine.states", "vine.actions", "vine.rollout_length", "vine.trunks",
-             "vine.common_random_numbers"),
+    "vine": ("proposal", "vine.widening", "vine.trunks", "vine.trunk_length", "vine.states", "vine.choose",
+             "vine.actions", "vine.rollout_length", "vine.tail_value", "vine.common_random_numbers"),
 }  # fmt: skip
 
 

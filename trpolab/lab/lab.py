@@ -21,6 +21,7 @@ from trpolab.lab.summary import Summary, summarize
 from trpolab.lab.trainer import Failure, Trainer
 from trpolab.lab.view import View
 from trpolab.policies import Policy
+from trpolab.sampling.vine_record import VineRecord
 from trpolab.training.session import Session
 
 UNTIL_STOPPED = 1_000_000  # iterations of a lab that was given none
@@ -97,6 +98,11 @@ class Lab:
     def latest(self) -> Any:
         """The newest `Iteration`, or None."""
         return self._trainer.latest
+
+    @property
+    def vines(self) -> tuple[tuple[int, VineRecord], ...]:
+        """The last vine iterations that are kept to be looked at: (index, record), the newest last."""
+        return self._trainer.vines
 
     @property
     def view(self) -> View:

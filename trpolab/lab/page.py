@@ -47,12 +47,16 @@ class Page:
         self.empty = _html("trpolab-empty")
         self.vine_image = w.Image(value=b"", format="png")
         self.vine_title = w.HTML(card_title("Vine", ""))
+        self.vine_back = w.IntSlider(0, -1, 0, readout=False, continuous_update=False)
+        self.vine_back.tooltip = "Look back at the vines of earlier iterations; at the right end: the newest"
+        self.vine_back.layout.display = "none"
+        self.vine_back.add_class("trpolab-back")
         self.where = _html("trpolab-where")
         self.code = _html("trpolab-code")
         head = _box(w.HBox, "trpolab-head", [self.status, _box(w.HBox, "trpolab-buttons", list(self.buttons.values()))])
         charts.figure.add_class("trpolab-figure")
         self.rollout = _box(w.VBox, "trpolab-rollout", [self.rollout_title, self.image, self.empty])
-        self.vine = _box(w.VBox, "trpolab-rollout", [self.vine_title, self.vine_image])
+        self.vine = _box(w.VBox, "trpolab-rollout", [self.vine_title, self.vine_back, self.vine_image])
         self.vine.add_class("trpolab-vine")
         for card in (self.rollout, self.vine):
             card.add_class("trpolab-chart")

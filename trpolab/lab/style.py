@@ -134,6 +134,7 @@ CSS = f"""<style>
 .trpolab .trpolab-rollout {{ grid-area: 3 / 1 / 4 / 3; z-index: 2; display: flex; flex-flow: column; }}
 .trpolab .trpolab-rollout img {{ width: 100%; height: auto; max-height: 262px; object-fit: contain; margin: 0; }}
 .trpolab .trpolab-rollout .widget-image {{ width: 100%; max-width: none; height: auto; margin: auto 0 0 0; }}
+.trpolab .trpolab-back {{ width: auto; height: 14px; margin: 0 8px; flex: none; }}
 .trpolab .trpolab-empty {{ color: var(--dim); margin: auto; }}
 
 .trpolab .trpolab-foot {{

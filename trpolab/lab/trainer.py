@@ -9,7 +9,11 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+from trpolab.sampling.vine_record import VineRecord
+
 NAME = "trpolab-trainer"
+MOST_VINES = 20  # iterations whose vine can be looked back at
+VINE_BYTES = 64 * 2**20  # that all of them may take
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Trainer:
         self.session = session
         self.failure: Failure | None = None
         self.latest: Any = None  # the newest Iteration
+        self.vines: tuple[tuple[int, VineRecord], ...] = ()  # of the last vine iterations, by index
         self.worked = 0.0  # seconds that the thread has been alive for
         self._thread: threading.Thread | None = None
         self._target: int | None = None  # pause when the history is this long
@@ -113,6 +118,7 @@ class Trainer:
             for iteration in self.session.iterate():
                 with self._moved:
                     self.latest, self._seen = iteration, len(self.session.history)
+                    self.vines = keep_vine(self.vines, iteration)
                     if self._target is not None and self._seen >= self._target:
                         self.session.controls.pause()
                         self._target = None
@@ -124,3 +130,14 @@ class Trainer:
             self.worked += time.perf_counter() - self._began
             with self._moved:
                 self._moved.notify_all()
+
+
+def keep_vine(kept: tuple[tuple[int, VineRecord], ...], iteration: Any) -> tuple[tuple[int, VineRecord], ...]:
+    """The vines kept, with that of a new iteration if it was one; the oldest go when there are too many or too big."""
+    record = iteration.batch.paths if iteration.batch is not None else None
+    if not isinstance(record, VineRecord):
+        return kept
+    kept = (*kept, (iteration.index, record))[-MOST_VINES:]
+    while len(kept) > 1 and sum(vine.nbytes for _, vine in kept) > VINE_BYTES:
+        kept = kept[1:]
+    return kept

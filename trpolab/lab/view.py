@@ -96,7 +96,7 @@ class View:
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
             busy, overhead = self.lab.state == "running", self.lab.overhead()
             self.player.consider(self.lab.policy, len(self.lab.history), busy=busy, overhead=overhead)
-            self.vine.consider(self.lab.latest, busy=busy, overhead=overhead)
+            self.vine.consider(self.lab.latest, self.lab.vines, busy=busy, overhead=overhead)
 
     def close(self, keep: bool) -> None:
         """End the pump; the page stays as it is, or goes too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,33 +17,47 @@ from trpolab.sampling.vine_record import VineRecord
 LEAST_GAP = 3.0  # seconds between two pictures
 SHARE = 0.01  # of the time that pictures may take while the run goes on
 STATES = 10  # whose branches are drawn: all that are kept would hide one another in so small a picture
-SIZE = (4.5, 2.62)  # inches
-DOTS = 170  # per inch
+SIZE = (3.2, 2.55)  # inches: as wide as a card on a laptop, so that its text can be read there
+DOTS = 220  # per inch
 INK = "#808080"  # legible on a light and on a dark ground: a PNG can't follow the theme
 
 
 class VineCard:
-    """Used by the pump's thread alone."""
+    """Used by the pump's thread alone, but for the slider's callback, which only leaves a number."""
 
     def __init__(self, task: str, page: Page):
         self._task, self._page = task, page
         self._shown: VineRecord | None = None
         self._next = 0.0
+        self._asked: int | None = None  # steps back that the slider was moved to, until they are looked up
+        self._held: tuple[int, VineRecord] | None = None  # the earlier vine that was asked for
+        page.vine_back.observe(self._look_back, "value")
 
-    def consider(self, latest: Any, *, busy: bool, overhead: float) -> None:
-        """Show the newest iteration's vine if there is time; put the card away after a single-path iteration."""
+    def consider(self, latest: Any, kept: Sequence[tuple[int, VineRecord]], *, busy: bool, overhead: float) -> None:
+        """Show the newest vine, or the one asked for, if there is time; put the card away after a single path.
+
+        `kept` holds the last vine iterations, the newest last.
+        """
         batch = latest.batch if latest is not None else None
         if batch is None:  # nothing sampled, or sampling failed: the last picture stays
             return
-        record, now, began = batch.paths, time.monotonic(), time.thread_time()
-        if not isinstance(record, VineRecord):
+        if not isinstance(batch.paths, VineRecord):
             self.forget()
             return
-        first = self._shown is None
-        if record is self._shown or (not first and (now < self._next or (busy and overhead > MOST_OVERHEAD))):
+        if len(kept) > 1:
+            self._page.vine_back.min = 1 - len(kept)
+            self._page.vine_back.layout.display = None
+        now, began = time.monotonic(), time.thread_time()
+        asked = self._asked is not None
+        if self._asked is not None:
+            back, self._asked = self._asked, None
+            self._held = kept[max(len(kept) - 1 + back, 0)] if back else None
+        index, record = self._held or (latest.index, batch.paths)
+        at_once = asked or self._shown is None
+        if record is self._shown or (not at_once and (now < self._next or (busy and overhead > MOST_OVERHEAD))):
             return
         self._shown = record
-        self._page.show_vine(draw_card(record, self._task), caption(record, latest.index))
+        self._page.show_vine(draw_card(record, self._task), caption(record, index))
         cost = time.thread_time() - began
         self._next = time.monotonic() + max(LEAST_GAP, cost / SHARE if busy else 0.0)
 
@@ -51,6 +66,10 @@ class VineCard:
         if self._shown is not None:
             self._shown, self._next = None, 0.0
             self._page.hide_vine()
+        self._page.vine_back.value, self._held, self._asked = 0, None, None
+
+    def _look_back(self, change: dict[str, Any]) -> None:
+        self._asked = change["new"]
 
 
 def draw_card(record: VineRecord, task: str) -> bytes:

@@ -45,7 +45,12 @@ class Vine:
     actions: int = setting(4, "K, actions tried in each state", symbol="K", low=1, shown=(1, 16), source="Table 2")
     rollout_length: int = setting(50, "steps of a branch", low=1, shown=(5, 200), source="Table 2")
     common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
-    choose: str = setting("uniform", "how the rollout set is drawn from the trunks", choices=("uniform",))
+    choose: str = setting(
+        "uniform",
+        "rollout set: N of the visited states at random, or one from each of N equal stretches of the trunks",
+        choices=("uniform", "stratified"),
+        source="Section 5.2",
+    )
     tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
     proposal: str = setting(
         "policy",

@@ -28,13 +28,20 @@ class RolloutSet:
         return len(self.t)
 
 
-def choose_states(streams: Streams, iteration: int, trunks: int, length: int, states: int) -> np.ndarray:
-    """`states` of the trunks · length visited ones, uniformly without replacement: [N] sorted, trunk · length + step.
+def choose_states(
+    streams: Streams, iteration: int, trunks: int, length: int, states: int, how: str = "uniform"
+) -> np.ndarray:
+    """`states` of the trunks · length visited ones without replacement: [N] sorted, trunk · length + step.
 
+    "uniform": every set of N is equally likely. "stratified": the trunks, laid end to end, are cut into N stretches of
+    equal length (up to one step), and each gives one state, so that no part of a trunk is left out.
     They are known before the trunks are run: a trunk that ends is started anew, so every one of its steps visits a
     state, whichever that will be.
     """
     generator = streams.generator(iteration, Purpose.VINE_STATES)
+    if how == "stratified":
+        ends = np.arange(states + 1) * (trunks * length) // states
+        return generator.integers(ends[:-1], ends[1:])
     return np.sort(generator.choice(trunks * length, states, replace=False))
 
 

@@ -63,7 +63,9 @@ class VineSampler:
         `signs`: learn from the signs of rewards.
         """
         policy = learner.policy
-        chosen = choose_states(self.streams, iteration, config.trunks, config.trunk_length, config.states)
+        chosen = choose_states(
+            self.streams, iteration, config.trunks, config.trunk_length, config.states, config.choose
+        )
         crew = self.trunk_crew(config.trunks)
         trunks, roots = run_trunks(crew, policy, config.trunk_length, chosen, self.streams, iteration, interrupt)
         if roots is None:

@@ -42,6 +42,12 @@ class VineRecord:
     branch_length: float  # mean steps of a branch
     terminated: float  # share of branches that the task ended
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        arrays = [*vars(self).values(), *self.snapshot.parts.values()]
+        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+
 
 def traced_states(states: int) -> np.ndarray:
     """The states whose branches are kept: evenly spread over the rollout set."""
