@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     startup = scratch / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
     work = scratch / "work"
-    work.mkdir()
+    shutil.copytree(ROOT / "notebooks" / "policies", work / "policies")  # what notebooks find beside them
     script = STARTUP.format(notebooks=str(ROOT / "notebooks"), scratch=str(work))
     (startup / "00-scratch.py").write_text(script, encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(scratch / "ipython")
