@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import trpolab
 
 PACKAGE = Path(trpolab.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").rglob("*.ipynb"))
 # Top to bottom: a room may import the rooms below it.
 ROOMS = (
     "lab",
@@ -33,8 +35,15 @@ ROOMS = (
     "machine",
 )
 NOTEBOOK_MODULES = {"ipywidgets", "anywidget", "plotly", "matplotlib", "IPython"}
-FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "random"}
-FORBIDDEN_CALLS = {"torch.load", "torch.manual_seed", "torch.seed", "np.load", "numpy.load", "eval", "exec"}
+FORBIDDEN_MODULES = {"cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pandas", "pickle", "random", "shelve", "yaml"}
+# What can be made to run code by a file or a text, and global random state.
+FORBIDDEN_CALLS = {
+    *("torch.load", "torch.jit.load", "torch.hub.load", "torch.package.PackageImporter", "torch.export.load"),
+    *("torch.serialization.load", "torch.manual_seed", "torch.seed", "torch.set_rng_state", "torch.utils.data.DataLoader"),
+    *("np.load", "numpy.load", "np.fromfile", "numpy.fromfile", "np.lib.format.read_array", "numpy.lib.format.read_array"),
+    *("eval", "exec", "compile", "__import__", "os.system", "os.popen"),
+}
+FORBIDDEN_OPTIONS = {("allow_pickle", True), ("shell", True), ("weights_only", True), ("weights_only", False)}
 # The only things in numpy.random that hold no global state.
 ALLOWED_RANDOM = {"Generator", "Philox", "PCG64", "SeedSequence", "BitGenerator", "default_rng"}
 
@@ -66,6 +75,13 @@ def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, ast.unparse(node.func)
 
 
+def options(tree: ast.AST) -> Iterator[tuple[int, str, object]]:
+    """Every `name=constant` that is handed to a call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg is not None and isinstance(node.value, ast.Constant):
+            yield node.value.lineno, node.arg, node.value.value
+
+
 def faults_of_imports(room: str, tree: ast.AST) -> list[str]:
     """What the import rule forbids in a module of `room`."""
     below = ROOMS[ROOMS.index(room) :] if room else ROOMS
@@ -77,7 +93,7 @@ def faults_of_imports(room: str, tree: ast.AST) -> list[str]:
             faults.append(f"line {line}: {room} imports {name}, which stands above it")
         if top in NOTEBOOK_MODULES and room not in ("lab", "experiments"):
             faults.append(f"line {line}: {top} belongs to lab and experiments")
-        if top in FORBIDDEN_MODULES:
+        if top in FORBIDDEN_MODULES or name in FORBIDDEN_CALLS:
             faults.append(f"line {line}: {top} is not used here")
     return faults
 
@@ -89,9 +105,28 @@ def faults_of_calls(tree: ast.AST) -> list[str]:
         head, _, function = name.rpartition(".")
         if name in FORBIDDEN_CALLS or (head in ("np.random", "numpy.random") and function not in ALLOWED_RANDOM):
             faults.append(f"line {line}: {name} is not used here")
+    for line, name, value in options(tree):
+        if (name, value) in FORBIDDEN_OPTIONS and isinstance(value, bool):
+            faults.append(f"line {line}: {name}={value} is not used here")
     return faults
 
 
+def code_of(notebook: Path) -> str:
+    """The code cells of a notebook as one text, without the lines that only IPython understands."""
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    lines = [line for cell in cells for line in "".join(cell["source"]).splitlines()]
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+
+
+@pytest.mark.reliability("R26")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_load_nothing_that_runs_code(path: Path) -> None:
+    tree = ast.parse(code_of(path))
+    unsafe = [name for _, name in imports(tree) if name.partition(".")[0] in FORBIDDEN_MODULES]
+    assert faults_of_calls(tree) + unsafe == []
+
+
+@pytest.mark.reliability("R26")
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_keeps_the_rules(path: Path) -> None:
     assert room_of(path) in ("", *ROOMS), f"{path}: a new room needs its place in ROOMS"
@@ -107,6 +142,10 @@ def test_module_keeps_the_rules(path: Path) -> None:
         ("training", "def late():\n    from trpolab.lab import Lab"),
         ("training", "import plotly.graph_objects as go"),
         ("policies", "import pickle"),
+        ("policies", "import yaml"),
+        ("policies", "from joblib import load"),
+        ("policies", "from torch import load"),
+        ("policies", "from numpy import load as read"),
         ("cli", "from IPython.display import display"),
     ],
 )
@@ -115,7 +154,12 @@ def test_the_import_rule_catches(room: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["torch.load(p)", "np.random.seed(1)", "numpy.random.normal()", "torch.manual_seed(0)", "x = eval(t)"]
+    "code",
+    [
+        *("torch.load(p)", "np.random.seed(1)", "numpy.random.normal()", "torch.manual_seed(0)", "x = eval(t)"),
+        *("torch.jit.load(p)", "np.load(p, allow_pickle=True)", "read(p, allow_pickle=True)", "exec(t)"),
+        *("torch.load(p, weights_only=True)", "subprocess.run(t, shell=True)", "os.system(t)", "__import__(t)"),
+    ],
 )
 def test_the_call_rule_catches(code: str) -> None:
     assert faults_of_calls(ast.parse(code))

@@ -115,7 +115,7 @@ def _header(start: bytes, size: int) -> dict[str, Any]:
         raise PolicyFileError("is not a safetensors file, or only a part of one")
     try:
         header = json.loads(start[8 : 8 + length])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PolicyFileError("is not a safetensors file: its header is not JSON") from error
     if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
         raise PolicyFileError("is not a safetensors file: its header is not a table")
@@ -129,7 +129,7 @@ def _description(header: dict[str, Any]) -> dict[str, Any]:
         raise PolicyFileError("is a safetensors file, but not of a policy saved by trpolab")
     try:
         description = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PolicyFileError("its description is not JSON") from error
     if not isinstance(description, dict):
         raise PolicyFileError("its description is not a table")

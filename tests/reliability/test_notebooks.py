@@ -1,0 +1,55 @@
+"""R36: every notebook, top to bottom, beside a checkout that nothing is written to.
+
+nbval runs each of them, too, in the same working directory: so each runs twice, the second time among what the first
+has left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import nbformat
+import pytest
+
+nbclient = pytest.importorskip("nbclient")
+
+FOLDER = Path(__file__).parent.parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.rglob("*.ipynb"))
+CELL_SECONDS = 120  # generous on a busy machine; with TRPOLAB_FAST a whole notebook is meant to take less than 60
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below a folder, by its hash."""
+    files = [path for path in folder.rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def run(notebook: nbformat.NotebookNode, where: Path) -> list[str]:
+    """Execute a notebook in a kernel of its own whose working directory is `where`; texts of its error outputs."""
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        allow_errors=True,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(where)}},
+    )
+    client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [f"{output.ename}: {output.evalue}" for output in outputs if output.output_type == "error"]
+
+
+@pytest.mark.reliability("R36")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_leaves_the_checkout_alone(path: Path, notebook_folder: Path) -> None:
+    before, notebook = contents(FOLDER), nbformat.read(path, as_version=4)
+    assert run(notebook, notebook_folder) == []
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source)
+    assert contents(FOLDER) == before, "it wrote into the checkout"
+
+
+@pytest.mark.reliability("R36")
+def test_a_cell_that_raises_is_seen(tmp_path: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0"), nbformat.v4.new_code_cell("2")])
+    assert run(notebook, tmp_path) == ["ZeroDivisionError: division by zero"]
