@@ -35,12 +35,14 @@ ROOMS = (
     "machine",
 )
 NOTEBOOK_MODULES = {"ipywidgets", "anywidget", "plotly", "matplotlib", "IPython"}
-FORBIDDEN_MODULES = {"cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pandas", "pickle", "random", "shelve", "yaml"}
+FORBIDDEN_MODULES = {
+    *("cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pandas", "pickle", "random", "shelve", "yaml"),
+}
 # What can be made to run code by a file or a text, and global random state.
 FORBIDDEN_CALLS = {
     *("torch.load", "torch.jit.load", "torch.hub.load", "torch.package.PackageImporter", "torch.export.load"),
-    *("torch.serialization.load", "torch.manual_seed", "torch.seed", "torch.set_rng_state", "torch.utils.data.DataLoader"),
-    *("np.load", "numpy.load", "np.fromfile", "numpy.fromfile", "np.lib.format.read_array", "numpy.lib.format.read_array"),
+    *("torch.serialization.load", "torch.manual_seed", "torch.seed", "torch.set_rng_state"),
+    *("np.load", "numpy.load", "np.lib.format.read_array", "numpy.lib.format.read_array"),
     *("eval", "exec", "compile", "__import__", "os.system", "os.popen"),
 }
 FORBIDDEN_OPTIONS = {("allow_pickle", True), ("shell", True), ("weights_only", True), ("weights_only", False)}

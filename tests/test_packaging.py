@@ -151,6 +151,21 @@ def get(url: str, token: str) -> tuple[int, bytes]:
         return 0, b""
 
 
+@pytest.mark.parametrize(
+    ("package", "first_sound"),
+    [
+        ("torch", (2, 10)),  # CVE-2025-32434, CVE-2026-24747: a weights file could run code
+        ("jupyterlab", (4, 6, 2)),  # CVE-2026-42557 and five more: a saved output could run code
+        ("pyarrow", (14, 0, 1)),  # CVE-2023-47248: a file could run code
+        ("Pillow", (11, 3)),  # CVE-2025-48379: writing beyond a buffer
+    ],
+)
+def test_no_version_with_a_known_hole_is_allowed(package: str, first_sound: tuple[int, ...], project: dict) -> None:
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    (floor,) = {re.search(r">=([\d.]+)", line)[1] for line in lines if re.match(rf"{package}\b", line)}
+    assert tuple(map(int, floor.split("."))) >= first_sound
+
+
 def test_environment_yml_installs_what_pyproject_names(project: dict, checkout: Path) -> None:
     text = (checkout / "environment.yml").read_text(encoding="utf-8")
     conda, pip = text.split("  - pip:\n")

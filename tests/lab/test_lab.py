@@ -18,7 +18,7 @@ from ipywidgets import Widget
 from trpolab.lab import cells
 from trpolab.lab.charts import CHARTS
 from trpolab.lab.lab import Lab
-from trpolab.lab.reading import clock, short
+from trpolab.lab.reading import clock, remarks, short
 from trpolab.lab.trainer import NAME
 from trpolab.training.config import resolve
 
@@ -226,3 +226,10 @@ def test_a_process_that_ends_while_it_learns_ends_cleanly(tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (0, b"")
     (folder,) = (tmp_path / "runs").iterdir()
     assert json.loads((folder / "status.json").read_text())["state"] == "stopped"
+
+
+def test_what_went_wrong_in_the_last_iteration_is_in_the_header() -> None:
+    row = {"outcome": "accepted", "log_std_clamped": None, "episodes_unstable": 0}
+    assert remarks(row) == [] == remarks({"outcome": "accepted_after_backtrack"})
+    found = remarks({"outcome": "skipped_zero_gradient", "log_std_clamped": 2, "episodes_unstable": 3})
+    assert found == ["last step: skipped zero gradient", "2 log σ at a bound", "physics blew up 3 times"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -18,7 +19,7 @@ from tests.policies.test_files import a_policy, rewrite
 from trpolab import evaluate, load_policy
 from trpolab.policies import PolicyFileError, read_policy, save_policy
 from trpolab.simulators.mujoco_batch import MujocoSimulator
-from trpolab.training.run_folder import RunFolderError
+from trpolab.training.run_folder import RunFolderError, read_metrics
 from trpolab.training.session import Session, train
 
 MOST = 4 * 2**20  # bytes that a refusal may take: the header is read, at most a megabyte
@@ -132,3 +133,61 @@ def test_a_policy_of_another_task_is_refused_before_a_step(tmp_path: Path, monke
     monkeypatch.setattr(MujocoSimulator, "step", lambda *given: pytest.fail("it stepped"))
     with pytest.raises(ValueError, match="does not fit Hopper-v5"):
         evaluate(policy, "Hopper-v5", 1)
+
+
+@pytest.mark.reliability("R26")
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 100_000])
+def test_texts_nested_too_deep_are_a_sentence_everywhere(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text.encode() + b" " * 8)
+    with pytest.raises(PolicyFileError, match="not a safetensors file"):
+        read_policy(path)
+    folder = train("CartPole-v1", out=tmp_path, iterations=2, steps_per_iteration=64, slots=2, checkpoint_every=1).path
+    metrics = (folder / "metrics.jsonl").read_text()
+    (folder / "metrics.jsonl").write_text(text + "\n")
+    with pytest.raises(RunFolderError, match="line 1 is not a JSON object"):
+        read_metrics(folder)
+    (folder / "metrics.jsonl").write_text(metrics)
+    newest = max(path for path in (folder / "ckpt").iterdir() if path.name.isdigit())
+    (newest / "MANIFEST.json").write_text(text)
+    assert Session(resume=folder).progress.iteration == int(newest.name) - 1, "the one before is taken"
+    (folder / "run.json").write_text(text)
+    with pytest.raises(RunFolderError, match="not readable JSON"):
+        Session(resume=folder)
+
+
+@pytest.mark.reliability("R26")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"settings": {"value.hidden": [10**6, 10**6]}}, "its settings ask for"),
+        ({"settings": {"no_such": 1}}, "no_such"),
+        ({"settings": {"delta": -1}}, "delta"),
+        ({"settings": []}, "does not hold"),
+        ({"value": {"target_mean": "x" * 100}}, "not numbers"),
+        ({"value": {"evil": 1.0}}, "does not hold"),
+        ({"blocks": 10**9}, "does not hold"),
+        ({"recent_returns": 3}, "does not hold"),
+        ({"iteration": 10**9}, "is of iteration"),
+        ({"run": "another"}, "another run"),
+    ],
+)
+def test_a_checkpoint_that_fits_its_manifest_but_not_its_run_is_refused(
+    change: dict, said: str, tmp_path: Path
+) -> None:
+    """Whoever writes the manifest, too, gets no further: names, bounds and shapes are checked before they are used."""
+    folder = train("CartPole-v1", out=tmp_path, iterations=1, steps_per_iteration=64, slots=2).path
+    (entry,) = (path for path in (folder / "ckpt").iterdir() if path.name.isdigit())
+    state = json.loads((entry / "state.json").read_text())
+    for name, value in change.items():
+        state[name] = {**state[name], **value} if isinstance(value, dict) else value
+    (entry / "state.json").write_text(json.dumps(state))
+    manifest = json.loads((entry / "MANIFEST.json").read_text())
+    content = (entry / "state.json").read_bytes()
+    manifest["state.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (entry / "MANIFEST.json").write_text(json.dumps(manifest))
+    tracemalloc.start()
+    with pytest.raises(RunFolderError, match=said):
+        Session(resume=folder)
+    assert tracemalloc.get_traced_memory()[1] < 4 * MOST
+    tracemalloc.stop()

@@ -19,6 +19,18 @@ def mark_of(row: dict[str, Any]) -> tuple[int, str] | None:
     return row["iteration"], ", ".join(f"{label_of(known[name])} {in_words(value)}" for name, value in changed.items())
 
 
+def remarks(row: dict[str, Any]) -> list[str]:
+    """What of the last iteration should not be passed over in silence."""
+    found = []
+    if not row["outcome"].startswith("accepted"):
+        found.append(f"last step: {row['outcome'].replace('_', ' ')}")
+    if row.get("log_std_clamped"):
+        found.append(f"{row['log_std_clamped']} log σ at a bound")
+    if row.get("episodes_unstable"):
+        found.append(f"physics blew up {row['episodes_unstable']} times")
+    return found
+
+
 def work(row: dict[str, Any]) -> float:
     """Seconds that an iteration took, without the wait to be watched."""
     return sum(row.get(name) or 0.0 for name in ("seconds_sampling", "seconds_update", "seconds_value"))

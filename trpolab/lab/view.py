@@ -11,7 +11,7 @@ from trpolab.lab.controls import ControlsPanel
 from trpolab.lab.page import Page
 from trpolab.lab.player import Player
 from trpolab.lab.pump import Pump
-from trpolab.lab.reading import clock, mark_of, short, speed, work
+from trpolab.lab.reading import clock, mark_of, remarks, short, speed, work
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.vine_card import VineCard
 
@@ -144,7 +144,9 @@ class View:
             return "press Run" if self.lab.state == "ready" else ""
         recent = history[-10:]
         rate = sum(row["batch_steps"] for row in recent) / max(sum(work(row) for row in recent), 1e-9)
-        return f"{short(history[-1]['sim_steps'])} steps · {rate:,.0f} / s · {clock(self.lab.elapsed)}"
+        last = history[-1]
+        numbers = [f"{short(last['sim_steps'])} steps", f"{rate:,.0f} / s", clock(self.lab.elapsed)]
+        return " · ".join([*numbers, *remarks(last)])
 
     def _pump_failed(self, error: BaseException) -> None:
         """The display itself broke: say so where it can still be said."""

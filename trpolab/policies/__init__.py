@@ -7,7 +7,7 @@ from trpolab.policies.learner import Learner
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import Normalizer
 from trpolab.policies.policy import Policy, distribution_for, make_policy
-from trpolab.policies.value import ValueFunction, make_value
+from trpolab.policies.value import ValueFunction, make_value, value_network
 from trpolab.policies.value_fit import FitStatus, ValueFit, fit_value
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "make_value",
     "read_policy",
     "save_policy",
+    "value_network",
 ]

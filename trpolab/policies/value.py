@@ -45,17 +45,24 @@ class ValueFunction:
         return dataclasses.replace(self, theta=theta, target_mean=mean, target_std=std)
 
 
-def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np.random.Generator) -> ValueFunction:
-    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 1, biases everywhere.
+def value_network(inputs: int | tuple[int, ...], config: ValueConfig) -> MLP | ConvNet:
+    """The shape of a value function's network; nothing is allocated.
 
     `inputs` is the number of features, or the shape (C, H, W) of a stack of frames: then it has the convolutions of a
     policy that sees them.
     """
-    network: MLP | ConvNet
     if isinstance(inputs, tuple) and len(inputs) == 3:
-        network = ConvNet((inputs[0], inputs[1], inputs[2]), config.hidden, 1)
+        return ConvNet((inputs[0], inputs[1], inputs[2]), config.hidden, 1)
+    return MLP((inputs if isinstance(inputs, int) else inputs[0], *config.hidden, 1))
+
+
+def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np.random.Generator) -> ValueFunction:
+    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 1, biases everywhere.
+
+    `inputs` as for `value_network`.
+    """
+    network = value_network(inputs, config)
+    if isinstance(network, ConvNet):
         # pixels are not centred, so the first steps of a fit go wrong with less damping
         return ValueFunction(network, network.initial(generator, 1.0), mu=1.0)
-    else:
-        network = MLP((inputs if isinstance(inputs, int) else inputs[0], *config.hidden, 1))
     return ValueFunction(network, network.initial(generator, 1.0))

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,19 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
-from trpolab.policies import Learner, Policy, PolicyFileError, make_value, read_policy
+from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
 from trpolab.policies.files import policy_content
-from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Ongoing
-from trpolab.settings import ConfigError, as_setting
+from trpolab.settings import as_setting
 from trpolab.training.config import Config
-from trpolab.training.disk import strict_json, sync_folder, temporary, write_synced
+from trpolab.training.disk import parse_json, strict_json, sync_folder, temporary, write_synced
 from trpolab.training.run_folder import SCHEMA, RunFolderError, read_lines, read_run, refuse_newer
 from trpolab.training.run_writer import RunFolder
 from trpolab.training.standing import SCORE_WINDOW, Block, Episodes, Progress, Standing
 
 KEPT = 3  # newest checkpoints that stay, besides the best
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
+LARGEST_FILE = 2 * 2**30  # bytes
 MANIFEST = "MANIFEST.json"
 SPARE_BYTES = 2**20  # that must be left on the disk beyond a checkpoint's own
 
@@ -193,7 +192,7 @@ def _take_away(entry: Path) -> None:
 
 def _score(entry: Path) -> float:
     try:
-        score = json.loads((entry / "state.json").read_bytes()).get("score")
+        score = parse_json((entry / "state.json").read_bytes()).get("score")
     except (OSError, ValueError, AttributeError):  # a damaged one is the best of nothing
         return -np.inf
     return float(score) if isinstance(score, int | float) else -np.inf
@@ -202,9 +201,12 @@ def _score(entry: Path) -> float:
 def _verify(entry: Path) -> None:
     """Raise CheckpointError unless the files are those of the manifest, to the last bit."""
     try:
-        manifest = json.loads((entry / MANIFEST).read_bytes())
+        manifest = parse_json((entry / MANIFEST).read_bytes())
         if not isinstance(manifest, dict) or set(manifest) != set(FILES):
             raise CheckpointError(f"{MANIFEST} does not list {', '.join(FILES)}")
+        for name in FILES:
+            if (size := (entry / name).stat().st_size) > LARGEST_FILE:
+                raise CheckpointError(f"{name} has {size} bytes; a checkpoint's files have at most {LARGEST_FILE}")
         wrong = [name for name in FILES if manifest[name] != _fingerprint((entry / name).read_bytes())]
     except (OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
@@ -218,7 +220,7 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, Standing, dict[s
     """Segment, standing and pending settings of a checkpoint, used only after its manifest was found right."""
     _verify(entry)
     try:
-        state = json.loads((entry / "state.json").read_bytes())
+        state = parse_json((entry / "state.json").read_bytes())
         refuse_newer(state, entry)
         if state["run"] != about["id"] or state["settings_sha256"] != about.get("settings_sha256"):
             raise CheckpointError(f"belongs to another run, {state['run']}")
@@ -236,7 +238,9 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, Standing, dict[s
         blocks = tuple(_block(arrays, number) for number in range(state["blocks"]))
         pending = {name: as_setting(value) for name, value in state["pending"].items()}
         return state["segment"], Standing(config, progress, Episodes(blocks, state["episodes_cut"])), pending
-    except (KeyError, TypeError, AttributeError, SafetensorError, ConfigError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
+        if isinstance(error, CheckpointError | PolicyFileError):
+            raise
         raise CheckpointError(f"does not hold what a checkpoint holds ({type(error).__name__}: {error})") from error
 
 
@@ -254,15 +258,15 @@ def _last_segment(folder: Path, segments: list[int]) -> int:
 def _value(state: dict[str, Any], arrays: dict[str, np.ndarray], config: Config, policy: Policy) -> Any:
     if state["value"] is None:
         return None
-    blank = make_value(
-        policy.network.inputs, config.value, Streams(0).generator(0, Purpose.INITIALISATION)
-    )  # only its shape is used
+    network = value_network(policy.network.inputs, config.value)
     theta = torch.from_numpy(arrays["value.theta"])
-    if theta.shape != blank.theta.shape:
-        raise CheckpointError(
-            f"the value function has {len(theta)} parameters, its settings ask for {len(blank.theta)}"
-        )
-    return replace(blank, theta=theta, **state["value"])
+    if theta.shape != (network.size,):
+        raise CheckpointError(f"the value function has {len(theta)} parameters, its settings ask for {network.size}")
+    if not theta.isfinite().all():
+        raise CheckpointError("the value function's parameters are not finite")
+    if not all(isinstance(number, int | float) for number in state["value"].values()):
+        raise CheckpointError(f"the value function's statistics are {state['value']}, not numbers")
+    return ValueFunction(network, theta, **state["value"])
 
 
 def _block(arrays: dict[str, np.ndarray], number: int) -> Block:

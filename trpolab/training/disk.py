@@ -99,6 +99,18 @@ class LineFile:
         os.close(self._file)
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says. Raises ValueError for anything else, nested too deep to be read included."""
+    try:
+        return json.loads(text, parse_constant=_not_json)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def strict_json(value: Any, indent: int | None = None) -> str:
     """JSON without NaN: a non-finite number becomes null, and its object lists it under "nonfinite"."""
     return json.dumps(_plain(value), allow_nan=False, indent=indent)

@@ -12,7 +12,6 @@ runs/<UTC>-<task>-<6 hex>/
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ import numpy as np
 from trpolab.policies import Policy
 from trpolab.policies.files import PolicyFileError, read_policy
 from trpolab.settings import PlainError
+from trpolab.training.disk import parse_json
 from trpolab.training.owner import Owner
 
 SCHEMA = 1
@@ -74,10 +74,10 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     if not path.is_dir():
         raise RunFolderError(f"{str(path)!r} is not a folder")
     try:
-        about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        about = parse_json((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunFolderError(f"{str(path)!r} is not a run folder: it has no run.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise RunFolderError(f"{str(path / 'run.json')!r} is not readable JSON: {error}") from None
     if not isinstance(about, dict) or not isinstance(about.get("schema"), int):
         raise RunFolderError(f"{str(path / 'run.json')!r} does not describe a run: it has no schema number")
@@ -105,10 +105,10 @@ def read_status(folder: str | Path) -> Status:
     path = Path(folder)
     read_run(path)
     try:
-        found = json.loads((path / "status.json").read_text(encoding="utf-8"))
+        found = parse_json((path / "status.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         found = {"state": "created", "iteration": 0}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise RunFolderError(f"{str(path / 'status.json')!r} is not readable JSON: {error}") from None
     if not isinstance(found, dict) or found.get("state") not in STATES or not isinstance(found.get("iteration"), int):
         raise RunFolderError(f"{str(path / 'status.json')!r} does not tell a run's state")
@@ -237,14 +237,10 @@ def _iteration(path: Path, number: int, line: bytes) -> int:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    record = json.loads(line, parse_constant=_not_json)
+    record = parse_json(line)
     if not isinstance(record, dict):
         raise ValueError("not an object")
     return record
-
-
-def _not_json(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _bad_line(path: Path, number: int) -> RunFolderError:
