@@ -37,6 +37,7 @@ LABELS = {
     "path.whole": "whole paths",
     "lam": "λ",
     "gamma": "γ",
+    "alpha": "α",
     "seconds_per_iteration": "least seconds",
     "normalize_observations": "normalise obs.",
 }
