@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipywidgets as w
 import pytest
 
-from trpolab.lab.controls import ControlsPanel
+from trpolab.lab.controls import OF_METHODS, ControlsPanel
 from trpolab.lab.knobs import Knob, decades, in_words, tidy
 from trpolab.simulators import find_task
 from trpolab.training.config import resolve, settings
 from trpolab.training.controls import Controls
+from trpolab.updates.methods import METHODS
 
 
 def make_controls(task: str = "Hopper-v5", **changes) -> Controls:
@@ -151,3 +152,58 @@ def test_what_the_task_cannot_do_is_struck_out_with_the_reason() -> None:
     assert "continuous actions" in q.tooltips[2] and "continuous" not in q.tooltips[0]
     q.value = "all"
     assert q.value == "policy" and "continuous actions" in panel.error.value
+
+
+def shown(panel: ControlsPanel) -> set[str]:
+    return {name for name, knob in panel.knobs.items() if knob.row.layout.display is None}
+
+
+def test_a_method_brings_its_own_rows() -> None:
+    controls = make_controls("paper/CartPole")
+    panel = ControlsPanel(lambda: controls)
+    for name, about in METHODS.items():
+        panel.knobs["method"].widget.value = name
+        assert controls.requested.method == name, panel.error.value
+        assert shown(panel) & OF_METHODS == set(about.settings) & set(panel.knobs), name
+        assert ("steps_per_iteration" in shown(panel)) == (not about.population)
+    assert panel._cards["Trust region"].layout.display == "none"  # the last one searches over θ
+    panel.knobs["method"].widget.value = "max_kl"
+    assert panel._cards["Trust region"].layout.display is None
+
+
+def test_every_method_can_be_turned_on_while_another_one_learns() -> None:
+    controls = make_controls("paper/CartPole")
+    panel = ControlsPanel(lambda: controls)
+    controls.take()
+    panel.knobs["method"].widget.value = "cem"
+    assert "next CEM, in use TRPO" in hint(panel, "method")
+    assert panel.knobs["lam"].widget.disabled and "candidates" in panel.knobs["lam"].widget.tooltip
+    panel.refresh()
+    assert "at most 20,000 simulator steps" in panel.cost.value
+    panel.knobs["cem.population"].widget.value = 20
+    panel.refresh()
+    assert "at most 10,000 simulator steps" in panel.cost.value
+
+
+def test_methods_that_cannot_run_here_are_crossed_in_the_menu_and_refused_in_words() -> None:
+    controls = make_controls("Hopper-v5")
+    panel = ControlsPanel(lambda: controls)
+    menu = panel.knobs["method"].widget
+    assert [value for text, value in menu.options if "✕" in text] == ["reps"]
+    menu.value = "reps"
+    assert menu.value == "trpo" and controls.requested.method == "trpo"
+    assert "5,126 parameters" in panel.error.value
+    panel.knobs["sampler"].widget.value = "vine"
+    assert [value for text, value in menu.options if "✕" in text] == ["cem", "cma_es", "reps"]
+    menu.value = "cem"
+    assert menu.value == "trpo" and "sampler = &#x27;single-path&#x27;" in panel.error.value
+
+
+def test_a_knob_of_a_choice_not_made_says_why_it_is_off() -> None:
+    controls = make_controls("paper/CartPole", method="policy_gradient")
+    panel = ControlsPanel(lambda: controls)
+    assert panel.knobs["policy_gradient.step"].widget.disabled
+    assert "edge of the ball" in panel.knobs["policy_gradient.step"].widget.tooltip
+    panel.knobs["policy_gradient.rule"].widget.value = "step"
+    assert not panel.knobs["policy_gradient.step"].widget.disabled
+    assert panel.knobs["policy_gradient.radius"].widget.disabled

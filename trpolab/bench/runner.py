@@ -20,6 +20,8 @@ BENCHMARKS = {
     "pendulum": ("learning", "pendulum"),
     "hopper": ("learning", "hopper"),
     "halfcheetah": ("learning", "halfcheetah"),
+    "methods": ("methods", "methods"),
+    "claims": ("methods", "claims"),
     "vine": ("vine", "speed"),
     "vine-hopper": ("vine", "hopper"),
     "vine-cartpole": ("vine", "cartpole"),

@@ -107,10 +107,12 @@ CHARTS = (
         1,
         2,
         (
-            Line("explained_variance", "expl. variance", GREEN, "dash", right=True),
+            Line("explained_variance", "expl. var.", GREEN, "dash", right=True),
+            Line("spread", "search σ", PURPLE, "dot"),
             Line("entropy", "entropy", BLUE),
         ),
-        "How random the policy still is, and how much of the returns' variance the value function explains (1: all).",
+        "How random the policy still is, or how wide a search over θ still looks; and how much of the returns' "
+        "variance the value function explains (1: all).",
         right=True,
     ),
     Chart(

@@ -17,8 +17,16 @@ from trpolab.lab.knobs import Knob, in_words, label_of
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import Task
 from trpolab.training.config import Config, check, cost, settings
+from trpolab.updates.methods import METHODS
 
 GROUPS = (
+    (
+        "Method",
+        ("method", "natural_gradient.step", "kl_penalty.coefficient", "kl_penalty.penalty", "policy_gradient.rule",
+         "policy_gradient.radius", "policy_gradient.step", "rwr.temperature", "cem.population", "cem.elite", "cem.std",
+         "cem.noise", "cem.noise_iterations", "cma_es.sigma", "cma_es.covariance", "reps.population", "reps.epsilon",
+         "reps.std"),
+    ),
     (
         "Trust region",
         ("delta", "line_search", "shrink", "max_tries", "cg_iterations", "damping", "fisher_fraction"),
@@ -38,24 +46,34 @@ FIXED_REASON = "fixed for this run; give it to Lab(...) and run the cell again"
 
 @dataclass(frozen=True)
 class Need:
-    """A knob that means nothing unless another one stands at a certain value."""
+    """A knob that means nothing unless another one stands at one of certain values."""
 
     other: str
-    value: Any
+    values: tuple[Any, ...]
     reason: str
 
 
-SEARCHING = Need("line_search", True, "the line search is off")
-WIDENING = Need("proposal", "widened", "only the widened q uses it")
-WALKING = Need("sampler", "single-path", "the vine estimates Q̂ from its branches")
+SEARCHING = Need("line_search", (True,), "the line search is off")
+WIDENING = Need("proposal", ("widened",), "only the widened q uses it")
+WALKING = Need("sampler", ("single-path",), "the vine estimates Q̂ from its branches")
+LEARNING = Need(
+    "method",
+    tuple(name for name, about in METHODS.items() if not about.population),
+    "a search over θ judges candidates by the plain sum of their rewards",
+)
 NEEDS = {
     "shrink": (SEARCHING,),
     "max_tries": (SEARCHING,),
-    "advantage": (WALKING,),
+    "gamma": (LEARNING,),
+    "advantage": (LEARNING, WALKING),
     "vine.widening": (WIDENING,),
-    "lam": (WALKING, Need("advantage", "gae", "only GAE uses λ")),
+    "lam": (LEARNING, WALKING, Need("advantage", ("gae",), "only GAE uses λ")),
+    "kl_penalty.penalty": (Need("kl_penalty.coefficient", ("fixed", "adaptive"), "C is the theory's"),),
+    "policy_gradient.radius": (Need("policy_gradient.rule", ("ball",), "the step is fixed"),),
+    "policy_gradient.step": (Need("policy_gradient.rule", ("step",), "the step goes to the edge of the ball"),),
 }
-# Rows of one sampler make room for those of the other.
+# Rows of one method or sampler make room for those of another.
+OF_METHODS = {name for about in METHODS.values() for name in about.settings}
 ROWS_OF = {
     "single-path": ("steps_per_iteration", "path.whole"),
     "vine": ("proposal", "vine.widening", "vine.trunks", "vine.trunk_length", "vine.states", "vine.choose",
@@ -79,9 +97,8 @@ class ControlsPanel:
         self.cost.add_class("trpolab-cost")
         self.error = w.HTML("")
         self.error.add_class("trpolab-problem")
-        cards = [self._card(title, names) for title, names in shown]
-        cards.append(self._fixed(config))
-        self.widget = w.VBox([self.error, *cards])
+        self._cards = {title: self._card(title, names) for title, names in shown}
+        self.widget = w.VBox([self.error, *self._cards.values(), self._fixed(config)])
         self.widget.add_class("trpolab-controls")
         for name, knob in self.knobs.items():
             if not known[name].live:
@@ -145,18 +162,20 @@ class ControlsPanel:
             return
         self._enabled_for = config
         for name, needs in NEEDS.items():
-            missing = next((need for need in needs if config.get(need.other) != need.value), None)
+            missing = next((need for need in needs if config.get(need.other) not in need.values), None)
             self.knobs[name].allow(missing is None, missing.reason if missing else "")
-        for sampler, names in ROWS_OF.items():
-            for name in names:
-                self.knobs[name].row.layout.display = None if config.sampler == sampler else "none"
+        for name, knob in self.knobs.items():
+            knob.row.layout.display = None if applies(config, name) else "none"
+        for title, names in GROUPS:
+            some = any(applies(config, name) for name in names if name in self.knobs)
+            self._cards[title].layout.display = None if some else "none"
         for name, knob in self.knobs.items():
             if settings()[name].choices is not None and not knob.widget.disabled:
                 knob.refuse(refusals(config, self._controls().task, name))
 
     def _show_cost(self, config: Config, seconds_per_step: float | None) -> None:
         steps = cost(config, self._controls().task)
-        most = "at most " if config.sampler == "vine" else ""
+        most = "at most " if config.sampler == "vine" or METHODS[config.method].population else ""
         about = f", about {seconds_per_step * steps:.2g} s" if seconds_per_step else ""
         text = f"{most}{steps:,} simulator steps an iteration{about}"
         if self.cost.value != text:
@@ -176,6 +195,16 @@ class ControlsPanel:
         )
         reason = html.escape(FIXED_REASON, quote=True)
         return _boxed("Fixed for this run", [w.HTML(f"<div class='trpolab-fixed' title='{reason}'>{lines}</div>")])
+
+
+def applies(config: Config, name: str) -> bool:
+    """Whether a setting is read under this method and sampler; its row is shown only then."""
+    method = METHODS[config.method]
+    if name in OF_METHODS:
+        return name in method.settings
+    return not any(
+        name in names and (config.sampler != sampler or method.population) for sampler, names in ROWS_OF.items()
+    )
 
 
 def refusals(config: Config, task: Task, name: str) -> dict[Any, str]:

@@ -15,6 +15,20 @@ import ipywidgets as w
 from trpolab.settings import Setting
 
 LABELS = {
+    "method": "update",
+    "natural_gradient.step": "step 1/λ",
+    "kl_penalty.coefficient": "penalty",
+    "kl_penalty.penalty": "C",
+    "policy_gradient.rule": "step to",
+    "policy_gradient.radius": "radius",
+    "policy_gradient.step": "step α",
+    "rwr.temperature": "temperature T",
+    "cem.std": "starting σ",
+    "cem.noise": "extra noise",
+    "cem.noise_iterations": "noise lasts",
+    "cma_es.sigma": "starting σ",
+    "reps.epsilon": "KL bound ε",
+    "reps.std": "starting σ",
     "delta": "δ",
     "cg_iterations": "CG iterations",
     "damping": "damping",
@@ -42,7 +56,13 @@ LABELS = {
     "normalize_observations": "normalise obs.",
 }
 MOST_BESIDE = 3  # choices that fit beside their label; more get a line of their own
-WORDS = {"monte_carlo": "sums", "gae": "GAE", "single-path": "single path", True: "on", False: "off", None: "by rule"}
+MOST_BUTTONS = 5  # choices that are shown as buttons; more become a menu
+WORDS = {
+    "monte_carlo": "sums", "gae": "GAE", "single-path": "single path", True: "on", False: "off", None: "by rule",
+    "trpo": "TRPO", "natural_gradient": "natural gradient", "empirical_fim": "empirical FIM", "max_kl": "max KL",
+    "kl_penalty": "KL penalty", "policy_gradient": "policy gradient", "rwr": "reward-weighted", "cem": "CEM",
+    "cma_es": "CMA-ES", "reps": "REPS",
+}  # fmt: skip
 
 
 def label_of(about: Setting) -> str:
@@ -75,7 +95,7 @@ class Knob:
         self.hint.add_class(f"trpolab-hint-{about.name.replace('.', '-')}")
         self.row = w.GridBox([self.label, self.widget, self.hint])
         self.row.add_class("trpolab-row")
-        if about.choices is not None and len(about.choices) > MOST_BESIDE:
+        if about.choices is not None and MOST_BESIDE < len(about.choices) <= MOST_BUTTONS:
             self.row.add_class("trpolab-wide")
         self._on_change = on_change
         self._rebuilding = False
@@ -130,7 +150,21 @@ class Knob:
             self.row.add_class("trpolab-off")
 
     def refuse(self, reasons: dict[Any, str]) -> None:
-        """Strike out choices that can't run, with the reason on hover; one pressed all the same is refused in words."""
+        """Strike out choices that can't run, with the reason on hover; one pressed all the same is refused in words.
+
+        A menu marks them with a cross.
+        """
+        if isinstance(self.widget, w.Dropdown):
+            marked = [(f"{in_words(c)} ✕" if c in reasons else in_words(c), c) for c in self.about.choices or ()]
+            if tuple(marked) != tuple(self.widget.options):
+                value = self.widget.value
+                self._rebuilding = True  # new options select the first of them, which nobody asked for
+                try:
+                    self.widget.options = marked
+                    self.widget.value = value
+                finally:
+                    self._rebuilding = False
+            return
         tips = []
         for place, (_, option) in enumerate(self.widget.options):
             css = f"trpolab-no-{place + 1}"
@@ -149,6 +183,8 @@ class Knob:
 def make_widget(about: Setting, value: Any) -> Any:
     """The widget that suits a setting: buttons for choices, a slider on the setting's own scale for numbers."""
     quiet = {"continuous_update": False, "layout": w.Layout(width="auto")}
+    if about.choices is not None and len(about.choices) > MOST_BUTTONS:
+        return w.Dropdown(options=labelled(about.choices), value=value, layout=w.Layout(width="auto"))
     if about.choices is not None or about.kind is bool:
         return w.ToggleButtons(
             options=labelled(about.choices if about.choices is not None else (True, False)),

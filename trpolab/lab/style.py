@@ -96,6 +96,11 @@ CSS = f"""<style>
 .trpolab .trpolab-input .widget-toggle-button.mod-active {{
   background: var(--blue); border-color: var(--blue); color: #fff; box-shadow: none;
 }}
+.trpolab .trpolab-input.widget-dropdown > select {{
+  height: 22px; padding: 0 22px 0 7px; font-size: 12px; color: var(--ink); background-color: var(--card);
+  border: 1px solid var(--edge); border-radius: 3px;
+}}
+.trpolab .trpolab-input.widget-dropdown > select > option {{ color: var(--ink); background: var(--paper); }}
 .trpolab .trpolab-input.widget-toggle-buttons > div {{ margin: 0; padding: 0; height: 21px; white-space: nowrap; }}
 .trpolab .trpolab-input.widget-toggle-buttons {{ align-items: center; line-height: 21px; }}
 [data-jp-theme-light="false"] .trpolab .trpolab-figure path[style*="rgb(0, 114, 178)"],

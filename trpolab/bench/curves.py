@@ -1,0 +1,71 @@
+"""Learning curves in one JSON file: written after each run, so that a comparison can be taken up again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trpolab.bench.table import machine
+from trpolab.training.disk import write_atomically
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run: training returns over simulator steps and over seconds, and what the policy returned at the end."""
+
+    task: str
+    method: str
+    seed: int
+    steps: tuple[int, ...]  # cumulative, branches and candidates included
+    seconds: tuple[float, ...]  # cumulative, sampling and update
+    returns: tuple[float, ...]  # mean raw return of the episodes that ended in the iteration
+    final: float  # mean raw return of evaluation episodes, actions sampled
+    length: float  # their mean length in steps
+    parameters: int  # D
+    given: dict[str, Any]  # settings beside the contest's
+
+    def renamed(self, method: str) -> Curve:
+        """The same curve under another name."""
+        return dataclasses.replace(self, method=method)
+
+
+class Store:
+    """The curves of a file, which need not exist yet. Raises ValueError for a file that holds something else."""
+
+    def __init__(self, file: Path, command: str):
+        self.file, self.command = file, command
+        self.curves: list[Curve] = read_curves(file) if file.exists() else []
+
+    def get(self, task: str, method: str, seed: int) -> Curve | None:
+        """The curve of one run, or None."""
+        return next((c for c in self.of(task, method) if c.seed == seed), None)
+
+    def of(self, task: str, method: str) -> list[Curve]:
+        """All seeds of a method on a task."""
+        return [curve for curve in self.curves if (curve.task, curve.method) == (task, method)]
+
+    def methods(self, task: str) -> list[str]:
+        """Names of what ran on a task with several seeds, in order."""
+        names = dict.fromkeys(curve.method for curve in self.curves if curve.task == task)
+        return [name for name in names if len(self.of(task, name)) > 1]
+
+    def add(self, curve: Curve) -> Curve:
+        """Keep a curve, on disk too."""
+        self.curves.append(curve)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        rows = ",\n".join(json.dumps(dataclasses.asdict(one), ensure_ascii=False) for one in self.curves)
+        head = json.dumps({"command": self.command, "machine": machine()}, ensure_ascii=False)[:-1]
+        write_atomically(self.file, f'{head}, "runs": [\n{rows}\n]}}')
+        return curve
+
+
+def read_curves(file: Path) -> list[Curve]:
+    """The curves of a file that `Store` wrote."""
+    try:
+        runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"]
+        return [Curve(**(run | {name: tuple(run[name]) for name in ("steps", "seconds", "returns")})) for run in runs]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file} does not hold learning curves of `trpolab bench claims` ({error})") from error
