@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 
+from trpolab.numerics import roots
 from trpolab.numerics.roots import increasing_roots
 
 
@@ -34,3 +37,7 @@ def test_what_does_not_converge_says_so_and_gives_the_best() -> None:
 def test_no_iterations_are_refused() -> None:
     with pytest.raises(ValueError, match=r"iterations = 0: must be at least 1"):
         increasing_roots(lambda x: (x, x), np.zeros(1), iterations=0)
+
+
+def test_the_example_in_the_documentation() -> None:
+    assert doctest.testmod(roots, extraglobs={"np": np}) == doctest.TestResults(failed=0, attempted=1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 
 from tests.theory import twins
 from trpolab import theory
+from trpolab.theory import steps
 
 
 def test_policy_iteration_finds_the_best_of_all_policies() -> None:
@@ -39,13 +42,13 @@ class TestConservative:
             assert theory.local_model(mdp, old, target) >= theory.local_model(mdp, old, new) - 1e-12
 
     def test_its_step_size_maximises_the_right_side_of_eq_6(self) -> None:
-        tried = np.linspace(0, 1, 201)
-        for mdp, old, _ in twins.random_cases(40, seed=53):
+        tried = np.linspace(0, 1, 101)
+        for mdp, old, _ in twins.random_cases(15, seed=53):
             target = theory.greedy(mdp, old)
             alpha = theory.conservative_step_size(mdp, old, target)
             promises = [theory.mixture_bound(mdp, old, target, a).bound for a in tried]
             assert theory.mixture_bound(mdp, old, target, alpha).bound >= max(promises) - 1e-10
-            assert abs(alpha - tried[np.argmax(promises)]) <= 0.0051
+            assert abs(alpha - tried[np.argmax(promises)]) <= 0.0101
 
     def test_it_never_gets_worse_and_keeps_its_promise(self) -> None:
         for mdp, old, _ in twins.random_cases(60, seed=54):
@@ -75,3 +78,7 @@ def test_no_iterations_are_refused() -> None:
     mdp = theory.chain(5)
     with pytest.raises(ValueError, match=r"iterations = 0: must be at least 1"):
         theory.improve(mdp, theory.uniform_policy(mdp), theory.policy_iteration_step, 0)
+
+
+def test_the_example_in_the_documentation() -> None:
+    assert doctest.testmod(steps, extraglobs=vars(theory)) == doctest.TestResults(failed=0, attempted=2)

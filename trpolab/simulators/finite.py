@@ -108,12 +108,10 @@ def _rewards(given: Any, states: int, actions: int) -> np.ndarray:
 
 def check_rows(name: str, rows: np.ndarray) -> None:
     """Raise ValueError, naming the row, unless every row along the last axis is a distribution."""
-    table = rows.reshape(-1, rows.shape[-1])
-    with np.errstate(invalid="ignore"):
-        bad = ~((table >= 0).all(1) & (np.abs(table.sum(1) - 1) <= ROUNDING))  # a NaN is bad too
-    if not bad.any():
+    if (rows >= 0).all() and np.abs(rows.sum(-1) - 1).max() <= ROUNDING:  # false for a NaN
         return
-    first = int(np.flatnonzero(bad)[0])
+    table = rows.reshape(-1, rows.shape[-1])
+    first = int(np.flatnonzero(~((table >= 0).all(1) & (np.abs(table.sum(1) - 1) <= ROUNDING)))[0])
     where = [int(i) for i in np.unravel_index(first, rows.shape[:-1])] if rows.ndim > 1 else ""
     row = table[first]
     wrong = f"sums to {row.sum():.10g}" if (row >= 0).all() else f"holds {row[~(row >= 0)][0]:g}"

@@ -44,7 +44,7 @@ def improve(mdp: FiniteMDP, policy: np.ndarray, update: Update, iterations: int)
 
     >>> mdp = chain(4)
     >>> float(improve(mdp, uniform_policy(mdp), policy_iteration_step, 3).etas[-1].round(6))
-    13.173432
+    15.049277
     """
     if iterations < 1:
         raise ValueError(f"iterations = {iterations}: must be at least 1")

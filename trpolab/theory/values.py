@@ -72,7 +72,7 @@ def checked(mdp: FiniteMDP, policy: np.ndarray, name: str = "policy") -> np.ndar
     pi = np.asarray(policy, np.float64)
     if pi.shape != (mdp.states, mdp.actions):
         raise ValueError(f"{name}: shape {pi.shape}, must be {(mdp.states, mdp.actions)}, one row a state")
-    check_rows(name, np.where(mdp.terminal[:, None], 1 / mdp.actions, pi))
+    check_rows(name, np.where(mdp.terminal[:, None], 1 / mdp.actions, pi) if mdp.terminal.any() else pi)
     return pi
 
 
