@@ -12,7 +12,6 @@ in the main thread and so reaches none of them: the lab has its own Stop.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from trpolab.lab.trainer import Failure, Trainer
 from trpolab.lab.view import View
 from trpolab.policies import Policy
 from trpolab.sampling.vine_record import VineRecord
+from trpolab.simulators import Source
 from trpolab.training.session import Session
 
 UNTIL_STOPPED = 1_000_000  # iterations of a lab that was given none
@@ -38,7 +38,7 @@ class Lab:
 
     def __init__(
         self,
-        task: str | Callable[[], Any] | None = None,
+        task: Source | None = None,
         *,
         out: str | Path | None = "runs",
         resume: str | Path | None = None,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from trpolab.lab.page import Page
 from trpolab.lab.poster import MOST_SECONDS, draw_poster
 from trpolab.lab.rollout import Rollout, record
 from trpolab.policies import Policy
-from trpolab.simulators import make
+from trpolab.simulators import Source, make
 
 LEAST_GAP = 2.0  # seconds between two pictures
 SHARE = 0.02  # of the time that pictures may take while the run goes on
@@ -20,7 +19,7 @@ MOST_OVERHEAD = 0.04  # above it the pump has no time to spare for pictures
 class Player:
     """Used by the pump's thread alone; its simulator is its own."""
 
-    def __init__(self, task: str | Callable[[], Any], page: Page):
+    def __init__(self, task: Source, page: Page):
         self._task, self._page = task, page
         self._simulator: Any = None
         self._shown: Policy | None = None

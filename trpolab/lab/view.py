@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from trpolab.lab.charts import Charts
@@ -14,6 +13,7 @@ from trpolab.lab.pump import Pump
 from trpolab.lab.reading import clock, mark_of, remarks, short, speed, work
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.vine_card import VineCard
+from trpolab.simulators import Source
 
 if TYPE_CHECKING:
     from trpolab.lab.lab import Lab
@@ -35,7 +35,7 @@ ALLOWED = {
 class View:
     """The widgets of one lab and the pump that keeps them up to date."""
 
-    def __init__(self, lab: Lab, source: str | Callable[[], Any]):
+    def __init__(self, lab: Lab, source: Source):
         self.lab = lab
         self.charts = Charts()
         self.knobs = ControlsPanel(lambda: lab.controls)
