@@ -35,6 +35,18 @@ RUNS: dict[str, dict[str, Any]] = {
         "vine.states": 10,
         "vine.rollout_length": 10,
     },
+    "tabular vine": {
+        **SMALL,
+        "task": "finite/gridworld-4x4",
+        "sampler": "vine",
+        "vine.trunk_length": 30,
+        "vine.states": 8,
+        "vine.rollout_length": 8,
+    },
+    "cross-entropy method": {**CARTPOLE, "method": "cem", "cem.population": 10},
+    "CMA-ES": {**CARTPOLE, "method": "cma_es"},
+    "REPS": {**CARTPOLE, "method": "reps", "hidden": ()},
+    "KL penalty": {**CARTPOLE, "method": "kl_penalty"},
     "whole paths": {**CARTPOLE, "path.whole": True, "path.horizon": 50, "advantage": "monte_carlo"},
     # stepped by Gymnasium: its states can be copied in memory only
     "Gymnasium": {**SMALL, "task": "Acrobot-v1", "steps_per_iteration": 256, "slots": 4},

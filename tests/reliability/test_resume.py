@@ -15,7 +15,7 @@ from trpolab.training.session import Session
 pytestmark = pytest.mark.reliability("R2")
 
 
-@pytest.mark.parametrize("name", ["cart-pole", "Swimmer", "vine", "Gymnasium"])
+@pytest.mark.parametrize("name", ["cart-pole", "Swimmer", "tabular vine", "Gymnasium"])
 def test_after_a_kill(tmp_path: Path, name: str) -> None:
     killed_and_resumed(tmp_path, name)
 
@@ -33,6 +33,19 @@ def test_after_a_stop_and_after_an_iteration_given_up(tmp_path: Path, name: str)
         if iteration.index == 4:
             second.controls.abort()  # between two iterations, or in the next one's first steps
     assert whole(first.path).iteration == 4
+    same(Session(resume=first.path).run(), reference)
+
+
+def test_atari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulators in worker processes, frames in the checkpoint."""
+    pytest.importorskip("ale_py")
+    settings = {"task": "ALE/Pong-v5", "steps_per_iteration": 16, "slots": 2, "threads": 1}
+    monkeypatch.setitem(RUNS, "Pong", settings)
+    reference = session("Pong", iterations=3).run()
+    first = session("Pong", out=tmp_path, iterations=3)
+    for iteration in first.iterate():
+        if iteration.index == 1:
+            first.controls.stop()
     same(Session(resume=first.path).run(), reference)
 
 

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "memory": ("speed", "memory"),
     "lab": ("lab", "overhead"),
     "live": ("lab", "live"),
+    "checkpoint": ("keeping", "checkpoint"),
     "cartpole": ("learning", "cartpole"),
     "pendulum": ("learning", "pendulum"),
     "hopper": ("learning", "hopper"),

@@ -2,6 +2,7 @@
 
     from trpolab import Lab
     Lab("Hopper-v5")
+    Lab(resume="runs/20261122T101502Z-Hopper-v5-9f3a11")  # goes on with a run that was stopped or killed
 
 Three parties, and what each may do. The trainer (a daemon thread) iterates the session and touches torch and the
 simulators. The pump (another) moves what is new to the widgets and draws rollouts in a simulator of its own. Widget

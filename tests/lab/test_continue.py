@@ -1,0 +1,94 @@
+"""A run folder opened in the lab: shown at once, and gone on with as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.lab.test_lab import press, trace, until
+from tests.reliability.runs import CARTPOLE, contents, same, session
+from trpolab.lab.lab import Lab
+from trpolab.training.run_folder import RunFolderError, read_status
+
+SETTINGS = {name: value for name, value in CARTPOLE.items() if name != "task"}
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """A run of cart-pole, stopped in a lab after three iterations."""
+    lab = Lab("CartPole-v1", out=tmp_path, iterations=6, **SETTINGS)
+    lab.run(block=True, iterations=3)
+    lab.close()
+    assert lab.session.path is not None
+    return lab.session.path
+
+
+def test_a_stopped_run_is_shown_and_gone_on_with_bit_for_bit(stopped: Path) -> None:
+    assert read_status(stopped).state == "stopped"
+    lab = Lab(resume=stopped, iterations=6)
+    assert lab.state == "ready" and len(lab.history) == 3
+    assert lab.view.page.buttons["run"].description == "Continue"
+    assert list(trace(lab, "kl_mean").x) == [1, 2, 3]
+    assert "iteration 3" in lab.view.page.status.value
+    press(lab, "run")
+    until(lambda: lab.state == "finished")
+    lab.refresh()
+    assert list(trace(lab, "kl_mean").x) == [1, 2, 3, 4, 5, 6]
+    assert lab.view.page.buttons["run"].description == "Run"
+    same(lab.session, session(iterations=6).run())
+    lab.close()
+
+
+def test_a_run_killed_in_its_fourth_iteration_is_gone_on_with_too(stopped: Path) -> None:
+    status = json.loads((stopped / "status.json").read_text())
+    (stopped / "status.json").write_text(json.dumps({**status, "state": "running", "process_ticks": 1}))
+    lab = Lab(resume=stopped)
+    lab.run(block=True, iterations=1)
+    assert [event["event"] for event in lab.session.events] == ["taken_over", "resumed"]
+    assert torch.equal(lab.policy.theta, session(iterations=4).run().policy.theta)
+    lab.close()
+
+
+def test_reset_after_that_starts_afresh_in_a_folder_of_its_own(stopped: Path) -> None:
+    before = contents(stopped)
+    lab = Lab(resume=stopped, out=stopped.parent, iterations=9)
+    lab.reset()
+    assert lab.session.progress.iteration == 0 and lab.controls.requested.iterations == 9
+    lab.run(block=True, iterations=1)
+    assert lab.session.path != stopped
+    lab.close()
+    assert contents(stopped) == before
+
+
+@pytest.mark.parametrize("given", [None, 4])
+def test_reset_keeps_the_iterations_as_they_were_given(given: int | None) -> None:
+    asked: dict[str, Any] = {} if given is None else {"iterations": given}
+    lab = Lab("CartPole-v1", out=None, **SETTINGS, **asked)
+    first = lab.controls.requested.iterations
+    lab.run(block=True, iterations=5)  # beyond those, where they were given
+    lab.reset()
+    assert lab.controls.requested.iterations == first
+    lab.controls.replace(iterations=7)
+    lab.reset()
+    assert lab.controls.requested.iterations == 7
+    lab.close()
+
+
+def test_a_folder_that_is_no_run_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        Lab(resume=tmp_path)
+
+
+def test_trouble_with_the_folder_is_shown_and_taken_away(make_lab: Any) -> None:
+    lab = make_lab()
+    lab.session.trouble = "the run folder can't be written (<b>No space</b>)"
+    lab.refresh()
+    lab.view.stroke()
+    assert "can&#x27;t be written (&lt;b&gt;No space" in lab.view.page.error.value
+    lab.session.trouble = ""
+    lab.refresh()
+    assert lab.view.page.error.value == ""
