@@ -37,3 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[SCRATCH], ignore_errors=True)
+
+
+@pytest.fixture
+def notebook_folder(pytestconfig: pytest.Config) -> Path:
+    """Where nbval's kernels work."""
+    return pytestconfig.stash[SCRATCH] / "work"

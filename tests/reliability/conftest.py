@@ -7,14 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SCRATCH
-
-
-@pytest.fixture
-def notebook_folder(pytestconfig: pytest.Config) -> Path:
-    """Where nbval's kernels work, too."""
-    return pytestconfig.stash[SCRATCH] / "work"
-
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from trpolab.simulators.atari_games import (
     open_emulator,
 )
 from trpolab.simulators.atari_pixels import STACK, quarter, resized
-from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Transition
+from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Transition, refuse_misfit
 
 NOOP = 0
 
@@ -78,6 +78,7 @@ class AtariSimulator:
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision: actions [n], or [n, 3] where they are factored. Rewards are the game's own."""
         ids = self._ids(slots)
+        refuse_misfit(self.action_space, actions, len(ids))
         numbers = self._actions[tuple(np.asarray(actions).T)] if self._actions.ndim > 1 else self._actions[actions]
         reward, over = np.zeros(len(ids)), np.zeros(len(ids), bool)
         stacks, skip = self._stacks, self._game.frame_skip
