@@ -27,6 +27,7 @@ BENCHMARKS = {
     "vine-hopper": ("vine", "hopper"),
     "vine-cartpole": ("vine", "cartpole"),
     "vine-swimmer": ("vine", "swimmer"),
+    "atari": ("atari", "atari"),
 }
 
 

@@ -41,7 +41,7 @@ class VineCard:
         batch = latest.batch if latest is not None else None
         if batch is None:  # nothing sampled, or sampling failed: the last picture stays
             return
-        if not isinstance(batch.paths, VineRecord):
+        if not isinstance(batch.paths, VineRecord) or not batch.paths.drawable:
             self.forget()
             return
         if len(kept) > 1:

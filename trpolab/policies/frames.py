@@ -52,6 +52,11 @@ class Frames:
         return (*self.index.shape, *self.frames.shape[1:])
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the frames and of the index."""
+        return self.frames.nbytes + self.index.nbytes
+
+    @property
     def device(self) -> torch.device:
         """Where the frames lie."""
         return self.frames.device

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trpolab.policies.frames import Frames
 from trpolab.sampling.branches import Rolled
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.trunks import RolloutSet
@@ -46,7 +47,12 @@ class VineRecord:
     def nbytes(self) -> int:
         """Bytes of its arrays."""
         arrays = [*vars(self).values(), *self.snapshot.parts.values()]
-        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray | Frames))
+
+    @property
+    def drawable(self) -> bool:
+        """Whether states are points that a picture can show; stacks of frames are not."""
+        return not isinstance(self.trunk_obs, Frames)
 
 
 def traced_states(states: int) -> np.ndarray:

@@ -40,13 +40,11 @@ class AtariSimulator:
         self._game, self._console = game, console(game.name)
         self._actions = action_table(game)
         self._dqn = game.config.pixels == "dqn"
-        self._emulators = [open_emulator(self._console.rom, game.config.sticky) for _ in range(slots)]
+        self._emulators: list[Any] = [None] * slots  # each opened when its slot is first used: it takes a while
         self._screens = np.zeros((2, self._console.height, self._console.width), np.uint8)
         self._stacks = np.zeros((slots, STACK, *frame_size(game)), np.uint8)
         self._steps = np.zeros(slots, np.int64)
         self._start: tuple[Any, np.ndarray] | None = None  # of every game, where it has no noise
-        for emulator in self._emulators:
-            _begin(emulator)
 
     @property
     def scene(self) -> Scene | None:
@@ -59,14 +57,11 @@ class AtariSimulator:
         if len(seeds) != len(ids):
             raise ValueError(f"reset of {len(ids)} slots needs as many seeds, got {len(seeds)}")
         for slot, seed in zip(ids, seeds, strict=True):
-            emulator = self._emulators[slot]
             if self._game.config.sticky > 0:
-                self._emulators[slot] = emulator = open_emulator(
-                    self._console.rom, self._game.config.sticky, int(seed) % 2**31
-                )
-                _begin(emulator)
-                self._stacks[slot] = self._look(emulator, 1)
+                self._emulators[slot] = None  # a generator of its own is the emulator's from the start to the end
+                self._stacks[slot] = self._look(self._emulator(slot, int(seed) % 2**31), 1)
                 continue
+            emulator = self._emulator(slot)
             if self._start is None:
                 self._start = (emulator.cloneState(), self._look(emulator, 1))
             state, frame = self._start
@@ -117,7 +112,7 @@ class AtariSimulator:
             got = {name: part.shape for name, part in snapshot.parts.items()}
             raise ValueError(f"{self.task}: a snapshot of {len(ids)} slots has frames {expected}, got {got}")
         for slot, state in zip(ids, snapshot.parts["state"], strict=True):
-            self._emulators[slot].restoreState(ALEState(state.tobytes()))
+            self._emulator(slot).restoreState(ALEState(state.tobytes()))
         self._stacks[ids] = snapshot.parts["stack"]
         self._steps[ids] = snapshot.parts["steps"]
         return self._stacks[ids]
@@ -128,10 +123,22 @@ class AtariSimulator:
 
     def screens(self, slots: np.ndarray | None) -> np.ndarray:
         """The console's colour screens [n, 210, 160, 3] uint8, for people. After a restore they lag by one step."""
-        return np.stack([self._emulators[slot].getScreenRGB() for slot in self._ids(slots)])
+        return np.stack([self._emulator(slot).getScreenRGB() for slot in self._ids(slots)])
 
     def close(self) -> None:
         """Nothing to give back: emulators end with their last reference."""
+
+    def _emulator(self, slot: int, seed: int = 0) -> Any:
+        """The slot's emulator, in a game that is one frame old if it was opened just now.
+
+        The frame with no action is for Q*bert and Tetris: ale-py 0.12 does not save a flag that only the first frame
+        after a reset sets right, so a state saved before it, or restored into an emulator before it, goes on otherwise.
+        """
+        if self._emulators[slot] is None:
+            self._emulators[slot] = emulator = open_emulator(self._console.rom, self._game.config.sticky, seed)
+            emulator.reset_game()
+            emulator.act(NOOP)
+        return self._emulators[slot]
 
     def _look(self, emulator: Any, frames: int) -> np.ndarray:
         """The frame that the policy sees, after a decision of so many frames."""
@@ -147,13 +154,3 @@ class AtariSimulator:
 
     def _ids(self, slots: np.ndarray | None) -> np.ndarray:
         return np.arange(self.width) if slots is None else np.asarray(slots)
-
-
-def _begin(emulator: Any) -> None:
-    """A new game, one frame old.
-
-    The frame with no action is for Q*bert and Tetris: ale-py 0.12 does not save a flag that only the first frame after
-    a reset sets right, so a state saved before it, or restored into an emulator before it, goes on differently.
-    """
-    emulator.reset_game()
-    emulator.act(NOOP)
