@@ -52,6 +52,8 @@ class TestArrays:
             ({"terminal": [True]}, r"terminal = \[True\]: must be 2 flags"),
             ({"terminal": [True, False]}, r"start\[0\] = 1: state 0 is terminal, no episode can start there"),
             ({"time_limit": 0}, r"time_limit = 0: must be at least 1, or None"),
+            ({"places": np.zeros((3, 2))}, r"places: shape \(3, 2\), must be \(2, 2\) finite numbers"),
+            ({"places": np.full((2, 2), np.nan)}, r"places: shape \(2, 2\), must be \(2, 2\) finite numbers"),
         ],
     )
     def test_what_is_wrong_is_one_sentence(self, changes: dict, told: str) -> None:
@@ -231,6 +233,22 @@ class TestPlayed:
         simulator.reset(None, np.arange(2))
         cut = [simulator.step(None, np.ones(2, np.int64)).truncated.all() for _ in range(100)]
         assert cut == [False] * 99 + [True]
+
+    def test_the_walker_stands_where_its_state_is_drawn(self) -> None:
+        simulator, mdp = make("finite/gridworld-3x5", 4), finite_mdp("finite/gridworld-3x5")
+        obs = simulator.reset(None, np.arange(4))
+        for step in range(6):
+            state = obs.argmax(1)
+            row, column = np.divmod(state, 5)
+            np.testing.assert_array_equal(simulator.poses(None)[:, 1, :2], np.column_stack([column, -row]))
+            obs = simulator.step(None, np.full(4, 1 + step % 2)).obs
+        dots = [geom for geom in simulator.scene.geoms if geom["body"] == 0]
+        assert [dot["size"][0] > 0.2 for dot in dots] == mdp.terminal.tolist()
+        assert len({tuple(dot["pos"]) for dot in dots}) == 15
+
+    def test_many_states_are_not_drawn(self) -> None:
+        simulator = make("finite/gridworld-20x20", 2)
+        assert simulator.scene is None and simulator.poses(None).shape == (2, 0, 7)
 
     def test_foreign_snapshots_and_seeds_are_refused(self) -> None:
         simulator, other = make("finite/chain-4", 3), make("CartPole-v1", 3)

@@ -29,6 +29,7 @@ class FiniteMDP:
     terminal: Any = None  # [S] bool; None: no state is
     name: str = "finite/arrays"
     time_limit: int | None = 100  # steps after which the simulator cuts an episode; the theory knows no limit
+    places: Any = None  # [S, 2] where a picture puts the states; None: on a circle
 
     def __post_init__(self) -> None:
         transitions = np.array(self.transitions, np.float64)
@@ -70,6 +71,7 @@ class FiniteMDP:
             object.__setattr__(self, name, array)
         terminal.flags.writeable = False
         object.__setattr__(self, "terminal", terminal)
+        object.__setattr__(self, "places", _places(self.places, states))
         object.__setattr__(self, "gamma", gamma)
 
     @property
@@ -91,6 +93,17 @@ class FiniteMDP:
     def expected_rewards(self) -> np.ndarray:
         """r(s, a) [S, A], the next state averaged out."""
         return np.asarray(np.einsum("sat,sat->sa", self.transitions, self.rewards))
+
+
+def _places(given: Any, states: int) -> np.ndarray:
+    """[S, 2], one unit between neighbours."""
+    if given is None:
+        angle = 2 * math.pi * np.arange(states) / states
+        return states / (2 * math.pi) * np.column_stack([np.sin(angle), np.cos(angle)])
+    places = np.array(given, np.float64)
+    if places.shape != (states, 2) or not np.isfinite(places).all():
+        raise ValueError(f"places: shape {places.shape}, must be ({states}, 2) finite numbers")
+    return places
 
 
 def _rewards(given: Any, states: int, actions: int) -> np.ndarray:
@@ -173,7 +186,8 @@ def chain(states: int = 8, *, slip: float = 0.1, gamma: float = 0.95) -> FiniteM
         transitions[here, action, other] += slip  # never the same state: a chain has two at least
     rewards = np.zeros(states)
     rewards[0], rewards[-1] = 0.1, 1.0
-    return FiniteMDP(transitions, rewards, np.eye(states)[0], gamma, name=f"finite/chain-{states}")
+    line, name = np.column_stack([here, np.zeros(states)]), f"finite/chain-{states}"
+    return FiniteMDP(transitions, rewards, np.eye(states)[0], gamma, name=name, places=line)
 
 
 def gridworld(rows: int = 4, columns: int = 4, *, slip: float = 0.1, gamma: float = 0.95) -> FiniteMDP:
@@ -192,8 +206,8 @@ def gridworld(rows: int = 4, columns: int = 4, *, slip: float = 0.1, gamma: floa
         moves[np.arange(states), action, to] = 1
     transitions = (1 - slip) * moves + slip * moves.mean(1, keepdims=True)
     terminal = np.arange(states) == states - 1
-    name = f"finite/gridworld-{rows}x{columns}"
-    return FiniteMDP(transitions, -np.ones(states), np.eye(states)[0], gamma, terminal, name)
+    name, cells = f"finite/gridworld-{rows}x{columns}", np.column_stack([column, -row])
+    return FiniteMDP(transitions, -np.ones(states), np.eye(states)[0], gamma, terminal, name, places=cells)
 
 
 def _check_slip(slip: float) -> None:

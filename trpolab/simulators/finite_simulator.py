@@ -16,6 +16,7 @@ TASKS = ("finite/chain-8", "finite/gridworld-4x4", "finite/random-20x4")
 NAMES = r"finite/(chain)-(\d+)|finite/(gridworld)-(\d+)x(\d+)|finite/(random)-(\d+)x(\d+)(-\d+)?"
 PATTERNS = "finite/chain-N, finite/gridworld-RxC, finite/random-SxA or finite/random-SxA-SEED"
 MOST_NUMBERS = 5_000_000  # entries of P that a name may ask for
+MOST_DRAWN = 150  # states; a picture of more shows nothing
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -71,8 +72,8 @@ class FiniteSimulator:
 
     @property
     def scene(self) -> Scene | None:
-        """Nothing to draw."""
-        return None
+        """A dot for each state, a larger one for each terminal one, and the one that walks among them."""
+        return scene_of(self._mdp) if self._mdp.states <= MOST_DRAWN else None
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes from ρ0. Obs [n, S]."""
@@ -120,8 +121,12 @@ class FiniteSimulator:
         return self._observe(where)
 
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
-        """No bodies: [n, 0, 7]."""
-        return np.zeros((len(self._steps[_where(slots)]), 0, 7))
+        """Poses [n, 2, 7] of the states and of the walker, in the xy plane; [n, 0, 7] where nothing is drawn."""
+        state = self._state[_where(slots)]
+        poses = np.zeros((len(state), 2 if self._mdp.states <= MOST_DRAWN else 0, 7))
+        poses[:, :, 3] = 1.0
+        poses[:, 1:, :2] = self._mdp.places[state][:, None]
+        return poses
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -131,6 +136,28 @@ class FiniteSimulator:
         obs = np.zeros((len(state), self._mdp.states), np.float32)
         obs[np.arange(len(state)), state] = 1
         return obs
+
+
+def scene_of(mdp: FiniteMDP) -> Scene:
+    """What a player draws of a finite MDP."""
+
+    def dot(radius: float, rgba: list[float], body: int, place: np.ndarray) -> dict[str, Any]:
+        pos = [float(place[0]), float(place[1]), 0.5 * body]
+        return {
+            "type": "sphere",
+            "size": [radius] * 3,
+            "rgba": rgba,
+            "body": body,
+            "pos": pos,
+            "quat": [1.0, 0.0, 0.0, 0.0],
+        }
+
+    states = [
+        dot(0.3 if over else 0.12, [0.55, 0.6, 0.65, 1.0], 0, at)
+        for at, over in zip(mdp.places, mdp.terminal, strict=True)
+    ]
+    walker = dot(0.22, [0.85, 0.55, 0.25, 1.0], 1, np.zeros(2))
+    return Scene(bodies=("states", "walker"), geoms=(*states, walker), view="xy", seconds=0.2)
 
 
 def spaces(mdp: FiniteMDP) -> tuple[Space, Space]:
