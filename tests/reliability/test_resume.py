@@ -176,5 +176,16 @@ def test_iterations_that_are_done_already_are_refused_and_a_run_that_is_gone_on_
         Session(resume=run.path, iterations=1)
     late = Session(resume=run.path, iterations=5)
     Session(resume=run.path, iterations=4).run()
-    with pytest.raises(ValueError, match="has gone on since it was opened here"):
+    with pytest.raises(ValueError, match="has gone on since this session was at its iteration 3"):
         late.run()
+
+
+def test_a_session_whose_folder_was_gone_on_with_elsewhere_does_not_write_over_it(tmp_path: Path) -> None:
+    run = session(out=tmp_path, iterations=3).run()
+    assert run.path is not None
+    Session(resume=run.path, iterations=5).run()
+    run.controls.replace(iterations=6)
+    with pytest.raises(ValueError, match="has gone on since this session was at its iteration 3"):
+        run.run()
+    assert whole(run.path).iteration == 5
+    same(Session(resume=run.path, iterations=6).run(), session(iterations=6).run())

@@ -118,6 +118,8 @@ def run(session: Session) -> Result:
     print(f"{config.task}: {config.method}, {config.sampler}, seed {config.seed}", flush=True)
     if before.iteration >= config.iterations:
         print(f"its {config.iterations} iterations are done; more with --iterations N", flush=True)
+    elif before.iteration:
+        print(f"going on after iteration {before.iteration}", flush=True)
     progress = Progress(sys.stdout, config.iterations, done=before.iteration, sim_steps=before.sim_steps)
     session.on_trouble(progress.note)
     ended = Exit.FINISHED

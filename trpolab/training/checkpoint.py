@@ -107,7 +107,7 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
     if damaged and not found:
         reasons = "; ".join(reason for _, reason in damaged)
         raise CheckpointError(f"{str(folder)!r} holds no checkpoint to go on from ({reasons})")
-    segment = _last_segment(path, [segment for segment, _, _ in found])
+    segment = max([last_segment(path), *(segment for segment, _, _ in found)])
     if not found:
         return Saved(path, about["task"], _config(about["settings"]), {}, None, segment)
     _, standing, pending = max(found, key=lambda one: (one[0], one[1].progress.iteration))
@@ -124,6 +124,12 @@ def newest(folder: Path) -> str | None:
             continue
         return f"ckpt/{entry.name}"
     return None
+
+
+def last_segment(folder: Path) -> int:
+    """The highest segment that the events tell of: each begins with one."""
+    events = folder / "events.jsonl"
+    return max((int(event.get("segment", 0)) for event in read_lines(events)), default=0) if events.exists() else 0
 
 
 def _entries(parent: Path) -> list[Path]:
@@ -246,13 +252,6 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, Standing, dict[s
 
 def _config(settings: dict[str, Any]) -> Config:
     return Config().replace(**{name: as_setting(value) for name, value in settings.items()})
-
-
-def _last_segment(folder: Path, segments: list[int]) -> int:
-    """The highest segment that the checkpoints or the events tell of."""
-    events = folder / "events.jsonl"
-    told = [event.get("segment", 0) for event in read_lines(events)] if events.exists() else []
-    return max([0, *segments, *told])
 
 
 def _value(state: dict[str, Any], arrays: dict[str, np.ndarray], config: Config, policy: Policy) -> Any:

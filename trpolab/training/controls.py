@@ -121,7 +121,7 @@ class Controls:
         return self._stopping
 
     def aborting(self) -> bool:
-        """Polled by sampler, CG and line search: whether to give up the iteration under way."""
+        """Polled by the samplers and between an iteration's phases: whether to give up the iteration under way."""
         return self._aborting
 
     def wait_for_turn(self) -> bool:

@@ -12,6 +12,7 @@ from trpolab.training import checkpoint
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config
 from trpolab.training.controls import Controls
+from trpolab.training.run_folder import RunFolderError
 from trpolab.training.run_writer import RunFolder, label_problem
 from trpolab.training.standing import Standing
 
@@ -48,14 +49,24 @@ class Keeper:
         return self._saved.folder if self._saved is not None else None
 
     def open(self, config: Config, iteration: int) -> None:
-        """Make the folder, or go on writing to it. Raises RunLocked, CheckpointError, OSError."""
-        if self._folder is not None:
-            self._folder = RunFolder(self._folder.path, self._folder.segment + 1)
-            self.event("resumed", iteration=iteration)
-        elif self._saved is not None:
-            self._take_over(self._saved)
-        elif self._out is not None:
-            self._folder = RunFolder.create(self._out, self._task, config.settings(), self._label)
+        """Make the folder, or go on writing to it. Raises RunLocked and other RunFolderErrors, and OSError."""
+        before = self._folder
+        try:
+            if before is not None:
+                self._folder = RunFolder(before.path, before.segment + 1)
+                self._refuse_if_gone_on(before.segment, iteration)
+                self.event("resumed", iteration=iteration)
+            elif self._saved is not None:
+                self._take_over(self._saved)
+            elif self._out is not None:
+                self._folder = RunFolder.create(self._out, self._task, config.settings(), self._label)
+        except BaseException as error:
+            if self._folder is not None and self._folder is not before:
+                self._folder.close()
+            self._folder = before
+            if isinstance(error, Interrupted):
+                raise RunFolderError(self.trouble) from error
+            raise
 
     def event(self, kind: str, **about: Any) -> None:
         """Put an event on record. Raises Interrupted if told to stop while the folder can't be written."""
@@ -108,11 +119,7 @@ class Keeper:
 
     def _take_over(self, saved: Saved) -> None:
         self._folder = folder = RunFolder(saved.folder, saved.segment + 1)
-        now = checkpoint.read(saved.folder)
-        if (now.segment, now.iteration) != (saved.segment, saved.iteration):
-            folder.close()
-            self._folder = None
-            raise CheckpointError(f"{str(saved.folder)!r} has gone on since it was opened here; open it again")
+        self._refuse_if_gone_on(saved.segment, saved.iteration)
         if folder.found.state == "crashed":
             self.event("taken_over", iteration=folder.found.iteration, message=folder.found.message)
         for reason in saved.passed_over:
@@ -120,6 +127,15 @@ class Keeper:
         before = saved.config.settings()
         given = {name: value for name, value in self._controls.requested.settings().items() if value != before[name]}
         self.event("resumed", iteration=saved.iteration, settings=given)
+
+    def _refuse_if_gone_on(self, segment: int, iteration: int) -> None:
+        """Raise CheckpointError if another process has written to the folder since this session knew it."""
+        assert self._folder is not None
+        if checkpoint.last_segment(self._folder.path) > segment:
+            raise CheckpointError(
+                f"{str(self._folder.path)!r} has gone on since this session was at its iteration {iteration}; "
+                "resume it from the folder"
+            )
 
     def _write_policy(self, standing: Standing, always: bool) -> None:
         assert self._folder is not None

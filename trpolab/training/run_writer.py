@@ -45,14 +45,18 @@ class RunFolder:
         for name in ("", *FOLDERS):
             if (path / name).is_symlink():
                 raise RunFolderError(f"{str(path / name)!r} is a symbolic link; runs are not written through those")
-        self._lock = _take_lock(path)
         self.path = path
         self.segment = segment  # counts resumptions; a metrics line belongs to one
-        self.found = read_status(path)
-        self.swept = [name for folder in (path, *(path / name for name in FOLDERS)) for name in sweep(folder)]
-        for name in FOLDERS:
-            (path / name).mkdir(exist_ok=True)
-        self._metrics, self._events = LineFile(path / "metrics.jsonl"), LineFile(path / "events.jsonl")
+        self._lock = _take_lock(path)
+        try:
+            self.found = read_status(path)
+            self.swept = [name for folder in (path, *(path / name for name in FOLDERS)) for name in sweep(folder)]
+            for name in FOLDERS:
+                (path / name).mkdir(exist_ok=True)
+            self._metrics, self._events = LineFile(path / "metrics.jsonl"), LineFile(path / "events.jsonl")
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._status: dict[str, Any] = {}
         self._writing = threading.Lock()
         self._closed = threading.Event()
