@@ -210,7 +210,6 @@ def describe(mdp: FiniteMDP) -> Task:
     }
     modern = {
         "steps_per_iteration": 1024,
-        "delta": 0.05,
         "lam": 0.95,
         "slots": 16,
         "normalize_observations": False,
