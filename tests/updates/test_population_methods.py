@@ -207,6 +207,14 @@ class TestCMA:
             np.testing.assert_array_equal(learner.state["cma_es.mean"], engine.mean)
         assert learner.state["cma_es.sigma"][0] == engine.sigma
 
+    @pytest.mark.parametrize("covariance", ["full", "separable"])
+    def test_it_also_runs_with_hundreds_of_parameters(self, covariance: str) -> None:
+        policy = reference.small_policy(hidden=(16, 16))  # 374: there the engine would choose other rules by itself
+        before = quadratic(policy.theta.numpy()[None])[0]
+        learner, found = search("cma_es", 30, Learner(policy), **{"cma_es.covariance": covariance, "cma_es.sigma": 0.2})
+        assert found.outcome is Outcome.ACCEPTED
+        assert quadratic(learner.state["cma_es.mean"][None])[0] > 0.9 * before
+
     def test_a_population_of_another_stream_is_refused(self) -> None:
         learner = start()
         candidates = propose(learner, config("cma_es"), np.random.default_rng(0))

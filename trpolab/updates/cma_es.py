@@ -109,6 +109,8 @@ def _engine(learner: Learner, settings: Covariance, generator: np.random.Generat
         "popsize": settings.population or default_population(len(mean)),
         "randn": lambda *shape: generator.standard_normal(shape),
         "seed": np.nan,  # anything else would seed NumPy's global generator
+        # Hansen's own step-size rule at every size; the other one would keep candidates for the next generation
+        "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
         "conditioncov_alleviate": False,  # it would change coordinates behind the state's back
         "verbose": -9,
         "verb_log": 0,
