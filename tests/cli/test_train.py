@@ -176,6 +176,16 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, capsys) -> None:
     assert "run.toml" in problems(capsys)[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("x = " + "[" * 100_000, "nested too deep"), ("#" * (2**20 + 1), "has 1048577 bytes"), ("\0", "not a TOML file")],
+)
+def test_a_hostile_file_of_settings_is_told(content: str, said: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "s.toml").write_text(content)
+    assert main(["train", "CartPole-v1", "--config", str(tmp_path / "s.toml")]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_file_where_the_run_folders_should_lie_is_told(tmp_path: Path, capsys) -> None:
     (tmp_path / "taken").write_text("")
     assert main(["train", "CartPole-v1", "--out", str(tmp_path / "taken")]) == 2

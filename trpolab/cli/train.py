@@ -29,6 +29,7 @@ from trpolab.training.session import Session
 
 # Options that are settings under their own name; the rest of the settings is reached by --set.
 FLAGS = ("method", "sampler", "proposal", "delta", "iterations", "steps_per_iteration", "seed", "preset")
+LARGEST_CONFIG = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -231,11 +232,16 @@ def _from_file(name: str | None, problems: list[str]) -> dict[str, Any]:
     if name is None:
         return {}
     try:
+        if (size := Path(name).stat().st_size) > LARGEST_CONFIG:
+            problems.append(f"--config {name}: has {size} bytes; a file of settings has at most {LARGEST_CONFIG}")
+            return {}
         return flatten(tomllib.loads(Path(name).read_text(encoding="utf-8")), settings())
     except OSError as error:
         problems.append(f"--config {name}: {error.strerror}")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"--config {name}: not a TOML file: {error}")
+    except RecursionError:
+        problems.append(f"--config {name}: not a file of settings: it is nested too deep")
     return {}
 
 
