@@ -1,4 +1,4 @@
-"""The pytest plugin of the scoreboard: `pytest -m "reliability and not soak" --scoreboard FILE` writes what was found.
+"""The pytest plugin of the scoreboard: `pytest -m "reliability and not soak" --scoreboard=FILE` writes what was found.
 
 `@pytest.mark.reliability("R10")` says which rows of `ROWS` a test stands for; a mark without rows belongs to none.
 `python -m tests.reliability.table FILE ...` makes the README's table of such files.
@@ -84,7 +84,7 @@ def commit(folder: Path) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--scoreboard FILE`."""
+    """`--scoreboard=FILE`."""
     parser.addoption("--scoreboard", metavar="FILE", help="write what became of the reliability tests, as JSON")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def test_of_no_row(): pass
 
 
 @pytest.fixture
-def outer(pytester: pytest.Pytester) -> pytest.Pytester:
+def outer(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, checkout: Path) -> pytest.Pytester:
     """An empty project that uses the plugin."""
+    monkeypatch.setenv("PYTHONPATH", str(checkout))
     pytester.makeini("[pytest]\nmarkers = reliability(*rows): rows")
     pytester.makeconftest('pytest_plugins = ["tests.reliability.scoreboard"]')
     return pytester
@@ -80,3 +82,21 @@ def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
 def test_rows_are_told_in_one_line_each() -> None:
     for name, row in ROWS.items():
         assert not set("|\n") & set(row.fault + row.expected), name
+
+
+def marked(folder: Path) -> set[str]:
+    """Every row that a mark in the tests names."""
+    marks = (
+        re.findall(r"reliability\(([^)]*)\)", path.read_text(encoding="utf-8")) for path in folder.rglob("test_*.py")
+    )
+    return set(re.findall(r'"(R\d+)"', " ".join(mark for found in marks for mark in found)))
+
+
+def test_every_row_has_a_test_and_a_line_in_the_readme(checkout: Path) -> None:
+    assert set(ROWS) <= marked(checkout / "tests"), "no test"
+    table = (checkout / "README.md").read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    for name, row in ROWS.items():
+        assert f"| {name} | {row.fault} | {row.expected} |" in table, (
+            "make the table anew: python -m tests.reliability.table"
+        )
+    assert "failed" not in table and "not run" not in table

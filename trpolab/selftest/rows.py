@@ -116,7 +116,9 @@ ROWS = {
         "learning itself", "cart-pole and finite MDPs reach what they must over five seeds; broken twins do not"
     ),
     "R33": Row("the estimators", "Eq. 14, 15 and 16, Q̂ and GAE equal exact oracles; Eq. 16's bias is the known one"),
-    "R36": Row("the notebooks", "each runs from top to bottom, twice, from a read-only copy, without an error"),
+    "R36": Row(
+        "the notebooks", "each runs from top to bottom, twice, without an error, and writes nothing into the checkout"
+    ),
 }
 
 
