@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from tests.reference import conv_total
-from trpolab.policies import Policy, PolicyFileError, make_policy, make_value, read_policy, save_policy
+from trpolab.policies import (
+    Policy,
+    PolicyFileError,
+    convolutions,
+    make_policy,
+    make_value,
+    networks,
+    read_policy,
+    save_policy,
+)
 from trpolab.policies.activations import ACTIVATIONS
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.policies.convolutions import ConvNet
@@ -49,6 +58,15 @@ def test_the_larger_pixels_have_their_own_honest_count() -> None:
     assert conv_total(84, 84, 8) == 120_860
 
 
+@pytest.fixture(params=["numpy", "torch"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with NumPy between the convolutions, as on the CPU, and once with torch alone, as on other devices."""
+    if request.param == "torch":
+        for module in (networks, convolutions):
+            monkeypatch.setattr(module, "as_array", lambda tensor: tensor.detach())
+
+
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_products_equal_the_jacobian(activation: str) -> None:
     network, theta, x = small_case(activation)

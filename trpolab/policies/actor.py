@@ -81,8 +81,11 @@ class PixelActor:
         network = policy.network
         assert isinstance(network, ConvNet)
         self.block = block
-        self._network, self._theta = network, policy.theta[: network.size].detach().clone()
-        self._obs_shape = policy.obs_shape
+        theta = policy.theta[: network.size].detach().clone()
+        self._network, self._obs_shape = network, policy.obs_shape
+        self._convolutions = [(network.kernels(theta, layer), layer.biases(theta)) for layer in network.layers]
+        rest, head = theta[network.layers[-1].end :].numpy(), network.head
+        self._dense = [(np.ascontiguousarray(layer.weight(rest).T), layer.biases(rest)) for layer in head.layers]
         channels, height, width = policy.obs_shape
         self._x = np.zeros((block, height, width, channels), np.float32)  # channels fastest
 
@@ -94,5 +97,18 @@ class PixelActor:
         x = self._x
         for channel in range(obs.shape[1]):
             np.divide(obs[:, channel], np.float32(BRIGHTEST), out=x[:rows, :, :, channel], dtype=np.float32)
-        x[rows:] = 0
-        return self._network.run(self._theta, torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()[:rows]
+        if rows < self.block:
+            x[rows:] = 0
+        network, a = self._network, torch.from_numpy(x).permute(0, 3, 1, 2)
+        for kernels, bias in self._convolutions:
+            a = torch.conv2d(a, kernels, bias, stride=network.stride)
+            activate_(network.activation, a.numpy())
+        z = a.numpy().reshape(self.block, -1)
+        for index, (weight, bias) in enumerate(self._dense):
+            z = z @ weight
+            if bias is not None:
+                z += bias
+            if index + 1 < len(self._dense):
+                activate_(network.activation, z)
+        u: np.ndarray = z[:rows]
+        return u

@@ -127,9 +127,9 @@ class ConvNet:
         )
 
     def _convolve(self, x: Tensor, theta: Tensor, layer: Layer) -> Tensor:
-        return F.conv2d(x, self._kernels(theta, layer), layer.biases(theta), stride=self.stride)
+        return F.conv2d(x, self.kernels(theta, layer), layer.biases(theta), stride=self.stride)
 
-    def _kernels(self, theta: Tensor, layer: Layer) -> Tensor:
+    def kernels(self, theta: Tensor, layer: Layer) -> Tensor:
         """A layer's weights [filters, C · k · k] as [filters, C, k, k], channels fastest in memory."""
         kernels = layer.weight(theta).reshape(self.filters, -1, self.kernel, self.kernel)
         return kernels.to(memory_format=torch.channels_last)
@@ -179,7 +179,7 @@ class LinearizedConvolutions:
         tangent = network._convolve(fractions(self.x, self.theta), direction, one)
         tangent *= network._slope(self.first)
         moved = network._convolve(self.first, direction, two)
-        moved += F.conv2d(tangent, network._kernels(self.theta, two), stride=network.stride)
+        moved += F.conv2d(tangent, network.kernels(self.theta, two), stride=network.stride)
         moved *= network._slope(self.second)
         return self.head.jvp(as_array(direction[two.end :]), as_array(moved.flatten(1)))
 
@@ -205,7 +205,7 @@ class LinearizedConvolutions:
         below, weight, bias = torch.ops.aten.convolution_backward(
             c,
             x,
-            network._kernels(self.theta, layer),
+            network.kernels(self.theta, layer),
             [network.filters],
             [network.stride] * 2,
             [0, 0],
