@@ -18,6 +18,8 @@ import pytest
 from tests.reliability.runs import CARTPOLE, child, session
 from trpolab.training import session as session_module
 
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+
 TINY = {"steps_per_iteration": 32, "slots": 4, "hidden": (4,), "value.hidden": (4,)}
 SLOPE = 1.0  # MB of resident memory for 1,000 iterations
 PATIENCE = 1800.0
