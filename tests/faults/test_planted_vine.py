@@ -65,7 +65,14 @@ def test_equation_16_over_the_old_policy_when_actions_are_uniform() -> None:
 
 @pytest.mark.reliability("R33")
 def test_equation_16_over_the_old_policy_points_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same through the sampler's own draws: 64 actions, 32 of them drawn, a peaked policy."""
+    """The same through the draws themselves: 64 actions, 32 of them drawn, a peaked policy."""
     assert checks.uniform_gradient_cosine() > 0.9
     monkeypatch.setattr(checks, "draw_first_actions", checks.over_the_old_policy)
     assert checks.uniform_gradient_cosine() < 0.8
+
+
+@pytest.mark.reliability("R33")
+def test_equation_16_over_the_old_policy_in_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.uniform_log_q_error() < 1e-6
+    monkeypatch.setattr(vine, "draw_first_actions", checks.over_the_old_policy)
+    assert checks.uniform_log_q_error() > 0.1

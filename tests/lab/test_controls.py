@@ -148,7 +148,7 @@ def test_what_the_task_cannot_do_is_struck_out_with_the_reason() -> None:
     panel = ControlsPanel(lambda: controls)
     q = panel.knobs["proposal"].widget
     struck = [text for k, (text, _) in enumerate(q.options) if f"trpolab-no-{k + 1}" in q._dom_classes]
-    assert struck == ["uniform", "all"]
+    assert struck == ["uniform", "every action"]
     assert "continuous actions" in q.tooltips[2] and "continuous" not in q.tooltips[0]
     q.value = "all"
     assert q.value == "policy" and "continuous actions" in panel.error.value

@@ -132,7 +132,7 @@ class TestCard:
         assert page.vine.layout.display is None
         assert bytes(page.vine_image.value).startswith(b"\x89PNG")
         assert "<b>Vine</b>" in page.vine_title.value
-        assert "iteration 3 · 5 states, 10 branches of 14 steps" in page.vine_title.value
+        assert "iteration 3 · 10 branches of 14 steps" in page.vine_title.value
         consider(card, iteration(4, None))
         assert page.vine.layout.display == "none"
         assert page.rollout.layout.grid_area is None

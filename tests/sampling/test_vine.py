@@ -13,7 +13,7 @@ from tests.sampling.vine_checks import GAMMA, SMALL, FiniteEnv, Setting, factore
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.branches import BranchPlan, run_branches
 from trpolab.sampling.config import Vine
-from trpolab.sampling.crew import Interrupted, NonFinite
+from trpolab.sampling.crew import Crew, Interrupted, NonFinite
 from trpolab.sampling.noise_ratio import noise_ratio
 from trpolab.sampling.proposals import FirstActions
 from trpolab.sampling.trunks import choose_states
@@ -66,6 +66,26 @@ def test_restoring_forgets_nothing():
     for task in ("Walker2d-v5", "CartPole-v1"):
         assert checks.replay_difference(task) == 0
     assert checks.steps_to_the_limit() == 10
+
+
+def test_a_branch_takes_no_more_steps_than_the_task_has():
+    with Setting("CartPole-v1") as setting:
+        batch = setting.sample(replace(ENUMERATED, rollout_length=100_000)).batch
+        assert batch.paths.branch_length <= 500
+
+
+def test_uniform_draws_carry_their_own_probability():
+    assert checks.uniform_log_q_error() < 1e-6
+
+
+def test_fewer_branches_than_blocks():
+    with Setting("CartPole-v1") as setting:
+        expected = setting.sample(replace(ENUMERATED, states=1)).batch
+        crew = Crew("CartPole-v1", 8, threads=1, width=2)
+        setting.sampler.branch_crew = lambda branches: crew
+        batch = setting.sample(replace(ENUMERATED, states=1)).batch  # two branches for four blocks
+        crew.close()
+        np.testing.assert_array_equal(batch.q_values, expected.q_values)
 
 
 # Where branches start

@@ -167,6 +167,17 @@ def equal_across_states(task="paper/Swimmer", vine=SMALL):
         return sum(np.array_equal(q[i], q[j]) for i in range(len(q)) for j in range(i))
 
 
+def uniform_log_q_error():
+    """Largest distance of a sampled batch's log q from -log A: a peaked policy, half of the four actions drawn."""
+    with Setting("finite/gridworld-4x4") as setting:
+        policy = setting.learner.policy
+        theta = policy.theta + torch.from_numpy(np.random.default_rng(1).normal(size=policy.size)).float()
+        setting.learner = replace(setting.learner, policy=policy.with_theta(theta))
+        batch = setting.sample(replace(SMALL, proposal="uniform", actions=2)).batch
+        assert np.ptp(batch.old) > 1, "the policy is not peaked"
+        return float(np.abs(batch.log_q + np.log(4)).max())
+
+
 def over_the_old_policy(distribution, old, vine, generator):
     """The fault: Eq. 16 as it is printed, whatever q was."""
     first = proposals.draw_first_actions(distribution, old, vine, generator)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -79,6 +81,46 @@ def test_new_seeds_draw_the_tasks_noise_anew() -> None:
 
 
 @pytest.mark.reliability("R18")
+class OwnNoise(Corridor):
+    """Its reward's noise comes from a generator of its own, seeded by reset."""
+
+    kind = np.random.default_rng
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        self.rng = type(self).kind(seed)
+        return super().reset(seed=seed)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, _, terminated, truncated, info = super().step(action)
+        return obs, float(self.rng.normal()), terminated, truncated, info
+
+
+class OldNoise(OwnNoise):
+    """The same from a generator of the older kind."""
+
+    kind = np.random.RandomState
+
+
+def test_new_seeds_draw_noise_of_the_environments_own_anew() -> None:
+    simulator = make(lambda: gymnasium.wrappers.TimeLimit(OwnNoise(), 6), 4)
+    only, stay = np.arange(4), np.zeros((4, 2), np.int64)
+    simulator.reset(None, only)
+    saved = simulator.snapshot(np.array([0]))
+
+    def rewards(seeds: list[int] | None) -> list[float]:
+        simulator.restore(only, saved.take([0, 0, 0, 0]), None if seeds is None else np.array(seeds))
+        return simulator.step(None, stay).reward.tolist()
+
+    assert len(set(rewards(None))) == 1
+    one, two, three, four = rewards([1, 2, 1, 3])
+    assert one == three and len({one, two, four}) == 3
+
+
+def test_noise_that_cannot_be_drawn_anew_is_refused() -> None:
+    about = find_task(OldNoise)
+    assert not about.can_restore and "draws noise from rng" in about.restore_reason
+
+
 def test_frozen_lake_keeps_its_luck() -> None:
     """A slippery lake: its noise after the start is part of the snapshot."""
     simulator = make("FrozenLake-v1", 8)

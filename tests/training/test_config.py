@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trpolab.sampling.config import SinglePath
+from trpolab.sampling.config import SinglePath, Vine
 from trpolab.settings import ConfigError, flatten, parse_value
 from trpolab.simulators import find_task
 from trpolab.training.config import Config, check, resolve, settings
@@ -110,3 +110,13 @@ def test_values_and_combinations_that_are_wrong_are_told_together():
     assert len(caught.value.problems) == 2
     assert "delta = -1" in str(caught.value)
     assert "whole paths were asked" in str(caught.value)
+
+
+def test_a_sampler_given_whole_leaves_its_defaults_to_preset_and_task() -> None:
+    """The paper's vine has no tail, unless it is asked for by name; the cart-pole tries every action."""
+    table = Vine(trunks=16, trunk_length=1000, states=625, actions=4, rollout_length=100)
+    config = resolve(find_task("paper/Hopper"), "paper", {"sampler": table})
+    assert config.sampler == "vine" and config.vine.states == 625 and not config.vine.tail_value
+    asked = resolve(find_task("paper/Hopper"), "paper", {"sampler": table, "vine.tail_value": True})
+    assert asked.vine.tail_value
+    assert resolve(find_task("CartPole-v1"), overrides={"sampler": Vine(states=7)}).vine.proposal == "all"

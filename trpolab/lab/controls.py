@@ -55,6 +55,7 @@ class Need:
 
 SEARCHING = Need("line_search", (True,), "the line search is off")
 WIDENING = Need("proposal", ("widened",), "only the widened q uses it")
+DRAWING = Need("proposal", ("policy", "widened", "uniform"), "every action is tried once")
 WALKING = Need("sampler", ("single-path",), "the vine estimates Q̂ from its branches")
 LEARNING = Need(
     "method",
@@ -67,6 +68,7 @@ NEEDS = {
     "gamma": (LEARNING,),
     "advantage": (LEARNING, WALKING),
     "vine.widening": (WIDENING,),
+    "vine.actions": (DRAWING,),
     "lam": (LEARNING, WALKING, Need("advantage", ("gae",), "only GAE uses λ")),
     "kl_penalty.penalty": (Need("kl_penalty.coefficient", ("fixed", "adaptive"), "C is the theory's"),),
     "policy_gradient.radius": (Need("policy_gradient.rule", ("ball",), "the step is fixed"),),

@@ -61,7 +61,7 @@ WORDS = {
     "monte_carlo": "sums", "gae": "GAE", "single-path": "single path", True: "on", False: "off", None: "by rule",
     "trpo": "TRPO", "natural_gradient": "natural gradient", "empirical_fim": "empirical FIM", "max_kl": "max KL",
     "kl_penalty": "KL penalty", "policy_gradient": "policy gradient", "rwr": "reward-weighted", "cem": "CEM",
-    "cma_es": "CMA-ES", "reps": "REPS",
+    "cma_es": "CMA-ES", "reps": "REPS", "all": "every action",
 }  # fmt: skip
 
 

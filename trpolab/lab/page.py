@@ -115,7 +115,7 @@ class Page:
 
     def hide_vine(self) -> None:
         """The rollout takes the whole width, as the style sheet says."""
-        self.vine.layout.display = "none"
+        self.vine.layout.display = self.vine_back.layout.display = "none"
         self.rollout.layout.grid_area = None
 
     def show_folder(self, folder: Path | None) -> None:

@@ -83,7 +83,4 @@ def draw_card(record: VineRecord, task: str) -> bytes:
 
 def caption(record: VineRecord, iteration: int) -> str:
     """What the vine was, in a line."""
-    states = len(record.roots)
-    return (
-        f"iteration {iteration:,} · {states:,} states, {record.branches:,} branches of {record.branch_length:.0f} steps"
-    )
+    return f"iteration {iteration:,} · {record.branches:,} branches of {record.branch_length:.0f} steps"

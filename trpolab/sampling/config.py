@@ -43,7 +43,7 @@ class Vine:
     trunk_length: int = setting(500, "length of a trunk in steps", low=1, shown=(50, 1000), source="Table 2")
     states: int = setting(60, "N, size of the rollout set", symbol="N", low=1, shown=(5, 1000), scale="log")
     actions: int = setting(4, "K, actions tried in each state", symbol="K", low=1, shown=(1, 16), source="Table 2")
-    rollout_length: int = setting(50, "steps of a branch", low=1, shown=(5, 200), source="Table 2")
+    rollout_length: int = setting(50, "steps of a branch", low=1, high=100_000, shown=(5, 200), source="Table 2")
     common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
     choose: str = setting(
         "uniform",
@@ -60,7 +60,9 @@ class Vine:
         source="Section 5.2",
         flat=True,
     )
-    widening: float = setting(2.0, "proposal `widened`: factor on the standard deviation", low=1, shown=(1, 4))
+    widening: float = setting(
+        2.0, "proposal `widened`: factor on the standard deviation", low=1, high=100, shown=(1, 4)
+    )
     estimator: str = setting(
         "self-normalized",
         "surrogate of a state: self-normalised (Eq. 16) or plain importance weights (Eq. 14)",

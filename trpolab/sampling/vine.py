@@ -21,6 +21,7 @@ from trpolab.sampling.single_path import FIRST_STATISTICS, Collected
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories
 from trpolab.sampling.trunks import RolloutSet, choose_states, run_trunks
+from trpolab.sampling.vine_plan import longest_branch
 from trpolab.sampling.vine_record import make_record, trace_interval, traced_states
 from trpolab.simulators import Source
 from trpolab.simulators.base import Simulator, Snapshot, Task
@@ -135,7 +136,7 @@ class VineSampler:
             policy=policy,
             streams=self.streams,
             iteration=iteration,
-            horizon=config.rollout_length,
+            horizon=longest_branch(config, self.task),
             gamma=gamma,
             signs=signs,
         )
@@ -211,6 +212,8 @@ def _noise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each named sequence: the policy's noise [R, H, noise_size], row h for step h, and the task's seed [R]."""
     distribution = policy.distribution
+    if not len(names):  # fewer branches than blocks
+        return np.zeros((0, length, distribution.noise_size)), np.zeros(0, np.int64)
     noise = [
         distribution.noise(streams.generator(iteration, Purpose.VINE_NOISE, int(name)), (length,)) for name in names
     ]

@@ -35,7 +35,12 @@ def branches_per_state(vine: Vine, space: Space) -> int:
 def vine_cost(vine: Vine, task: Task) -> int:
     """The most simulator steps that one iteration can take: trunks and branches; early ends make it less."""
     per_state = branches_per_state(vine, task.action_space)
-    return vine.trunks * vine.trunk_length + vine.states * per_state * vine.rollout_length
+    return vine.trunks * vine.trunk_length + vine.states * per_state * longest_branch(vine, task)
+
+
+def longest_branch(vine: Vine, task: Task) -> int:
+    """H: no branch outlives the task's own time limit."""
+    return min(vine.rollout_length, task.time_limit or vine.rollout_length)
 
 
 def vine_problems(vine: Vine, task: Task) -> list[str]:

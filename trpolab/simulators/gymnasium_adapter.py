@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 
 from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Task, Transition, UnknownTask, refuse_misfit
-from trpolab.simulators.gymnasium_copies import copy_problem
+from trpolab.simulators.gymnasium_copies import copy_problem, draw_anew
 from trpolab.simulators.gymnasium_past import Past
 from trpolab.simulators.gymnasium_spaces import encode
 
@@ -102,7 +102,8 @@ class GymnasiumSimulator:
     def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
         """Put copies of the saved environments into the slots.
 
-        With seeds, Gymnasium's `np_random` starts anew; noise that an environment keeps elsewhere goes on as saved.
+        With seeds, Gymnasium's `np_random` and every generator in an attribute start anew; noise that an environment
+        keeps deeper inside goes on as saved.
         """
         self._demand_restore()
         ids = self._ids(slots)
@@ -111,7 +112,7 @@ class GymnasiumSimulator:
             self._envs[slot] = copy.deepcopy(saved)
             self._past.forget(slot)
             if seeds is not None:
-                self._envs[slot].np_random = np.random.default_rng(int(seeds[n]))
+                draw_anew(self._envs[slot], int(seeds[n]))
         self._obs[ids] = snapshot.parts["obs"]
         return self._obs[ids]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -37,6 +37,8 @@ def copy_problem(factory: Callable[[], gymnasium.Env], encoding: Encoding) -> st
                 env.reset(seed=1)
         except Exception as failure:  # noqa: BLE001  it may only fail now and then; training will show it in full
             return f"{name} failed when it was tried out ({type(failure).__name__}: {failure})"
+        if sealed := [key for layer in layers(env) for key, value in vars(layer).items() if _is_sealed(value)]:
+            return f"{name} draws noise from {sealed[0]}, which only a numpy.random.Generator could draw anew"
         try:
             saved, spoiled = copy.deepcopy(env), copy.deepcopy(env)
             first = _trace(env, encoding, actions)
@@ -54,13 +56,37 @@ def copy_problem(factory: Callable[[], gymnasium.Env], encoding: Encoding) -> st
 
 def native_part(env: gymnasium.Env) -> str:
     """An attribute of the environment, or of a wrapper, that belongs to a native package; or ""."""
-    layer: Any = env
-    while layer is not None:
+    for layer in layers(env):
         for name, value in vars(layer).items():
             if type(value).__module__.split(".")[0] in _NATIVE:
                 return f"{name} ({type(value).__module__}.{type(value).__qualname__})"
-        layer = layer.env if isinstance(layer, gymnasium.Wrapper) else None
     return ""
+
+
+def layers(env: gymnasium.Env) -> Iterator[Any]:
+    """The environment's wrappers, from the outermost, then the environment itself."""
+    while isinstance(env, gymnasium.Wrapper):
+        yield env
+        env = env.env
+    yield env
+
+
+def draw_anew(env: gymnasium.Env, seed: int) -> None:
+    """Start every generator of the environment and its wrappers afresh: Gymnasium's own, and those in attributes."""
+    env.np_random = np.random.default_rng(seed)
+    own = [
+        (layer, name)
+        for layer in layers(env)
+        for name, value in vars(layer).items()
+        if isinstance(value, np.random.Generator) and name != "_np_random"
+    ]
+    for (layer, name), child in zip(own, np.random.SeedSequence(seed).spawn(len(own)), strict=True):
+        setattr(layer, name, np.random.default_rng(child))
+
+
+def _is_sealed(value: Any) -> bool:
+    """Whether it is a random generator of the older kinds, `RandomState` or `random.Random`."""
+    return isinstance(value, np.random.RandomState) or type(value).__module__ == "random"
 
 
 def _random_action(encoding: Encoding, rng: np.random.Generator) -> Any:

@@ -154,7 +154,8 @@ def settings() -> dict[str, Setting]:
 def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | None = None) -> Config:
     """The config of a run: the preset, then what suits the task, then the overrides.
 
-    Raises ConfigError listing all that is wrong, the combination included.
+    Of a part given whole (`sampler=Vine(states=625)`), what stands at its default is left to the preset and the task;
+    a setting given by its name always counts. Raises ConfigError listing all that is wrong, the combination included.
     """
     overrides = dict(overrides or {})
     preset = overrides.pop("preset", preset)
@@ -165,13 +166,23 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
     problems: list[str] = []
     for name, value in overrides.items():
         try:
-            config = config.replace(**{name: value})
+            config = config.replace(**{name: _with_suited(config, value)})
         except ConfigError as error:
             problems += error.problems
     problems += combination_problems(config, task)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _with_suited(config: Config, value: Any) -> Any:
+    """A part of the config given whole, with what stands at its default taken from the config; others unchanged."""
+    for name, kind in PARTS.items():
+        if isinstance(value, kind):
+            given = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(kind)}
+            changed = {key: found for key, found in given.items() if found != getattr(kind(), key)}
+            return dataclasses.replace(getattr(config, name), **changed)
+    return value
 
 
 def check(config: Config, task: Task) -> None:
