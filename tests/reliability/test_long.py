@@ -171,7 +171,7 @@ def test_two_thousand_iterations_drawn_five_hundred_times() -> None:
         print(f"drawn: {grown}, at most {shown} points")
         assert (grown.files, grown.threads, grown.widgets) == (0, 0, 0)
         assert shown <= LIMIT
-        assert grown.slope < 4.0  # the figure's own numbers, until they are as many as are shown
+        assert grown.slope < 4.0  # measured: none; pictures come and go
 
 
 @pytest.mark.reliability("R31")
