@@ -91,7 +91,7 @@ def die_at_each_step(folder: Path, planted: bool) -> None:
             shutil.copytree(kept.path, copy)
             if (fork := os.fork()) == 0:
                 with dying_at(step, [0]):
-                    honest(SimpleNamespace(path=copy, segment=kept.segment, sync=lambda: None), *rest)
+                    honest(SimpleNamespace(path=copy, segment=kept.segment, line_files=()), *rest)
                 os._exit(0)
             if os.waitpid(fork, 0)[1] == 0:  # there are no more steps
                 shutil.rmtree(copy.parent)

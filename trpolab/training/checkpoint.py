@@ -26,7 +26,7 @@ from trpolab.policies.files import policy_content
 from trpolab.sampling.trajectories import Ongoing
 from trpolab.settings import as_setting
 from trpolab.training.config import Config
-from trpolab.training.disk import parse_json, strict_json, sync_folder, temporary, write_synced
+from trpolab.training.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
 from trpolab.training.run_folder import SCHEMA, RunFolderError, read_lines, read_run, refuse_newer
 from trpolab.training.run_writer import RunFolder
 from trpolab.training.standing import SCORE_WINDOW, Block, Episodes, Progress, Standing
@@ -70,13 +70,12 @@ def write(folder: RunFolder, task: str, standing: Standing, requested: Config) -
     target = parent / f"{standing.progress.iteration:06d}"
     contents = _contents(folder, task, standing, requested)
     _demand_room(parent, sum(map(len, contents.values())))
-    folder.sync()
     aside = temporary(target)
     try:
         aside.mkdir()
         for name, content in contents.items():
-            write_synced(aside / name, content)
-        sync_folder(aside)
+            write_synced(aside / name, content, sync=False)
+        sync_together([*(aside / name for name in contents), aside, *folder.line_files])
         _verify(aside)
         if target.exists():  # a damaged one, or one of a segment that was given up
             _take_away(target)

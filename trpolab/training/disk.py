@@ -8,6 +8,8 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +49,19 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
+    """Make the names in a folder, or the content of a file, last."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_together(paths: Sequence[Path]) -> None:
+    """Force files and folders to the disk at once: the file system commits them together, in a fraction of the time."""
+    with ThreadPoolExecutor(len(paths), "trpolab-sync") as pool:
+        for _ in pool.map(sync_folder, paths):
+            continue
 
 
 def sweep(folder: Path) -> list[str]:
@@ -89,10 +98,6 @@ class LineFile:
         if os.write(self._file, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._end += len(line)
-
-    def sync(self) -> None:
-        """Make the lines last."""
-        os.fsync(self._file)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -116,10 +116,10 @@ class RunFolder:
         if always or len(content) * iteration <= SMALL_POLICIES:
             write_atomically(self.path / "policies" / f"{iteration:06d}.safetensors", content, sync=False)
 
-    def sync(self) -> None:
-        """Make the lines last, before a checkpoint that stands on them."""
-        self._metrics.sync()
-        self._events.sync()
+    @property
+    def line_files(self) -> tuple[Path, Path]:
+        """What is appended to: it must last before a checkpoint that stands on it."""
+        return self.path / "metrics.jsonl", self.path / "events.jsonl"
 
     def close(self) -> None:
         """Let go of files and lock."""
