@@ -61,7 +61,7 @@ def speed(report: Report) -> Table:
         ("policy", "steps/s", "physics", "at least", "restoring", "at most", "resident, MiB", "at most", "reached"),
         tuple(rows),
         ("Physics: the same actions and restores replayed through mujoco.batch alone, laid over threads alike, as a "
-         f"share of sampling; medians of {REPEATS}. Restoring: its share of the threads' time.", machine()),
+         f"share of sampling; sums over {REPEATS} iterations in turn. Restoring: its share of the threads' time.", machine()),
     )  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def _physics_share(learner: Learner, report: Report) -> tuple[float, float, floa
     """Physics' share of sampling, restoring's share of the threads' time, steps a second, resident MiB."""
     threads = usable_cores()
     sampler = VineSampler("paper/Hopper", find_task("paper/Hopper"), threads, Streams(0))
-    shares, rates, restoring, resident = [], [], [], 0.0
+    sampling, physics, steps, restoring, resident = [], [], [], [], 0.0
     with threadpool_limits(1, "blas"):
         for index in range(REPEATS + 1):  # the first one warms up
             began = time.perf_counter()
@@ -224,12 +224,14 @@ def _physics_share(learner: Learner, report: Report) -> tuple[float, float, floa
                 crew.simulators = tuple(tape._simulator for tape in own)
             if index == 0:
                 continue
-            shares.append(sum(_replay(own, threads) for own in tapes) / took)
-            rates.append(collected.batch.sim_steps / took)
-            restoring.append(sum(tape.restoring for own in tapes for tape in own) / (threads * took))
-            report(f"iteration {index}: physics {shares[-1]:.1%}, {rates[-1]:,.0f} steps/s")
+            sampling.append(took)
+            physics.append(sum(_replay(own, threads) for own in tapes))
+            steps.append(collected.batch.sim_steps)
+            restoring.append(sum(tape.restoring for own in tapes for tape in own) / threads)
+            report(f"iteration {index}: physics {physics[-1] / took:.1%}, {steps[-1] / took:,.0f} steps/s")
     sampler.close()
-    return statistics.median(shares), statistics.median(restoring), statistics.median(rates), resident
+    spent = sum(sampling)
+    return sum(physics) / spent, sum(restoring) / spent, sum(steps) / spent, resident
 
 
 def _on_tape(crew: Crew) -> list[_Tape]:

@@ -28,7 +28,8 @@ from trpolab.simulators.base import Simulator, Snapshot, Task
 
 FEW_BLOCKS, MOST_BLOCKS = 4, 8  # blocks that branches are spread over
 PROCESS_BLOCKS = 16  # the same where worker processes take one block after another
-LEAST_WIDTH, MOST_WIDTH = 16, 64  # branches that a block rolls out at a time
+LEAST_WIDTH, MOST_WIDTH = 16, 128  # branches that a block rolls out at a time
+MOST_COPIES = 64  # the same for tasks that step in Python, a whole environment each
 WIDEST = 512  # the same for tasks that step all slots in one NumPy call
 ACTOR_ROWS = 64  # states at a time when π_old is evaluated on the rollout set
 
@@ -153,7 +154,7 @@ class VineSampler:
             width = min(self.task.block, branches)
             return self._crew("branches", width * min(PROCESS_BLOCKS, -(-branches // width)), width)
         if self.task.block is None:
-            width = min(branches, MOST_WIDTH if self.task.python else WIDEST)
+            width = min(branches, MOST_COPIES if self.task.python else WIDEST)
             return self._crew("branches", width, width)
         width = min(MOST_WIDTH, max(LEAST_WIDTH, -(-branches // FEW_BLOCKS)), branches)
         return self._crew("branches", width * min(MOST_BLOCKS, -(-branches // width)), width)
