@@ -61,7 +61,7 @@ def speed(report: Report) -> Table:
         ("policy", "steps/s", "physics", "at least", "restoring", "at most", "resident, MiB", "at most", "reached"),
         tuple(rows),
         ("Physics: the same actions and restores replayed through mujoco.batch alone, laid over threads alike, as a "
-         f"share of sampling; sums over {REPEATS} iterations in turn. Restoring: its share of the threads' time.", machine()),
+         f"share of sampling; sums over {REPEATS} iterations. Restoring: its share of the threads' time.", machine()),
     )  # fmt: skip
 
 
