@@ -61,7 +61,7 @@ def waits_and_goes_on(refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     seen: dict[str, Any] = {}
 
     def look_and_free() -> None:
-        until(lambda: disk.refused >= 3)
+        until(lambda: disk.refused >= 3 and run.trouble)
         assert run.path is not None
         seen.update(trouble=run.trouble, iteration=whole(run.path).iteration, half=half_done(run.path))
         disk.refusing = False

@@ -59,9 +59,13 @@ def sync_folder(folder: Path) -> None:
 
 def sync_together(paths: Sequence[Path]) -> None:
     """Force files and folders to the disk at once: the file system commits them together, in a fraction of the time."""
-    with ThreadPoolExecutor(len(paths), "trpolab-sync") as pool:
-        for _ in pool.map(sync_folder, paths):
-            continue
+    try:
+        with ThreadPoolExecutor(len(paths), "trpolab-sync") as pool:
+            for _ in pool.map(sync_folder, paths):
+                continue
+    except RuntimeError:  # the interpreter is going down and starts no more threads
+        for path in paths:
+            sync_folder(path)
 
 
 def sweep(folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from trpolab.extras import explained
 from trpolab.numerics.workers import SERIAL, Workers
@@ -51,7 +52,7 @@ def cma_es_step(
         return learner, skipped
     engine = _engine(learner, config.cma_es, generator)
     asked = engine.ask()
-    if not np.array_equal(np.array(asked), population.candidates):
+    if not np.allclose(np.array(asked), population.candidates):  # equal but for what several BLAS threads round
         raise ValueError("the population was not drawn from this state by this stream")
     returns = np.where(np.isfinite(population.returns), population.returns, np.nanmin(population.returns))
     engine.tell(asked, (-returns).tolist())  # it minimises
@@ -124,7 +125,8 @@ def _engine(learner: Learner, settings: Covariance, generator: np.random.Generat
         engine.adapt_sigma.ps = state[PATH_SIGMA].copy()
         if full:
             engine.sm.C = state[FULL].copy()
-            engine.sm.update_now(-1)  # decompose it
+            with threadpool_limits(1, "blas"):  # several threads might turn an eigenvector round
+                engine.sm.update_now(-1)  # decompose it
         else:
             engine.sigma_vec = cma.transformations.DiagonalDecoding(state[SCALES])
     return engine
