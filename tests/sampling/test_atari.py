@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import os
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.sampling import units
 from trpolab.policies import Learner, make_policy
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.frames import Frames
@@ -18,6 +22,7 @@ from trpolab.sampling.batch import Batch
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.evaluate import evaluate
 from trpolab.sampling.streams import Streams
+from trpolab.sampling.trajectories import Trajectories
 from trpolab.simulators import Atari, AtariGame, find_task, make
 from trpolab.training.config import Config
 from trpolab.training.run_folder import load_policy
@@ -103,6 +108,42 @@ def test_a_batch_depends_neither_on_the_workers_nor_on_the_death_of_one(monkeypa
         pids = chosen.pool.pids()
         chosen.close()
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+def goes_on_the_same(marker: Path, forgets: bool = False) -> None:
+    """A game that goes on over two iterations, bit for bit, though its worker is killed in the second.
+
+    It is not where `marker` is there; see `units.dies_before_it_answers`.
+    """
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as given_back:
+        patch.setattr("trpolab.training.samplers.ProcessPool", Inline)
+        reference = samplers(1, slots=1)
+        patch.undo()
+        chosen, dies = samplers(1, slots=1), not marker.exists()
+        given_back.callback(reference.close)
+        given_back.callback(chosen.close)
+        for iteration in (1, 2):
+            if iteration == 2:
+                unit = functools.partial(units.dies_before_it_answers, str(marker), forgets)
+                patch.setattr("trpolab.sampling.crew._run_unit", unit)
+            seen = stretch(chosen, iteration)
+            patch.undo()
+            expected = stretch(reference, iteration)
+            assert torch.equal(pixels(seen.obs), pixels(expected.obs))
+            assert np.array_equal(seen.actions, expected.actions) and np.array_equal(seen.rewards, expected.rewards)
+        assert [event["event"] for event in chosen.take_events()] == ["worker_restarted"] * dies
+
+
+def stretch(chosen: Samplers, iteration: int) -> Trajectories:
+    """Forty steps of the episodes under way."""
+    return chosen.single_path.trajectories(
+        learner().policy, SinglePath(steps_per_iteration=40), iteration, lambda: False
+    )
+
+
+@pytest.mark.reliability("R20")
+def test_a_game_goes_on_the_same_after_the_death_of_its_worker(tmp_path: Path) -> None:
+    goes_on_the_same(tmp_path / "died")
 
 
 @pytest.mark.usefixtures("inline")

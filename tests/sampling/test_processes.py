@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.sampling import units
-from trpolab.sampling.outcomes import Interrupted, UnitFailed, WorkerLost
+from tests.sampling import worker_checks as checks
+from trpolab.sampling.outcomes import Interrupted, UnitFailed
 from trpolab.sampling.processes import ProcessPool
 
 
@@ -23,29 +22,6 @@ def pool() -> Iterator[ProcessPool]:
     pool = ProcessPool(2)
     yield pool
     pool.close()
-
-
-def busy_until_closed(pool: ProcessPool) -> None:
-    with contextlib.suppress(Exception):
-        pool.map(units.sleeps, [()] * 2)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def gone_within(pids: list[int], seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not any(alive(pid) for pid in pids):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_results_come_in_the_order_of_the_units(pool: ProcessPool) -> None:
@@ -58,47 +34,23 @@ def test_results_come_in_the_order_of_the_units(pool: ProcessPool) -> None:
 
 @pytest.mark.reliability("R20")
 def test_a_killed_worker_costs_one_more_run_of_its_unit(pool: ProcessPool, tmp_path) -> None:
-    rows = [(number, str(tmp_path / f"{number}"), 1 if number == 1 else 0) for number in range(4)]
-    assert pool.map(units.dies, rows) == [0, 1, 2, 3]
-    assert [event["event"] for event in pool.events] == ["worker_restarted"]
-    assert "code -9" in pool.events[0]["message"] and pool.events[0]["unit"] == 1
+    checks.makes_a_death_good(pool, tmp_path)
 
 
 @pytest.mark.reliability("R20")
 def test_a_second_death_on_the_same_unit_ends_the_batch(pool: ProcessPool, tmp_path) -> None:
-    with pytest.raises(WorkerLost, match="two worker processes were lost on the same work unit"):
-        pool.map(units.dies, [(0, str(tmp_path / "runs"), 2)])
+    checks.gives_a_unit_up(pool, tmp_path)
     assert pool.map(units.square, [(3,)]) == [9], "and the pool goes on"
 
 
 @pytest.mark.reliability("R21")
 def test_a_unit_that_hangs_is_run_again_elsewhere(tmp_path) -> None:
-    with contextlib.closing(ProcessPool(1)) as pool:
-        pool.map(units.square, [(1,)])  # the worker is up
-        pool.deadline = 0.5
-        began = time.monotonic()
-        pids = pool.pids()
-        assert pool.map(units.hangs, [(str(tmp_path / "ran"),)]) == ["answered"]
-        assert time.monotonic() - began < 60
-        assert "no answer within 0.5 s" in pool.events[0]["message"]
-        assert gone_within(pids, 5)
+    checks.answers_in_spite_of_a_hang(tmp_path)
 
 
 @pytest.mark.reliability("R21")
 def test_closing_ends_workers_that_are_busy_or_dead() -> None:
-    pool = ProcessPool(2)
-    pids = pool.map(units.pid, [()] * 4)
-    thread = threading.Thread(target=lambda: busy_until_closed(pool))
-    thread.start()
-    time.sleep(0.3)
-    os.kill(pids[0], signal.SIGKILL)
-    pool.close()
-    pool.close()
-    assert gone_within(pids, 5) and not pool.pids()
-    thread.join(10)
-    assert not thread.is_alive()
-    with pytest.raises(RuntimeError, match="closed"):
-        pool.map(units.square, [(1,)])
+    checks.closes_busy_and_dead()
 
 
 @pytest.mark.reliability("R22")
@@ -118,27 +70,10 @@ def test_an_interrupt_stops_every_busy_worker(pool: ProcessPool) -> None:
     assert pool.map(units.square, [(3,)]) == [9]
 
 
-PARENT = """
-import sys, threading, time
-from tests.sampling import units
-from trpolab.sampling.processes import ProcessPool
-pool = ProcessPool(2)
-print(*set(pool.map(units.pid, [()] * 6)), flush=True)
-pool.map(units.sleeps, [()] * 2)
-"""
-
-
 @pytest.mark.reliability("R23")
 def test_workers_end_with_a_killed_parent(checkout) -> None:
     """Even in the middle of a unit that never looks up."""
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=checkout)
-    assert parent.stdout is not None
-    pids = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(pids) == 2
-    time.sleep(0.3)
-    parent.kill()
-    parent.wait()
-    assert gone_within(pids, 5)
+    checks.workers_go_with_their_parent(checkout)
 
 
 def test_workers_ignore_ctrl_c(pool: ProcessPool) -> None:

@@ -56,3 +56,23 @@ def sleeps(bench, *, interrupt):
 def leaves_something(bench, number, *, interrupt):
     bench["seen"] = bench.get("seen", 0) + 1
     return number, bench["seen"]
+
+
+def dies_before_it_answers(marker, forgets, bench, source, width, unit, state, goes_on, row, interrupt):
+    """A crew's unit whose worker is killed, once, when the work is done and not yet told; `marker` says it was.
+
+    With `forgets`, games that go on do so from where the worker has them, not from the state that came with the unit.
+    """
+    import numpy as np
+
+    from trpolab.sampling.crew import _run_unit
+    from trpolab.simulators import make
+
+    if forgets and (source, width) not in bench:
+        bench[source, width] = make(source, width)
+        bench[source, width].reset(None, np.zeros(width, np.int64))
+    answer = _run_unit(bench, source, width, unit, None if forgets else state, goes_on, row, interrupt)
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
