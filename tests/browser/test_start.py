@@ -46,7 +46,13 @@ def hint(page: Any, name: str) -> str:
     return page.locator(f"{HOPPER} .trpolab-hint-{name}").inner_text()
 
 
-def run_all(page: Any) -> None:
+def open_and_run(page: Any, server: str, name: str) -> None:
+    """Open a notebook in JupyterLab and run all its cells."""
+    page.goto(f"{server}/lab/tree/{name}?reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    time.sleep(2)  # the kernel's first "idle" comes before JupyterLab has restored the session
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
@@ -54,12 +60,7 @@ def run_all(page: Any) -> None:
 @pytest.fixture(scope="module")
 def notebook(page: Any, server: str) -> Any:
     """The page with every cell run."""
-    page.goto(f"{server}/lab/tree/0_start.ipynb?reset")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-    time.sleep(2)  # the kernel's first "idle" comes before JupyterLab has restored the session
-    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
-    run_all(page)
+    open_and_run(page, server, "0_start.ipynb")
     page.wait_for_selector(HOPPER, timeout=PATIENCE * 1000)
     until(lambda: page.locator(".jp-CodeCell .jp-InputPrompt", has_text="[5]:").count(), "the last cell never ran")
     return page

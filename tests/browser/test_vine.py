@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.test_start import CARTPOLE, iteration, pill, run_all, until
+from tests.browser.test_start import CARTPOLE, iteration, open_and_run, pill, until
 
 pytestmark = pytest.mark.browser
 
@@ -24,12 +23,7 @@ def running(page: Any, server: str, workspace: Path) -> Any:
     kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
     notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (workspace / "toggle.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    page.goto(f"{server}/lab/tree/toggle.ipynb?reset")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-    time.sleep(2)  # the kernel's first "idle" comes before JupyterLab has restored the session
-    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
-    run_all(page)
+    open_and_run(page, server, "toggle.ipynb")
     page.wait_for_selector(CARTPOLE)
     until(lambda: iteration(page, CARTPOLE) > 1, "the lab never began")
     return page
