@@ -105,7 +105,10 @@ def test_the_actor_gives_the_policys_parameters_whatever_the_block() -> None:
     actor = policy.actor(8)
     for rows in (5, 1, 3):
         assert np.allclose(actor.parameters(obs[:rows]), expected[:rows], atol=1e-6)
-    assert np.array_equal(actor.parameters(obs)[2], actor.parameters(obs[2:3])[0])
+    whole = actor.parameters(obs).copy()
+    assert np.array_equal(whole[2], actor.parameters(obs[2:3])[0])
+    wide = policy.actor(40).parameters(np.tile(obs, (8, 1, 1, 1)))  # whatever the place, whatever the block
+    assert np.array_equal(wide, np.tile(whole, (8, 1)))
     with pytest.raises(ValueError, match="expected at most"):
         actor.parameters(stacks(9, (4, 52, 40)))
 

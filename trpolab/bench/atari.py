@@ -27,8 +27,8 @@ from trpolab.updates import step
 GAME = "ALE/Pong-v5"
 DECISIONS = 100_000  # of an iteration, Table 3
 ITERATIONS = 500
-PAIRS, PAIR_STEPS = 3, 16_000  # sampling and replay in turn
-WIDTH = 8
+PAIRS, PAIR_STEPS = 3, 100_000  # sampling and replay in turn
+WIDTH = 32
 
 
 def atari(report: Report) -> Table:

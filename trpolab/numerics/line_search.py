@@ -59,8 +59,8 @@ def backtrack(
     """The first start + shrinkᵏ·step, k = 0 … max_tries - 1, whose objective is above that of `start` by a finite
     amount and whose constraint is at most `bound`.
 
-    `objective` and `constraint` are functions of the candidate. A value that is not finite fails its trial. On
-    rejection `x` is `start` itself.
+    `objective` and `constraint` are functions of the candidate. A value that is not finite fails its trial, so an
+    objective may answer NaN where it knows that the constraint is above the bound. On rejection `x` is `start` itself.
     """
     if not 0 < shrink < 1:
         raise ValueError(f"shrink = {shrink}: must be between 0 and 1")

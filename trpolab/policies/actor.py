@@ -12,6 +12,9 @@ from trpolab.policies.convolutions import BRIGHTEST, ConvNet
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import CLIP
 
+IMAGES = 16  # rows of pixels at a time
+TILE = 8  # rows of one matrix product: in larger ones OpenBLAS rounds some rows otherwise than others
+
 if TYPE_CHECKING:
     from trpolab.policies.policy import Policy
 
@@ -19,9 +22,10 @@ if TYPE_CHECKING:
 class Actor:
     """Distribution parameters of a policy for up to `block` observations at a time.
 
-    Every call evaluates `block` rows, the missing ones as zeros, so the result of a row depends neither on how many
-    rows there are nor on its place among them (matrix products of another shape may round differently). Weights are
-    copied when the actor is made. An actor belongs to one thread: its buffers are reused by every call.
+    Every call evaluates all tiles of `TILE` rows that `block` needs, the missing rows as zeros, so the result of a row
+    depends neither on how many rows there are nor on its place among them (matrix products of another shape round
+    differently). Weights are copied when the actor is made. An actor belongs to one thread: its buffers are reused by
+    every call.
     """
 
     def __init__(self, policy: Policy, block: int):
@@ -38,11 +42,13 @@ class Actor:
             for layer in network.layers
         ]
         self._biases = [theta[layer.split : layer.end].copy() if layer.bias else None for layer in network.layers]
-        self._buffers = [np.zeros((block, width), np.float32) for width in network.sizes]
-        self._input = self._buffers[0].reshape(block, *policy.obs_shape)
+        tile = 1 if block == 1 else TILE
+        rows = -(-block // tile) * tile
+        self._buffers = [np.zeros((rows // tile, tile, width), np.float32) for width in network.sizes]
+        self._input = self._buffers[0].reshape(rows, *policy.obs_shape)
         self._statistics = None if policy.normalizer is None else policy.normalizer.shift_and_scale
         # columns beyond the network's outputs (log σ) do not depend on the state: filled once
-        self._u = np.zeros((block, policy.distribution.parameter_count), np.float32)
+        self._u = np.zeros((rows, policy.distribution.parameter_count), np.float32)
         self._outputs = self._u[:, : network.sizes[-1]]
         if own.size:
             self._u[:, network.sizes[-1] :] = policy.distribution.bounded(policy.theta[network.size :]).numpy()
@@ -58,8 +64,7 @@ class Actor:
             x -= self._statistics[0]
             x *= self._statistics[1]
             np.clip(x, -CLIP, CLIP, out=x)
-        if rows < self.block:
-            x[rows:] = 0
+        x[rows:] = 0
         last = len(self._weights) - 1
         for index, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             z = self._buffers[index + 1]
@@ -68,12 +73,15 @@ class Actor:
                 z += bias
             if index < last:
                 activate_(self._activation, z)
-        self._outputs[...] = self._buffers[-1]
+        self._outputs[...] = self._buffers[-1].reshape(self._outputs.shape)
         return self._u[:rows]
 
 
 class PixelActor:
-    """The same for a policy that sees stacks of frames: torch's convolutions, always on `block` rows."""
+    """The same for a policy that sees stacks of frames: torch's convolutions, always on `IMAGES` rows at a time.
+
+    A row's result does not depend on `block`; rows that are missing from the last `IMAGES` cost as much as others.
+    """
 
     def __init__(self, policy: Policy, block: int):
         if block < 1:
@@ -87,28 +95,35 @@ class PixelActor:
         rest, head = theta[network.layers[-1].end :].numpy(), network.head
         self._dense = [(np.ascontiguousarray(layer.weight(rest).T), layer.biases(rest)) for layer in head.layers]
         channels, height, width = policy.obs_shape
-        self._x = np.zeros((block, height, width, channels), np.float32)  # channels fastest
+        self._x = np.zeros((IMAGES, height, width, channels), np.float32)  # channels fastest
+        self._images = torch.from_numpy(self._x).permute(0, 3, 1, 2)
+        self._u = np.zeros((-(-block // IMAGES) * IMAGES, network.outputs), np.float32)
 
     def parameters(self, obs: np.ndarray) -> np.ndarray:
-        """u [n, U] float32 at obs [n, C, H, W] uint8, n <= block."""
+        """u [n, U] float32 at obs [n, C, H, W] uint8, n <= block. The array is overwritten by the next call."""
         rows = len(obs)
         if rows > self.block or obs.shape[1:] != self._obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
-        x = self._x
+        for first in range(0, rows, IMAGES):
+            self._u[first : first + IMAGES] = self._outputs(obs[first : first + IMAGES])
+        return self._u[:rows]
+
+    def _outputs(self, obs: np.ndarray) -> np.ndarray:
+        """[IMAGES, U] at obs [n, C, H, W], n <= IMAGES."""
+        x, network = self._x, self._network
         for channel in range(obs.shape[1]):
-            np.divide(obs[:, channel], np.float32(BRIGHTEST), out=x[:rows, :, :, channel], dtype=np.float32)
-        if rows < self.block:
-            x[rows:] = 0
-        network, a = self._network, torch.from_numpy(x).permute(0, 3, 1, 2)
+            np.divide(obs[:, channel], np.float32(BRIGHTEST), out=x[: len(obs), :, :, channel], dtype=np.float32)
+        if len(obs) < IMAGES:
+            x[len(obs) :] = 0
+        a = self._images
         for kernels, bias in self._convolutions:
             a = torch.conv2d(a, kernels, bias, stride=network.stride)
             activate_(network.activation, a.numpy())
-        z = a.numpy().reshape(self.block, -1)
+        z = a.numpy().reshape(IMAGES // TILE, TILE, -1)
         for index, (weight, bias) in enumerate(self._dense):
             z = z @ weight
             if bias is not None:
                 z += bias
             if index + 1 < len(self._dense):
                 activate_(network.activation, z)
-        u: np.ndarray = z[:rows]
-        return u
+        return z.reshape(IMAGES, -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -157,7 +158,7 @@ class FactoredCategorical(_Logits):
         """*A."""
         return (len(self.nvec),)
 
-    @property
+    @cached_property
     def factors(self) -> tuple[tuple[Categorical, slice], ...]:
         """Each factor with its columns of u."""
         ends = np.cumsum(self.nvec).tolist()

@@ -44,7 +44,7 @@ class ConvNet:
     kernel: int = 4
     stride: int = 2
 
-    chunk = 256  # rows at a time: their activations stay in the cache of a core
+    chunk = 64  # rows at a time: most of their activations stay in the cache of a core
     kept_rows = 2**14  # rows whose activations may be kept (about 70 kB a row)
     parallel = True  # its update is long enough for every core
 

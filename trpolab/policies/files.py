@@ -51,7 +51,10 @@ def policy_content(policy: Policy, about: dict[str, Any]) -> bytes:
         "sizes": network.head.sizes if isinstance(network, ConvNet) else network.sizes,
         "activation": policy.network.activation,
         "bias": policy.network.bias,
-        "distribution": {"kind": type(distribution).__name__, **vars(distribution)},
+        "distribution": {
+            "kind": type(distribution).__name__,
+            **{f.name: getattr(distribution, f.name) for f in dataclasses.fields(distribution)},
+        },
         "obs_shape": policy.obs_shape,
         "normalizer_count": None if policy.normalizer is None else policy.normalizer.count,
         "about": about,

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from trpolab.policies.frames import Frames, is_stack
+
+ROOM = 1024  # rows that there is room for at first
 
 
 def are_frames(obs: np.ndarray) -> bool:
@@ -43,6 +47,43 @@ def along_paths(first: Sequence[np.ndarray], kept: Sequence[np.ndarray], shape: 
     if not are_frames(first[0][None]):
         return np.concatenate(kept).reshape(-1, *shape)
     return Frames.of_paths(first, kept)
+
+
+class Kept:
+    """What many paths at a time keep of their observations, in the order in which it happened, in one growing array.
+
+    Pixels are many: each frame is written once, and stays where it was written.
+    """
+
+    def __init__(self, obs: np.ndarray):
+        """For slots that observe `obs` [G, *O]."""
+        self._shape, self._stacks = obs.shape[1:], are_frames(obs)
+        self._rows = np.empty((ROOM, *newest(obs).shape[1:]), kept_dtype(obs))
+        self._count = 0
+
+    def add(self, rows: np.ndarray) -> int:
+        """Rows [n, ...]; returns the place of the first."""
+        first, self._count = self._count, self._count + len(rows)
+        if self._count > len(self._rows):
+            self._rows.resize((max(self._count, 2 * len(self._rows)), *self._rows.shape[1:]), refcheck=False)
+        self._rows[first : self._count] = rows
+        return first
+
+    def begin(self, obs: np.ndarray) -> int:
+        """A path begins in a state [*O]: a stack's older frames are kept, from the place that is returned on."""
+        return self.add(obs[:-1]) if self._stacks else self._count
+
+    def along_paths(self, births: Sequence[int], rows: Sequence[np.ndarray]) -> Any:
+        """The observations of all paths laid end to end [N, *O]; of each what `begin` said, and its rows' places."""
+        taken = self._rows[: self._count]
+        if not self._stacks:
+            return taken[np.concatenate([np.zeros(0, np.int64), *rows])]
+        depth = self._shape[0]
+        index = [np.zeros((0, depth), np.int64)]
+        for birth, places in zip(births, rows, strict=True):
+            frames = np.concatenate([birth + np.arange(depth - 1), places])
+            index.append(sliding_window_view(frames, depth))
+        return Frames(torch.from_numpy(taken), torch.from_numpy(np.concatenate(index)))
 
 
 def join_observations(parts: Sequence[Any]) -> Any:

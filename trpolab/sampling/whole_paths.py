@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
-from trpolab.sampling.observations import along_paths, finite_rows, newest
+from trpolab.sampling.observations import Kept, finite_rows, newest
 from trpolab.sampling.outcomes import Interrupted, NonFinite
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Bounds, Interrupt, Trajectories, first_bad_action
-from trpolab.simulators.base import Simulator
+from trpolab.simulators.base import Simulator, Transition
 
 NOISE_CHUNK = 64  # steps of noise drawn at once for a path; part of the meaning of a seed
 
@@ -36,11 +37,8 @@ class _Running:
 
     path: int
     noise: np.random.Generator
-    first: np.ndarray  # [*O]
-    obs: list[np.ndarray] = field(default_factory=list)
-    actions: list[np.ndarray] = field(default_factory=list)
-    old: list[np.ndarray] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
+    birth: int  # what the log says of its beginning
+    age: int = 0  # steps taken when a slot last came free, one that blew up not counted
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,33 @@ class _Finished:
     last_obs: np.ndarray
     terminated: bool
     unstable: bool
+
+
+class _Log:
+    """What the paths of a block did, in the order in which it happened."""
+
+    def __init__(self, policy: Policy, obs: np.ndarray):
+        """Before the first step of slots that observe `obs` [G, *O]."""
+        distribution = policy.distribution
+        actions = np.zeros((0, *distribution.action_shape), distribution.action_dtype)
+        old = np.zeros((0, distribution.parameter_count), np.float32)
+        self.obs = Kept(obs)
+        self.steps: list[tuple[np.ndarray, ...]] = [
+            (np.zeros(0, np.int64), np.zeros(0, np.int64), actions, old, np.zeros(0))
+        ]
+
+    def add(self, sound: np.ndarray, path: np.ndarray, obs: np.ndarray, *rows: np.ndarray) -> None:
+        """A step of some paths [n]: obs [n, *O], actions, parameters, rewards; those not `sound` are left out."""
+        if not sound.all():
+            path, obs, rows = path[sound], obs[sound], tuple(values[sound] for values in rows)
+        place = self.obs.add(newest(obs))
+        self.steps.append((path, np.arange(place, place + len(path)), *rows))
+
+    def in_order(self) -> tuple[np.ndarray, ...]:
+        """[N, ...] each: the observations' places, actions, parameters and rewards, path after path by name."""
+        path, *fields = (np.concatenate(values) for values in zip(*self.steps, strict=True))
+        order = np.argsort(path, kind="stable")
+        return tuple(values[order] for values in fields)
 
 
 @np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and named, below
@@ -76,84 +101,94 @@ def whole_paths(
     chunk = np.zeros((width, NOISE_CHUNK, distribution.noise_size), np.float32)
     running: dict[int, _Running] = {}
     finished: list[_Finished] = []
+    log = _Log(policy, obs)
     started = steps = 0
     limit = min((steps for steps in (horizon, simulator.time_limit, typical) if steps is not None), default=0)
+    slots = ages = names = np.zeros(0, np.int64)  # of the paths under way
+    changed = True  # whether a slot came free: nothing else lets another path begin
     while True:
-        expected = max((len(path.run.rewards) for path in finished), default=limit)
-        due = sum(max(0, expected - len(run.rewards)) for run in running.values())
-        for slot in [slot for slot in range(width) if slot not in running]:
-            if not wanted(started, steps + due):
-                break
-            due += expected
-            path = path_id(started)
-            seed = draw.streams.seeds(1, draw.iteration, draw.reset, path)
-            obs[slot] = simulator.reset(np.array([slot]), seed)[0]
-            noise = draw.streams.generator(draw.iteration, draw.action, path)
-            running[slot] = _Running(path, noise, obs[slot].copy())
-            started += 1
+        if changed:
+            expected = max((path.run.age for path in finished), default=limit)
+            due = sum(max(0, expected - run.age) for run in running.values())
+            for slot in [slot for slot in range(width) if slot not in running]:
+                if not wanted(started, steps + due):
+                    break
+                due += expected
+                path = path_id(started)
+                seed = draw.streams.seeds(1, draw.iteration, draw.reset, path)
+                obs[slot] = simulator.reset(np.array([slot]), seed)[0]
+                noise = draw.streams.generator(draw.iteration, draw.action, path)
+                running[slot] = _Running(path, noise, log.obs.begin(obs[slot]))
+                started += 1
+            held = sorted(running.items())
+            slots = np.array([slot for slot, _ in held], np.int64)
+            ages = np.array([run.age for _, run in held], np.int64)
+            names = np.array([run.path for _, run in held], np.int64)
         if not running:
             break
         if interrupt():
             raise Interrupted
-        slots = np.array(sorted(running))
-        parameters = actor.parameters(obs[slots]).copy()
-        ages = np.array([len(running[slot].rewards) for slot in slots])
+        full = len(slots) == width
+        seen = obs if full else obs[slots]
+        parameters = actor.parameters(seen).copy()
         if draw.deterministic:
             actions = distribution.mode(parameters)
         else:
             for slot in slots[ages % NOISE_CHUNK == 0]:
                 chunk[slot] = distribution.noise(running[slot].noise, (NOISE_CHUNK,))
             actions = distribution.sample_from(parameters, chunk[slots, ages % NOISE_CHUNK])
-        if (bad := first_bad_action(obs[slots], parameters, actions)) is not None:
+        if (bad := first_bad_action(seen, parameters, actions)) is not None:
             raise NonFinite(f"slot {slots[bad[0]]}, step {ages[bad[0]]}: non-finite {bad[1]}", steps)
-        now = simulator.step(None if len(slots) == width else slots, bounds.clip(actions))
+        now = simulator.step(None if full else slots, bounds.clip(actions))
         steps += len(slots)
-        sound = finite_rows(now.obs)
-        kept = newest(obs[slots])
-        for row, slot in enumerate(slots):
-            run = running[slot]
-            if now.unstable[row]:
-                finished.append(_Finished(run, obs[slot].copy(), False, True))
-                del running[slot]
-                continue
-            if not np.isfinite(now.reward[row]):
-                raise NonFinite(f"slot {slot}, step {len(run.rewards)}: non-finite reward", steps)
-            if not sound[row]:  # the normaliser would clip an infinity, and nobody notice
-                raise NonFinite(f"slot {slot}, step {len(run.rewards)}: non-finite observation", steps)
-            run.obs.append(kept[row])
-            run.actions.append(actions[row])
-            run.old.append(parameters[row])
-            run.rewards.append(float(now.reward[row]))
-            obs[slot] = now.obs[row]
-            if now.terminated[row] or now.truncated[row] or len(run.rewards) == horizon:
-                finished.append(_Finished(run, obs[slot].copy(), bool(now.terminated[row]), False))
-                del running[slot]
-    return _lay_out(finished, policy, obs.dtype, steps, bounds)
+        _require_finite(now, slots, ages, steps)
+        log.add(~now.unstable, names, seen, actions, parameters, now.reward.copy())
+        ages = ages + ~now.unstable
+        over = now.terminated | now.truncated | now.unstable | (ages == (horizon or -1))
+        if changed := bool(over.any()):
+            for row, slot in enumerate(slots.tolist()):
+                running[slot].age = int(ages[row])
+            for row in np.flatnonzero(over).tolist():
+                blown = bool(now.unstable[row])
+                last = (seen if blown else now.obs)[row].copy()  # where it blew up: the state before
+                finished.append(_Finished(running.pop(int(slots[row])), last, bool(now.terminated[row]), blown))
+        obs[slots] = now.obs
+    return _lay_out(finished, log, policy, obs.dtype, steps, bounds)
 
 
-def _lay_out(finished: list[_Finished], policy: Policy, kind: Any, steps: int, bounds: Bounds) -> Trajectories:
+def _require_finite(now: Transition, slots: np.ndarray, ages: np.ndarray, steps: int) -> None:
+    """Name the first slot whose reward or observation is not finite; what a blown-up simulation says does not count."""
+    reward, obs = (finite | now.unstable for finite in (np.isfinite(now.reward), finite_rows(now.obs)))
+    if reward.all() and obs.all():  # the normaliser would clip an infinity, and nobody notice
+        return
+    row = int(np.argmin(reward & obs))
+    what = "observation" if reward[row] else "reward"
+    raise NonFinite(f"slot {slots[row]}, step {ages[row]}: non-finite {what}", steps)
+
+
+def _lay_out(
+    finished: list[_Finished], log: _Log, policy: Policy, kind: Any, steps: int, bounds: Bounds
+) -> Trajectories:
     """Finished paths in the order of their names."""
     obs_shape = policy.obs_shape
     finished = sorted(finished, key=lambda path: path.run.path)
-    scored = [path for path in finished if not path.unstable]
-    lengths = np.array([len(path.run.rewards) for path in scored], np.int64)
-    returns = np.array([float(np.sum(path.run.rewards)) for path in scored])
-    kept = [path for path in finished if path.run.rewards]
-    distribution, counts = policy.distribution, [len(path.run.rewards) for path in kept]
-    n = sum(counts)
-    actions = np.array([a for path in kept for a in path.run.actions], distribution.action_dtype)
-    actions = actions.reshape(n, *distribution.action_shape)
+    kept = [path for path in finished if path.run.age]
+    counts = np.array([path.run.age for path in kept], np.int64)
+    sound = np.array([not path.unstable for path in kept], bool)  # whose scores are reported
+    start = np.cumsum([0, *counts])
+    places, actions, old, rewards = log.in_order()
+    returns = [rewards[begin:end].sum() for begin, end in itertools.pairwise(start.tolist())]
     return Trajectories(
-        obs=along_paths([path.run.first for path in kept], [np.array(path.run.obs) for path in kept], obs_shape),
+        obs=log.obs.along_paths([path.run.birth for path in kept], np.split(places, start[1:-1]) if kept else []),
         actions=actions,
-        old=np.array([u for path in kept for u in path.run.old], np.float32).reshape(n, distribution.parameter_count),
-        rewards=np.array([r for path in kept for r in path.run.rewards], np.float64),
-        t=np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, np.int64),
-        start=np.cumsum([0, *counts]),
+        old=old,
+        rewards=rewards,
+        t=np.arange(len(rewards)) - np.repeat(start[:-1], counts),
+        start=start,
         path=np.array([path.run.path for path in kept], np.int64),
         last_obs=np.array([path.last_obs for path in kept], kind).reshape(len(kept), *obs_shape),
         terminated=np.array([path.terminated for path in kept], bool),
-        episodes=Episodes(returns, lengths, 0, len(finished) - len(scored)),
+        episodes=Episodes(np.array(returns)[sound], counts[sound], 0, sum(path.unstable for path in finished)),
         sim_steps=steps,
         clipped=bounds.count_outside(actions),
     )

@@ -92,7 +92,7 @@ class AtariSimulator:
         self._steps[ids] += 1
         limit = self.time_limit
         truncated = np.zeros(len(ids), bool) if limit is None else (self._steps[ids] >= limit) & ~over
-        return Transition(stacks[ids], reward, over, truncated, np.zeros(len(ids), bool))
+        return Transition(stacks if slots is None else stacks[ids], reward, over, truncated, np.zeros(len(ids), bool))
 
     def snapshot(self, slots: np.ndarray | None) -> Snapshot:
         """The emulators' states, byte by byte, the frames and the step counters."""

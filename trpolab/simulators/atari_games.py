@@ -21,7 +21,7 @@ PREFIX, SUFFIX = "ALE/", "-v5"
 PAPER_GAMES = ("BeamRider", "Breakout", "Enduro", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
 LONGEST = 108_000  # frames of a game: half an hour, as in Gymnasium
 TYPICAL = 1000  # decisions of a game at the start of training, roughly
-BLOCK = 8  # slots whose actions are computed at a time
+BLOCK = 32  # slots whose actions are computed at a time
 FOR_TWO_PLAYERS = {"combat", "joust", "maze_craze", "warlords"}  # nothing for one player alone
 # [left, none, right][up, none, down][no fire, fire]: the console's own numbers of its 18 actions
 JOYSTICK = np.array([[[7, 15], [4, 12], [9, 17]], [[2, 10], [0, 1], [5, 13]], [[6, 14], [3, 11], [8, 16]]])
@@ -165,7 +165,7 @@ DEFAULTS: dict[str, Any] = {
     **_NETWORK,
     **_VINE,
     "steps_per_iteration": 8192,
-    "slots": 16,
+    "slots": 32,
     "gamma": 0.99,
     "lam": 0.95,
     "delta": 0.01,
@@ -181,7 +181,7 @@ PAPER_DEFAULTS: dict[str, Any] = {
     "steps_per_iteration": 100_000,
     "path.horizon": LONGEST // 4,
     "iterations": 500,
-    "slots": 32,
+    "slots": 64,
     "proposal": "uniform",
     "vine.trunks": 40,
     "vine.trunk_length": 1000,

@@ -19,6 +19,7 @@ from trpolab.sampling.batch import Batch
 from trpolab.updates.fisher import Features, Product, empirical_product, gauss_newton_product, hessian_product
 from trpolab.updates.surrogate import Samples, log_weights, state_values, surrogate_slope
 
+PORTION = 64  # chunks between two looks at whether a candidate's KL is above its bound already
 STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is beyond rounding
 
 
@@ -26,9 +27,10 @@ STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is bey
 class Evaluation:
     """The surrogate and the KL of one candidate."""
 
-    surrogate: float  # L(θ)
-    kl_mean: float  # KL(old‖θ) over the constraint states
+    surrogate: float  # L(θ); NaN where the KL was above a bound before all states were seen
+    kl_mean: float  # KL(old‖θ) over the constraint states, or over those seen
     kl_max: float
+    whole: bool = True  # whether all states were seen
 
 
 class Problem:
@@ -91,10 +93,14 @@ class Problem:
         self._last = (self.theta, self._summary(values, kl))
         return total
 
-    def evaluate(self, theta: Tensor) -> Evaluation:
-        """L and KL at a candidate θ [D]; asked twice for the same tensor, it answers from memory."""
-        if self._last is None or self._last[0] is not theta:
-            self._last = (theta, self._evaluation(theta, self.policy.evaluate(self.features, theta, self._workers)))
+    def evaluate(self, theta: Tensor, bound: float = math.inf) -> Evaluation:
+        """L and KL at a candidate θ [D]; asked twice for the same tensor, it answers from memory.
+
+        A candidate whose mean KL is above `bound` may be given up before all states were seen: no KL is negative, so
+        once those seen add up to more than all of them may, the verdict stands. Both KLs told are above the bound.
+        """
+        if self._last is None or self._last[0] is not theta or not (self._last[1].whole or bound < math.inf):
+            self._last = (theta, self._evaluation(theta, bound))
         return self._last[1]
 
     def surrogate(self, theta: Tensor) -> float:
@@ -104,10 +110,6 @@ class Problem:
     def mean_kl(self, theta: Tensor) -> float:
         """Mean KL(old‖θ) over the constraint states."""
         return self.evaluate(theta).kl_mean
-
-    def max_kl(self, theta: Tensor) -> float:
-        """Largest KL(old‖θ) of a constraint state: Eq. 11's constraint, over the states that were sampled."""
-        return self.evaluate(theta).kl_max
 
     def penalized_slope(self, theta: Tensor, penalty: float) -> Tensor:
         """∇(L - penalty · mean KL(old‖·)) [D] float64 at any θ [D], on the full batch."""
@@ -176,14 +178,22 @@ class Problem:
             return hessian_product(policy, x, self.chunk)
         return gauss_newton_product(policy, x, self.chunk, self._workers)
 
-    def _evaluation(self, theta: Tensor, u: Tensor) -> Evaluation:
-        """From u [N, U], what the policy gives at the states for θ."""
+    def _evaluation(self, theta: Tensor, bound: float) -> Evaluation:
+        """A portion of the constraint states after the other, then the surrogate from the same outputs or its own."""
         distribution, samples = self.policy.distribution, self.samples
+        x, old, rows = self.constraint_features, self.constraint_old, PORTION * self.chunk
+        outputs, divergences, total = [], [], 0.0
+        for start in range(0, len(x), rows):
+            u = self.policy.evaluate(x[start : start + rows], theta, self._workers)
+            kl = distribution.kl(old[start : start + rows], u)  # KL(old‖θ): the order matters at a finite step
+            outputs.append(u)
+            divergences.append(kl)
+            total += float(kl.sum(dtype=torch.float64))
+            if start + rows < len(x) and total > bound * len(x):
+                return Evaluation(math.nan, total / (start + rows), max(float(kl.max()) for kl in divergences), False)
+        u = torch.cat(outputs) if self._shared else self.policy.evaluate(self.features, theta, self._workers)
         values = state_values(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
-        if not self._shared:
-            u = self.policy.evaluate(self.constraint_features, theta, self._workers)
-        kl = distribution.kl(self.constraint_old, u)  # KL(old‖θ): the order matters at a finite step
-        return self._summary(values, kl)
+        return self._summary(values, torch.cat(divergences))
 
     def _summary(self, values: Tensor, kl: Tensor) -> Evaluation:
         """From L_n [N] and the KL of each state; means in float64."""

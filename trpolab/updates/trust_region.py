@@ -70,8 +70,13 @@ def trust_region_step(
     # how much of it
     if not trust.line_search:
         return begun.take(problem.theta + full_step, in_words(1.0, cg))
+
+    def kl(theta: Tensor) -> float:
+        found = problem.evaluate(theta, trust.delta)
+        return found.kl_max if bounded == "max" else found.kl_mean
+
     search = backtrack(
-        problem.surrogate, problem.max_kl if bounded == "max" else problem.mean_kl, problem.theta, full_step,
+        lambda theta: problem.evaluate(theta, trust.delta).surrogate, kl, problem.theta, full_step,
         bound=trust.delta, shrink=trust.shrink, max_tries=trust.max_tries,
     )  # fmt: skip
     begun = begun.noting(search=search)
@@ -98,7 +103,10 @@ def without_direction(cg: CGResult) -> tuple[Outcome, str] | None:
 def why_rejected(search: LineSearchResult, delta: float) -> str:
     """What the trials of a rejected line search failed on, counted."""
     trials = search.trials
-    nonfinite = sum(not (math.isfinite(t.gain) and math.isfinite(t.constraint)) for t in trials)
+    # a gain that was not asked for, the KL being above δ, is no trouble
+    nonfinite = sum(
+        not (math.isfinite(t.constraint) and (math.isfinite(t.gain) or t.constraint > delta)) for t in trials
+    )
     worse = sum(t.gain <= 0 for t in trials)
     far = sum(t.constraint > delta for t in trials)
     return (
