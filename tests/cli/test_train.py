@@ -96,8 +96,10 @@ def test_an_option_wins_over_set_over_the_file_over_the_preset(made: list[StandI
 def test_every_option_of_the_terminal_is_a_setting(made: list[StandIn], tmp_path: Path) -> None:
     words = ["--method", "trpo", "--sampler", "single-path", "--proposal", "policy", "--preset", "modern"]
     words += ["--delta", "0.02", "--iterations", "2", "--steps-per-iteration", "512", "--seed", "7"]
+    words += ["--device", "auto"]
     assert main(["train", "CartPole-v1", *words, "--out", str(tmp_path)]) == 0
     (session,) = made
+    assert session.config.device == "auto"
     assert (session.config.seed, session.config.path.steps_per_iteration) == (7, 512)
     assert session.out == str(tmp_path)
 

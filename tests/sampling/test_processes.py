@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from tests.sampling import units
@@ -30,6 +31,23 @@ def test_results_come_in_the_order_of_the_units(pool: ProcessPool) -> None:
     assert pool.map(units.square, []) == []
     numbers, seen = zip(*pool.map(units.leaves_something, [(number,) for number in range(6)]), strict=True)
     assert numbers == tuple(range(6)) and sum(count == 1 for count in seen) <= 2
+
+
+def test_arrays_of_any_size_arrive_as_they_were(pool: ProcessPool) -> None:
+    for number, found in enumerate(pool.map(units.large, [(number,) for number in range(4)])):
+        whole = np.arange(300_000) + number
+        expected = {"small": whole[:5], "large": whole, "strided": whole[::2], "empty": whole[:0]}
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array)
+        assert found["text"] == "x" * 100_000
+        found["large"] += 1  # a result is the caller's own
+
+
+@pytest.mark.reliability("R20")
+def test_a_worker_that_dies_in_mid_answer_is_made_good(pool: ProcessPool, tmp_path) -> None:
+    (answer,) = pool.map(units.dies_while_answering, [(str(tmp_path / "marker"),)])
+    assert len(answer) == 2**20 and (answer == 7).all()
+    assert [event["event"] for event in pool.events] == ["worker_restarted"]
 
 
 @pytest.mark.reliability("R20")

@@ -76,3 +76,27 @@ def dies_before_it_answers(marker, forgets, bench, source, width, unit, state, g
         Path(marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return answer
+
+
+def large(bench, number, *, interrupt):
+    """Arrays below and above the size from which they travel by themselves; one of them no piece of memory."""
+    import numpy as np
+
+    whole = np.arange(300_000, dtype=np.int64) + number
+    return {"small": whole[:5], "large": whole, "strided": whole[::2], "empty": whole[:0], "text": "x" * 100_000}
+
+
+def dies_while_answering(bench, marker, *, interrupt):
+    """Kills its own process, the first time, when a part of its answer is under way."""
+    import numpy as np
+
+    if not Path(marker).exists():
+        Path(marker).touch()
+        write = os.write
+
+        def write_some_and_die(file, view):
+            write(file, view[:1000])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        os.write = write_some_and_die
+    return np.full(2**20, 7, np.uint8)

@@ -399,3 +399,53 @@ def test_float32_policies_take_the_step_of_their_float64_twin() -> None:
     step32, step64 = after32.policy.theta.double() - policy.theta, after64.policy.theta - policy.theta
     assert after32.policy.theta.dtype == torch.float32
     assert float((step32 - step64).norm() / step64.norm()) < 1e-3
+
+
+# Candidates given up early
+
+
+@pytest.mark.parametrize("method", ["trpo", "empirical_fim"])
+def test_giving_candidates_up_early_changes_no_step(monkeypatch, method) -> None:
+    """Full steps far beyond δ: nearly all trials fail, most on the first portion of the states."""
+    policy = reference.small_policy()
+    batch = reference.small_batch(policy, states=90)
+    settings = {"method": method, "damping": 0, "fisher_fraction": 0.05, "max_tries": 30, "shrink": 0.6}
+    monkeypatch.setattr(type(policy.network), "chunk", 7)
+    whole, in_full = update(policy, batch, **settings)
+    monkeypatch.setattr(problem, "PORTION", 1)
+    early, cut_short = update(policy, batch, **settings)
+    assert len(in_full.search.trials) > 3 and in_full.outcome.accepted
+    assert torch.equal(early.policy.theta, whole.policy.theta)
+    assert sum(math.isnan(trial.gain) for trial in cut_short.search.trials) > 1, "some were given up early"
+    for short, full in zip(cut_short.search.trials, in_full.search.trials, strict=True):
+        assert short.accepted == full.accepted
+        if math.isnan(short.gain):
+            assert short.constraint > 0.01 < full.constraint
+        else:
+            assert short.gain == pytest.approx(full.gain) and short.constraint == pytest.approx(full.constraint)
+    assert cut_short.kl_mean == pytest.approx(in_full.kl_mean) and cut_short.kl_max == pytest.approx(in_full.kl_max)
+
+
+def test_a_candidate_given_up_early_can_still_be_asked_for_in_full(monkeypatch) -> None:
+    policy = reference.small_policy()
+    batch = reference.small_batch(policy, states=50)
+    far = policy.theta + 0.5
+    expected = Problem(policy, batch).evaluate(far)
+    monkeypatch.setattr(type(policy.network), "chunk", 7)
+    monkeypatch.setattr(problem, "PORTION", 1)
+    asked = Problem(policy, batch)
+    short = asked.evaluate(far, bound=expected.kl_mean / 100)
+    assert not short.whole and math.isnan(short.surrogate) and short.kl_mean > expected.kl_mean / 100
+    assert asked.evaluate(far).surrogate == pytest.approx(expected.surrogate)
+    assert asked.evaluate(far).kl_mean == pytest.approx(float(kl_of(policy, batch, far).mean()))
+    assert asked.evaluate(far, bound=expected.kl_mean * 1.01).whole, "a bound that is kept costs nothing"
+
+
+def test_trials_given_up_early_are_not_told_of_as_nonfinite(monkeypatch) -> None:
+    policy = reference.small_policy()
+    batch = reference.small_batch(policy, states=50)
+    monkeypatch.setattr(type(policy.network), "chunk", 7)
+    monkeypatch.setattr(problem, "PORTION", 1)
+    _, found = update(policy, batch, damping=0, fisher_fraction=0.05, max_tries=2)
+    assert found.outcome is Outcome.REJECTED_LINE_SEARCH
+    assert "above δ = 0.01 in 2" in found.message and "not finite in 0" in found.message

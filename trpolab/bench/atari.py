@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from trpolab.bench.speed import Report
 from trpolab.bench.table import Table, machine, verdict
 from trpolab.machine import usable_cores
+from trpolab.policies.frames import Frames
 from trpolab.sampling.processes import Bench, ProcessPool
 from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
@@ -41,6 +42,7 @@ def atari(report: Report) -> Table:
         torch.set_num_threads(threads)
         with threadpool_limits(1, "blas"):
             share = _emulators_share(session, samplers, report)
+            copying = _copying(samplers.pool, session.task.observation_space.shape[1:], DECISIONS)  # type: ignore[arg-type,index]
             sampling, updating, decisions, resident = _iteration(session, samplers, report)
     finally:
         torch.set_num_threads(torch_threads)
@@ -51,6 +53,8 @@ def atari(report: Report) -> Table:
     rows = (
         ("emulators and preprocessing alone, as a share of sampling", f"{share:.0%}", "at least 80%",
          verdict(share >= 0.8)),
+        ("copying frames from the workers, as a share of sampling", f"{copying / sampling:.1%}", "at most 5%",
+         verdict(copying <= 0.05 * sampling)),
         (f"update over sampling, {decisions:,} decisions", f"{updating / sampling:.2f}", "at most 1",
          verdict(updating <= sampling)),
         ("most memory, workers included, MiB", f"{resident:,.0f}", "under 3,072", verdict(resident < 3072)),
@@ -107,6 +111,25 @@ def _play_again(bench: Bench, game: str, games: list[np.ndarray], *, interrupt: 
             playing[slot] = (actions, age + 1)
             if age + 1 == len(actions):
                 del playing[slot]
+
+
+def _copying(pool: ProcessPool, frame: tuple[int, ...], decisions: int) -> float:
+    """Seconds that a batch's frames take from the workers into one piece of memory; the best of three."""
+    rows = [(decisions // pool.count, frame)] * pool.count
+
+    def travel() -> None:
+        Frames.join([Frames(torch.from_numpy(frames), torch.zeros((0, 4))) for frames in pool.map(_blank_frames, rows)])
+
+    travel()  # workers make their frames, and keep them
+    return min(_timed(travel)[0] for _ in range(PAIRS))
+
+
+def _blank_frames(bench: Bench, count: int, frame: tuple[int, ...], *, interrupt: Callable[[], bool]) -> np.ndarray:
+    """Work unit: so many frames [count, H, W], as a share of a batch would come with."""
+    if "blank" not in bench:
+        bench["blank"] = np.zeros((count, *frame), np.uint8)
+    frames: np.ndarray = bench["blank"]
+    return frames
 
 
 def _iteration(session: Session, samplers: Samplers, report: Report) -> tuple[float, float, int, float]:

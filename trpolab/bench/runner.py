@@ -28,6 +28,7 @@ BENCHMARKS = {
     "vine-cartpole": ("vine", "cartpole"),
     "vine-swimmer": ("vine", "swimmer"),
     "atari": ("atari", "atari"),
+    "atari-learning": ("atari_learning", "learning"),
 }
 
 

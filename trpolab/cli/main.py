@@ -104,6 +104,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     add("--sampler", help="how states and actions are sampled (default: single-path)")
     add("--proposal", help="distribution of a branch's first action, for the vine")
     add("--preset", help="modern or paper (default: modern)")
+    add("--device", help="where the update runs: auto, cpu or cuda (default: cpu; Atari games: auto)")
     add("--delta", help="bound on the mean KL divergence of a step")
     add("--iterations", metavar="N", help="iterations of the run")
     add("--steps-per-iteration", metavar="N", help="simulator steps of an iteration")

@@ -28,7 +28,7 @@ from trpolab.training.run_folder import RunFolderError
 from trpolab.training.session import Session
 
 # Options that are settings under their own name; the rest of the settings is reached by --set.
-FLAGS = ("method", "sampler", "proposal", "delta", "iterations", "steps_per_iteration", "seed", "preset")
+FLAGS = ("method", "sampler", "proposal", "delta", "iterations", "steps_per_iteration", "seed", "preset", "device")
 LARGEST_CONFIG = 2**20  # bytes
 
 

@@ -159,7 +159,8 @@ def describe(game: AtariGame) -> Task:
     )
 
 
-_NETWORK = {"hidden": (20,), "normalize_observations": False}
+# "auto": an update on pixels is long enough for CUDA to pay, where there is one; sampling stays on the CPU
+_NETWORK = {"hidden": (20,), "normalize_observations": False, "device": "auto"}
 _VINE = {"vine.trunks": 8, "vine.trunk_length": 500, "vine.states": 100, "vine.rollout_length": 50}
 DEFAULTS: dict[str, Any] = {
     **_NETWORK,
