@@ -67,6 +67,37 @@ def test_a_unit_that_hangs_is_run_again_elsewhere(tmp_path) -> None:
 
 
 @pytest.mark.reliability("R21")
+def test_a_unit_that_gives_signs_of_life_may_take_longer_than_the_deadline() -> None:
+    pool = ProcessPool(1, deadline=1.0)
+    try:
+        pool.map(units.square, [(2,)])  # the worker has started
+        assert pool.map(units.works_for_long, [(3.0,)]) == ["done"]
+        assert pool.events == []
+    finally:
+        pool.close()
+
+
+@pytest.mark.reliability("R20")
+def test_an_interrupt_in_mid_answer_leaves_a_pool_that_works(pool: ProcessPool, monkeypatch) -> None:
+    """What is left of the answer in the pipe must not be taken for another one."""
+    pool.map(units.square, [(1,), (2,)])
+    read, presses = os.readv, iter([KeyboardInterrupt])
+
+    def read_some_and_stop(file, views):
+        for press in presses:
+            read(file, [views[0][:1000]])
+            raise press
+        return read(file, views)
+
+    monkeypatch.setattr(os, "readv", read_some_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        pool.map(units.large, [(1,), (2,)])
+    monkeypatch.undo()
+    assert pool.map(units.square, [(number,) for number in range(5)]) == [0, 1, 4, 9, 16]
+    assert pool.events == []
+
+
+@pytest.mark.reliability("R21")
 def test_closing_ends_workers_that_are_busy_or_dead() -> None:
     checks.closes_busy_and_dead()
 

@@ -100,3 +100,15 @@ def dies_while_answering(bench, marker, *, interrupt):
 
         os.write = write_some_and_die
     return np.full(2**20, 7, np.uint8)
+
+
+def works_for_long(bench, seconds, *, interrupt):
+    """Asks all the while whether it is to stop, and gives signs of life more often than usual."""
+    from trpolab.sampling import processes
+
+    processes.BEAT = 0.1
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert not interrupt()
+        time.sleep(0.01)
+    return "done"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,6 +175,25 @@ def test_a_game_equals_the_emulator_driven_by_hand() -> None:
     assert result.terminated[0], "random play of Breakout ends well before that"
 
 
+def test_screens_are_those_of_the_emulators_in_their_colours() -> None:
+    """Of some slots, of all, and after a reset."""
+    simulator = make("ALE/Seaquest-v5", 3)
+    simulator.reset(None, np.array([0, 0, 0]))
+    start = simulator.screens(None)[0].copy()
+    for actions in random_actions(simulator, 60, 3, seed=7):
+        simulator.step(None, actions)
+    numbers, palette = simulator.screens(np.array([0, 2]))
+    assert numbers.shape == (2, 210, 160) and palette.shape == (256, 3)
+    for slot, screen in zip((0, 2), numbers, strict=True):
+        assert np.array_equal(palette[screen], simulator._emulators[slot].getScreenRGB())
+    assert not np.array_equal(numbers[0], start[0])
+    simulator.reset(np.array([0]), np.array([1]))
+    again, _ = simulator.screens(None)
+    assert np.array_equal(again[0], start[0]) and np.array_equal(again[2], numbers[1])
+    assert simulator.seconds == pytest.approx(1 / 15)
+    assert make("ALE/SpaceInvaders-v5", 1).seconds == pytest.approx(1 / 20)
+
+
 def means(grey: np.ndarray) -> np.ndarray:
     """Block means the plain way."""
     blocks = grey[1:209].reshape(52, 4, 40, 4).astype(float).mean(axis=(1, 3))
@@ -225,3 +246,17 @@ except ImportError as error:
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == 'ALE/Pong-v5 needs ale_py, which is not installed: pip install "trpolab[atari]"'
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"frame_skip": 0}, "atari.frame_skip = 0: must be >= 1 and <= 60"),
+        ({"pixels": "rgb"}, "atari.pixels = 'rgb': must be one of paper, dqn"),
+        ({"sticky": 1.0}, "atari.sticky = 1.0: must be >= 0 and < 1"),
+        ({"actions": "all"}, "atari.actions = 'all': must be one of auto, full, minimal"),
+    ],
+)
+def test_make_checks_a_games_settings_as_a_run_does(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        make(AtariGame("ALE/Pong-v5", Atari(**settings)), 1)

@@ -129,6 +129,8 @@ def test_the_run_folder_tells_everything(tmp_path):
     obs = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     np.testing.assert_array_equal(policy.features(obs), session.policy.features(obs))
     assert load_policy(folder, "best").theta.shape == policy.theta.shape
+    newest = max((folder / "policies").glob("*.safetensors"))
+    assert torch.equal(load_policy(newest).theta, policy.theta), "a file by itself is a policy, too"
 
 
 def test_a_torn_last_line_is_ignored_and_a_bad_middle_line_named(tmp_path):

@@ -21,14 +21,17 @@ def batch_bytes(task: Task, steps: int, processes: int) -> int:
     return int(steps * (frame * COPIES + OTHERS) + (processes + 1) * PROCESS + update)
 
 
-def memory_problem(task: Task, steps: int, threads: int | None) -> str | None:
-    """Why a batch of so many steps is refused on this machine, with the numbers; None where it fits."""
+def memory_problem(task: Task, steps: int, threads: int | None, named: str) -> str | None:
+    """Why a batch that keeps so many steps is refused on this machine, with the numbers; None where it fits.
+
+    `named` are the settings that ask for it, with their values.
+    """
     available = usable_memory()
     processes = threads or usable_cores()
     needed = batch_bytes(task, steps, processes)
     if available is None or needed <= MOST * available:
         return None
     return (
-        f"a batch of {steps:,} steps of {task.name} takes about {needed / GIB:.1f} GiB with {processes} worker "
-        f"processes, more than {MOST:.0%} of the {available / GIB:.1f} GiB here; ask for fewer steps an iteration"
+        f"{named}: a batch that keeps {steps:,} states of {task.name} takes about {needed / GIB:.1f} GiB with "
+        f"{processes} worker processes, more than {MOST:.0%} of the {available / GIB:.1f} GiB here; ask for fewer"
     )

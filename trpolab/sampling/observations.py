@@ -65,7 +65,7 @@ class Kept:
         """Rows [n, ...]; returns the place of the first."""
         first, self._count = self._count, self._count + len(rows)
         if self._count > len(self._rows):
-            self._rows.resize((max(self._count, 2 * len(self._rows)), *self._rows.shape[1:]), refcheck=False)
+            self._rows.resize((max(self._count, len(self._rows) * 3 // 2), *self._rows.shape[1:]), refcheck=False)
         self._rows[first : self._count] = rows
         return first
 

@@ -27,7 +27,8 @@ import numpy as np
 
 from trpolab.sampling.outcomes import Interrupted, NonFinite, UnitFailed, WorkerLost
 
-DEADLINE = 600.0  # seconds that a unit may take
+DEADLINE = 600.0  # seconds that a unit may go on without a sign of life
+BEAT = 10.0  # seconds between two of them; a unit gives one when it asks whether it is to stop
 START = 120.0  # seconds that a worker may take to start
 POLL = 0.2  # seconds between two looks at whether to give up
 APART = 2**16  # bytes from which on an array of an answer travels by itself
@@ -37,6 +38,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 BOOT = "from trpolab.sampling.processes import serve; serve({data}, {life})"
 PATH = "import sys; sys.path[:] = {path!r}; "
 
+ALIVE = (-1, None, None)  # in place of an answer: the unit goes on
 Bench = dict[Any, Any]  # what a worker keeps from unit to unit; a unit's result must not depend on it
 
 
@@ -49,6 +51,7 @@ class _Worker:
     life: int  # the worker ends when this is closed
     index: int | None = None  # of the unit that it works on
     deadline: float = 0.0
+    broken: bool = False  # an answer was read in part: what comes next means nothing
 
     @staticmethod
     def start() -> _Worker:
@@ -114,6 +117,9 @@ class ProcessPool:
                 self._assign(unit, rows, waiting)
                 for worker in self._ready():
                     reply = self._receive(worker)
+                    if _goes_on(reply):
+                        worker.deadline = time.monotonic() + self.deadline
+                        continue
                     if reply is None:
                         self._replace(worker, waiting, losses)
                         continue
@@ -161,19 +167,21 @@ class ProcessPool:
         return [worker for worker in busy if worker.connection in spoke or now > worker.deadline]
 
     def _receive(self, worker: _Worker) -> tuple[int, Exception | None, Any] | None:
-        """(unit, what it raised, its result), or None for a worker that is dead or late."""
+        """(unit, what it raised, its result), ALIVE, or None for a worker that is dead or late."""
         if time.monotonic() > worker.deadline:
             return None
         # one that stops in mid-answer would be waited for without end
         watch = threading.Timer(max(1.0, worker.deadline - time.monotonic()), worker.process.kill)
         watch.daemon = True
         watch.start()
+        worker.broken = True
         try:
             reply: tuple[int, Exception | None, Any] = _receive_answer(worker.connection)
         except (EOFError, OSError):
             return None
         finally:
             watch.cancel()
+        worker.broken = False
         return reply
 
     def _replace(self, worker: _Worker, waiting: deque[int], losses: list[int]) -> None:
@@ -198,21 +206,33 @@ class ProcessPool:
         until = time.monotonic() + GRACE
         for worker in busy:
             worker.deadline = until
-            spoke = wait([worker.connection], max(0.0, until - time.monotonic()))
-            if spoke and self._receive(worker) is not None:
+            reply: Any = ALIVE
+            while _goes_on(reply) and not worker.broken:
+                if not wait([worker.connection], max(0.0, until - time.monotonic())):
+                    break
+                reply = self._receive(worker)
+            if reply is not None and not _goes_on(reply):
                 worker.index = None
             else:
                 worker.end()
                 self._workers.remove(worker)
 
 
+def _goes_on(reply: tuple[int, Exception | None, Any] | None) -> bool:
+    return reply is not None and reply[0] == ALIVE[0]
+
+
 def serve(data: int, life: int) -> None:
     """A worker's whole life: answer one unit after another until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
-    connection, bench = Connection(data), Bench()
+    connection, bench, last = Connection(data), Bench(), time.monotonic()
 
     def interrupt() -> bool:
+        nonlocal last
+        if (now := time.monotonic()) - last > BEAT:
+            last = now
+            _send_answer(connection, ALIVE)
         return connection.poll()  # the parent speaks to a busy worker only to stop it
 
     with contextlib.suppress(EOFError, OSError):
@@ -223,6 +243,7 @@ def serve(data: int, life: int) -> None:
             except Exception as error:  # noqa: BLE001 - told to the parent, which raises it
                 reply = (index, _portable(error, index), None)
             _send_answer(connection, reply)
+            del reply  # a batch of pixels is not to lie here until the next one is done
 
 
 def _send_answer(connection: Connection, reply: tuple[int, Exception | None, Any]) -> None:

@@ -91,7 +91,7 @@ def whole_paths(
 
     `path_id(j)` names the block's j-th path; `wanted(started, steps)` says whether another one is to be started when
     `started` were and `steps` steps are spent or due: a path under way is expected to get as old as the oldest so far,
-    or as `typical`, or the horizon, while none has ended. Every path that was started is finished.
+    or as `typical`, or the horizon, while fewer have ended than are under way. Every path that was started is finished.
     Raises NonFinite, Interrupted.
     """
     distribution, width = policy.distribution, simulator.width
@@ -109,6 +109,8 @@ def whole_paths(
     while True:
         if changed:
             expected = max((path.run.age for path in finished), default=limit)
+            if len(finished) < len(running):  # those that have ended so far are the short ones
+                expected = max(expected, limit)
             due = sum(max(0, expected - run.age) for run in running.values())
             for slot in [slot for slot in range(width) if slot not in running]:
                 if not wanted(started, steps + due):

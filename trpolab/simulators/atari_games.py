@@ -13,6 +13,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from trpolab.extras import explained
+from trpolab.settings import ConfigError, registry
 from trpolab.simulators.atari_pixels import DQN_SIZE, STACK, paper_size
 from trpolab.simulators.base import Task, UnknownTask
 from trpolab.simulators.config import Atari
@@ -136,7 +137,12 @@ def action_table(game: AtariGame) -> np.ndarray:
 
 @cache
 def describe(game: AtariGame) -> Task:
-    """The task that a game poses when it is shown so. Raises UnknownTask, ImportError, ValueError."""
+    """The task that a game poses when it is shown so. Raises UnknownTask, ImportError, ConfigError, ValueError."""
+    wrong = [
+        problem for name, about in registry(Atari).items() if (problem := about.problem(getattr(game.config, name)))
+    ]
+    if wrong:
+        raise ConfigError([f"atari.{problem}" for problem in wrong])
     minimal = console(game.name).minimal
     if game.factored and not game.full:
         raise ValueError(
@@ -160,7 +166,7 @@ def describe(game: AtariGame) -> Task:
 
 
 # "auto": an update on pixels is long enough for CUDA to pay, where there is one; sampling stays on the CPU
-_NETWORK = {"hidden": (20,), "normalize_observations": False, "device": "auto"}
+_NETWORK = {"hidden": (20,), "normalize_observations": False, "device": "auto", "evaluate_deterministic": False}
 _VINE = {"vine.trunks": 8, "vine.trunk_length": 500, "vine.states": 100, "vine.rollout_length": 50}
 DEFAULTS: dict[str, Any] = {
     **_NETWORK,
@@ -182,6 +188,7 @@ PAPER_DEFAULTS: dict[str, Any] = {
     "steps_per_iteration": 100_000,
     "path.horizon": LONGEST // 4,
     "iterations": 500,
+    "checkpoint_every": 1,  # an iteration takes minutes
     "slots": 64,
     "proposal": "uniform",
     "vine.trunks": 40,

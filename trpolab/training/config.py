@@ -251,8 +251,14 @@ def pixel_problems(config: Config, task: Task) -> list[str]:
             f"atari.sticky = {config.atari.sticky}: episodes that go on across iterations must be restored exactly; "
             "play whole games (path.whole = true, advantage = 'monte_carlo' or 'centred') or set atari.sticky = 0"
         )
-    steps = cost(config, task)
-    if problem := memory_problem(task, steps, config.threads):
+    kept, named = cost(config, task), f"steps_per_iteration = {config.path.steps_per_iteration:,}"
+    if config.sampler == "vine":  # of branches only the states that they start from are kept, each a whole stack
+        vine, stack = config.vine, (task.observation_space.shape or (1,))[0]
+        kept = vine.trunks * vine.trunk_length + vine.states * stack
+        named = (
+            f"vine.trunks = {vine.trunks:,}, vine.trunk_length = {vine.trunk_length:,}, vine.states = {vine.states:,}"
+        )
+    if problem := memory_problem(task, kept, config.threads, named):
         problems.append(problem)
     return problems
 

@@ -172,11 +172,14 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def load_policy(folder: str | Path, which: str = "latest") -> Policy:
     """A policy kept in a run folder: the newest, or (`which="best"`) the one with the best recent training return.
 
-    The best is judged by the mean return of the last 100 training episodes when it was kept. A file that is damaged is
-    passed over. Raises RunFolderError.
+    A single policy file (`.safetensors`) is read as it is. The best is judged by the mean return of the last 100
+    training episodes when it was kept. A file that is damaged is passed over. Raises RunFolderError, and
+    PolicyFileError for a single file that is none.
     """
     if which not in ("latest", "best"):
         raise RunFolderError(f"which = {which!r}: must be latest or best")
+    if Path(folder).is_file():
+        return read_policy(folder)[0]
     read_run(folder)
     best: tuple[float, Policy] | None = None
     damaged: list[str] = []

@@ -61,7 +61,9 @@ def step(
     wanted = Population if config.method in PROPOSALS else Batch
     if not isinstance(data, wanted):
         raise TypeError(f"method = {config.method!r} learns from a {wanted.__name__}, not a {type(data).__name__}")
-    with Workers(torch.get_num_threads()) as workers:
+    # cuDNN's convolutions would round to ten bits, and add in an order of their own
+    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with exact, Workers(torch.get_num_threads()) as workers:
         return METHODS[config.method](own_state(learner, config.method), data, config, generator, workers)
 
 

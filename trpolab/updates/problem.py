@@ -58,6 +58,7 @@ class Problem:
         )
         self._workers = workers
         self._last: tuple[Tensor, Evaluation] | None = None
+        self._bound = math.inf  # of the last evaluation
 
     @property
     def theta(self) -> Tensor:
@@ -99,8 +100,9 @@ class Problem:
         A candidate whose mean KL is above `bound` may be given up before all states were seen: no KL is negative, so
         once those seen add up to more than all of them may, the verdict stands. Both KLs told are above the bound.
         """
-        if self._last is None or self._last[0] is not theta or not (self._last[1].whole or bound < math.inf):
-            self._last = (theta, self._evaluation(theta, bound))
+        known = self._last is not None and self._last[0] is theta and (self._last[1].whole or bound <= self._bound)
+        if self._last is None or not known:
+            self._last, self._bound = (theta, self._evaluation(theta, bound)), bound
         return self._last[1]
 
     def surrogate(self, theta: Tensor) -> float:
