@@ -87,6 +87,23 @@ class SimulatorContract:
                 assert (flags.shape, flags.dtype) == ((n,), bool)
             assert np.isfinite(result.obs).all() and np.isfinite(result.reward).all()
 
+    @pytest.mark.reliability("R18")
+    def test_episodes_begin_alike_in_a_simulator_that_was_restored_first(self, task: Any) -> None:
+        restorable(task)
+        seeds, slot = np.array([5]), np.array([0])
+        played = make(task, 1)
+        start = played.reset(slot, seeds).copy()
+        actions = random_actions(played, 40, 1, seed=2)
+        expected = run(played, slot, actions)
+        played.reset(slot, seeds)
+        run(played, slot, actions[:3])
+        resumed = make(task, 1)
+        resumed.restore(slot, played.snapshot(slot))
+        assert np.array_equal(resumed.reset(slot, seeds), start)
+        assert run(resumed, slot, actions) == expected
+        played.close()
+        resumed.close()
+
     @pytest.mark.reliability("R17")
     def test_actions_of_another_shape_or_kind_are_refused(self, task: Any) -> None:
         simulator = make(task, 2)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+MOST_BYTES = 150_000  # of an animation, by the size of which a page with many of them stays quick
+FRAMES_PER_SECOND = 20.0  # at most
+LAST_FRAME_SECONDS = 0.8  # before it starts again
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # One multiplication gathers four two-bit pixels of a little-endian word in its top byte, the first one highest.
 GATHER = np.uint32(1 << 30 | 1 << 20 | 1 << 10 | 1)

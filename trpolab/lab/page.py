@@ -102,6 +102,11 @@ class Page:
         self.image.value = png
         self.image.layout.display = None
 
+    def show_game(self, png: bytes, caption: str) -> None:
+        """The same of a game: a console's screens, whose pixels are wide and have edges."""
+        self.image.add_class("trpolab-game")
+        self.show_rollout(png, caption)
+
     def show_no_rollout(self, why: str) -> None:
         """Why there is no picture (yet)."""
         _set(self.empty, html.escape(why))

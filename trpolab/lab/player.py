@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from trpolab.lab.game_poster import GamePoster, draw_game
 from trpolab.lab.page import Page
 from trpolab.lab.poster import MOST_SECONDS, draw_poster
-from trpolab.lab.rollout import Rollout, record
+from trpolab.lab.rollout import GameRollout, Rollout, Screened, record
 from trpolab.policies import Policy
 from trpolab.simulators import Source, make
 
@@ -44,9 +45,12 @@ class Player:
         cost = time.thread_time() - began
         self._next = time.monotonic() + max(LEAST_GAP, cost / SHARE if busy else 0.0)
 
-    def forget(self) -> None:
-        """A new run begins: its first policy is shown at once."""
+    def forget(self, task: Source) -> None:
+        """A new run begins: its first policy is shown at once. Its settings may show a game in another way."""
         self._shown, self._next = None, 0.0
+        if task is not self._task:
+            self.close()
+            self._task, self._possible = task, True
 
     def close(self) -> None:
         """Give the simulator back."""
@@ -57,12 +61,16 @@ class Player:
     def _show(self, policy: Policy, iteration: int) -> None:
         if self._simulator is None:
             self._simulator = make(self._task, 1, 1)
-        if self._simulator.scene is None:
+        if self._simulator.scene is None and not isinstance(self._simulator, Screened):
             self._possible = False
             self._page.show_no_rollout("this task tells no geometry to draw")
             return
         rollout = record(policy, self._simulator)
-        self._page.show_rollout(draw_poster(rollout), caption(rollout, iteration))
+        if isinstance(rollout, GameRollout):
+            poster = draw_game(rollout)
+            self._page.show_game(poster.png, game_caption(rollout, poster, iteration))
+        else:
+            self._page.show_rollout(draw_poster(rollout), caption(rollout, iteration))
 
 
 def caption(rollout: Rollout, iteration: int) -> str:
@@ -70,3 +78,12 @@ def caption(rollout: Rollout, iteration: int) -> str:
     length = f"{rollout.seconds:.3g} s"
     shown = f"first {MOST_SECONDS:g} of {length}" if rollout.seconds > MOST_SECONDS else length
     return f"iteration {iteration:,} · mean action · return {rollout.total:,.0f} · {shown}"
+
+
+def game_caption(rollout: GameRollout, poster: GamePoster, iteration: int) -> str:
+    """The score so far or of the whole game, and how much of it the picture shows."""
+    score, length = f"{rollout.total:,.0f}".replace("-", "−"), f"{rollout.seconds:.3g} s"
+    how = f"score {score}, game over after {length}" if rollout.terminated else f"score {score} after {length}"
+    cut = rollout.seconds - poster.seconds > rollout.seconds_per_frame
+    shown = f" · first {poster.seconds:.2g} s shown" if cut else ""
+    return f"iteration {iteration:,} · sampled actions · {how}{shown}"

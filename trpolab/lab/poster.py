@@ -15,14 +15,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from trpolab.lab import apng
-from trpolab.lab.rollout import Rollout
+from trpolab.lab.apng import FRAMES_PER_SECOND, LAST_FRAME_SECONDS, MOST_BYTES
+from trpolab.lab.game_poster import draw_game
+from trpolab.lab.rollout import GameRollout, Rollout
 from trpolab.simulators.base import Scene
 
 SIZES = ((912, 400), (672, 296), (480, 212))  # pixels; the first whose animation is small enough is taken
-MOST_BYTES = 150_000
 MOST_SECONDS = 8.0  # of the episode that are shown
-FRAMES_PER_SECOND = 20.0
-LAST_FRAME_SECONDS = 0.8
 # Four colours: nothing, what stands still, and the moving parts in alternation (boxes take the second one).
 CLEAR, STILL, PART, PART_TOO = range(4)
 COLOURS = ("#000000", "#8c8c8c", "#E69F00", "#C77F00")
@@ -56,8 +55,13 @@ class Camera:
         return moved
 
 
-def draw_poster(rollout: Rollout) -> bytes:
-    """An animated PNG of the first MOST_SECONDS that loops; its first frame is the start of the episode."""
+def draw_poster(rollout: Rollout | GameRollout) -> bytes:
+    """An animated PNG of the first MOST_SECONDS that loops; its first frame is where the recording starts.
+
+    Of a game: its screens at the console's 160 x 210 pixels (`draw_game`).
+    """
+    if isinstance(rollout, GameRollout):
+        return draw_game(rollout).png
     frames = pick_frames(rollout)
     scene, poses = rollout.scene, rollout.poses[frames].astype(np.float64)
     shapes = shapes_of(scene, poses)

@@ -139,6 +139,10 @@ CSS = f"""<style>
 .trpolab .trpolab-rollout {{ grid-area: 3 / 1 / 4 / 3; z-index: 2; display: flex; flex-flow: column; }}
 .trpolab .trpolab-rollout img {{ width: 100%; height: auto; max-height: 262px; object-fit: contain; margin: 0; }}
 .trpolab .trpolab-rollout .widget-image {{ width: 100%; max-width: none; height: auto; margin: auto 0 0 0; }}
+.trpolab .trpolab-rollout .widget-image.trpolab-game {{
+  aspect-ratio: 4 / 3; width: min(336px, 100% - 10px); height: auto; margin: auto; object-fit: fill; flex: none;
+  image-rendering: pixelated; box-shadow: 0 0 0 5px #17171b; border-radius: 1px;
+}}
 .trpolab .trpolab-back {{ width: auto; height: 14px; margin: 0 8px; flex: none; }}
 .trpolab .trpolab-empty {{ color: var(--dim); margin: auto; }}
 

@@ -124,7 +124,7 @@ class View:
         self._drawn, self._marks = 0, []
         self.charts.restart()
         self.knobs.forget()
-        self.player.forget()
+        self.player.forget(self.lab.session.source)
         self.vine.forget()
 
     def _show_state(self) -> None:

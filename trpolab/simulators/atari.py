@@ -5,6 +5,7 @@ Emulators hold the interpreter's lock while they step, so samplers run these sim
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from trpolab.simulators.atari_pixels import STACK, quarter, resized
 from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Transition, refuse_misfit
 
 NOOP = 0
+FRAMES_PER_SECOND = 60  # of the console
 
 
 class AtariSimulator:
@@ -45,6 +47,7 @@ class AtariSimulator:
         self._stacks = np.zeros((slots, STACK, *frame_size(game)), np.uint8)
         self._steps = np.zeros(slots, np.int64)
         self._start: tuple[Any, np.ndarray] | None = None  # of every game, where it has no noise
+        self._palette, self._known = np.zeros((256, 3), np.uint8), np.zeros(256, bool)  # colours come as they are seen
 
     @property
     def scene(self) -> Scene | None:
@@ -62,8 +65,8 @@ class AtariSimulator:
                 self._stacks[slot] = self._look(self._emulator(slot, int(seed) % 2**31), 1)
                 continue
             emulator = self._emulator(slot)
-            if self._start is None:
-                self._start = (emulator.cloneState(), self._look(emulator, 1))
+            if self._start is None:  # not from this slot: its first game may have been a restored one
+                self._start = (self._first.cloneState(), self._look(self._first, 1))
             state, frame = self._start
             emulator.restoreState(state)  # a hundredth of the time of a reset, and independent of what was before
             self._stacks[slot] = frame
@@ -121,9 +124,37 @@ class AtariSimulator:
         """No bodies: [n, 0, 7]."""
         return np.zeros((len(self._ids(slots)), 0, 7))
 
-    def screens(self, slots: np.ndarray | None) -> np.ndarray:
-        """The console's colour screens [n, 210, 160, 3] uint8, for people. After a restore they lag by one step."""
-        return np.stack([self._emulator(slot).getScreenRGB() for slot in self._ids(slots)])
+    @property
+    def seconds(self) -> float:
+        """Of the console's own time that one decision lasts."""
+        return self._game.frame_skip / FRAMES_PER_SECOND
+
+    def screens(self, slots: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """The console's screens, for people: colour numbers [n, H, W] uint8, and the RGB of each, [256, 3] uint8.
+
+        The second array is the simulator's own: colours that no screen has shown so far are black in it, and filled in
+        later. After a restore a screen lags by one step; after a reset it is that of the start.
+        """
+        shown = [self._shown(slot) for slot in self._ids(slots)]
+        numbers = np.stack([emulator.getScreen() for emulator in shown])
+        for emulator, screen in zip(shown, numbers, strict=True):
+            if not self._known[screen].all():
+                self._palette[screen] = emulator.getScreenRGB()
+                self._known[screen] = True
+        return numbers, self._palette
+
+    def _shown(self, slot: int) -> Any:
+        """The emulator that shows a slot's screen: a start is restored, so that the slot's own still shows the past."""
+        fresh = self._steps[slot] == 0 and self._game.config.sticky == 0
+        return self._first if fresh else self._emulator(slot)
+
+    @cached_property
+    def _first(self) -> Any:
+        """An emulator that stands at the start, where all games begin alike."""
+        emulator = open_emulator(self._console.rom, 0.0)
+        emulator.reset_game()
+        emulator.act(NOOP)
+        return emulator
 
     def close(self) -> None:
         """Nothing to give back: emulators end with their last reference."""
