@@ -107,6 +107,11 @@ def test_the_actor_gives_the_policys_parameters_whatever_the_block() -> None:
         assert np.allclose(actor.parameters(obs[:rows]), expected[:rows], atol=1e-6)
     whole = actor.parameters(obs).copy()
     assert np.array_equal(whole[2], actor.parameters(obs[2:3])[0])
+    crowd = stacks(37, (4, 52, 40))
+    together = policy.actor(40).parameters(crowd).copy()
+    for rows in (1, 7, 8, 9, 16, 17, 31):  # convolutions of other sizes, tiles filled otherwise
+        assert np.array_equal(policy.actor(rows).parameters(crowd[:rows]), together[:rows])
+        assert np.array_equal(policy.actor(40).parameters(crowd[-rows:]), together[-rows:])
     wide = policy.actor(40).parameters(np.tile(obs, (8, 1, 1, 1)))  # whatever the place, whatever the block
     assert np.array_equal(wide, np.tile(whole, (8, 1)))
     with pytest.raises(ValueError, match="expected at most"):

@@ -12,7 +12,6 @@ from trpolab.policies.convolutions import BRIGHTEST, ConvNet
 from trpolab.policies.networks import MLP
 from trpolab.policies.normalizer import CLIP
 
-IMAGES = 16  # rows of pixels at a time
 TILE = 8  # rows of one matrix product: in larger ones OpenBLAS rounds some rows otherwise than others
 
 if TYPE_CHECKING:
@@ -78,9 +77,9 @@ class Actor:
 
 
 class PixelActor:
-    """The same for a policy that sees stacks of frames: torch's convolutions, always on `IMAGES` rows at a time.
+    """The same for a policy that sees stacks of frames: torch's convolutions, a tile of `TILE` rows at a time.
 
-    A row's result does not depend on `block`; rows that are missing from the last `IMAGES` cost as much as others.
+    Only tiles that hold rows are evaluated: the result of a row does not depend on `block` either.
     """
 
     def __init__(self, policy: Policy, block: int):
@@ -95,35 +94,34 @@ class PixelActor:
         rest, head = theta[network.layers[-1].end :].numpy(), network.head
         self._dense = [(np.ascontiguousarray(layer.weight(rest).T), layer.biases(rest)) for layer in head.layers]
         channels, height, width = policy.obs_shape
-        self._x = np.zeros((IMAGES, height, width, channels), np.float32)  # channels fastest
+        self._x = np.zeros((TILE, height, width, channels), np.float32)  # channels fastest
         self._images = torch.from_numpy(self._x).permute(0, 3, 1, 2)
-        self._u = np.zeros((-(-block // IMAGES) * IMAGES, network.outputs), np.float32)
+        self._u = np.zeros((-(-block // TILE) * TILE, network.outputs), np.float32)
 
     def parameters(self, obs: np.ndarray) -> np.ndarray:
         """u [n, U] float32 at obs [n, C, H, W] uint8, n <= block. The array is overwritten by the next call."""
         rows = len(obs)
         if rows > self.block or obs.shape[1:] != self._obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
-        for first in range(0, rows, IMAGES):
-            self._u[first : first + IMAGES] = self._outputs(obs[first : first + IMAGES])
+        for first in range(0, rows, TILE):
+            self._u[first : first + TILE] = self._outputs(obs[first : first + TILE])
         return self._u[:rows]
 
     def _outputs(self, obs: np.ndarray) -> np.ndarray:
-        """[IMAGES, U] at obs [n, C, H, W], n <= IMAGES."""
-        x, network = self._x, self._network
+        """[TILE, U] at obs [n, C, H, W], n <= TILE."""
+        n, x, network = len(obs), self._x, self._network
         for channel in range(obs.shape[1]):
-            np.divide(obs[:, channel], np.float32(BRIGHTEST), out=x[: len(obs), :, :, channel], dtype=np.float32)
-        if len(obs) < IMAGES:
-            x[len(obs) :] = 0
+            np.divide(obs[:, channel], np.float32(BRIGHTEST), out=x[:n, :, :, channel], dtype=np.float32)
+        x[n:] = 0
         a = self._images
         for kernels, bias in self._convolutions:
             a = torch.conv2d(a, kernels, bias, stride=network.stride)
             activate_(network.activation, a.numpy())
-        z = a.numpy().reshape(IMAGES // TILE, TILE, -1)
+        z = a.numpy().reshape(TILE, -1)
         for index, (weight, bias) in enumerate(self._dense):
             z = z @ weight
             if bias is not None:
                 z += bias
             if index + 1 < len(self._dense):
                 activate_(network.activation, z)
-        return z.reshape(IMAGES, -1)
+        return z

@@ -205,9 +205,22 @@ class FactoredCategorical(_Logits):
         return generator.random((*shape, self.noise_size))
 
     def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Actions [B, factors]; u [B, U], noise [B, factors] uniform."""
-        parts = [part.sample_from(u[:, c], noise[:, k : k + 1]) for k, (part, c) in enumerate(self.factors)]
-        return np.stack(parts, axis=1)
+        """Actions [B, factors]; u [B, U], noise [B, factors] uniform. All factors at once: sampling waits for it."""
+        first, last, factor = self._columns
+        weights = np.exp(u - np.maximum.reduceat(u, first, axis=1)[:, factor], dtype=np.float64)
+        below = np.cumsum(weights, axis=1)
+        before = below[:, first] - weights[:, first]
+        thresholds = before + noise * (below[:, last] - before)
+        passed = below <= thresholds[:, factor]
+        passed[:, last] = False  # rounding cannot push an action beyond n - 1
+        actions = np.add.reduceat(passed, first, axis=1, dtype=np.int64)
+        return actions if self.start is None else actions + self.start
+
+    @cached_property
+    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Each factor's first and last column of u [factors], and each column's factor [U]."""
+        last = np.cumsum(self.nvec) - 1
+        return last + 1 - self.nvec, last, np.repeat(np.arange(len(self.nvec)), self.nvec)
 
     def mode(self, u: np.ndarray) -> np.ndarray:
         """The likeliest actions [B, factors]."""

@@ -62,12 +62,14 @@ class _Log:
             (np.zeros(0, np.int64), np.zeros(0, np.int64), actions, old, np.zeros(0))
         ]
 
-    def add(self, sound: np.ndarray, path: np.ndarray, obs: np.ndarray, *rows: np.ndarray) -> None:
-        """A step of some paths [n]: obs [n, *O], actions, parameters, rewards; those not `sound` are left out."""
-        if not sound.all():
-            path, obs, rows = path[sound], obs[sound], tuple(values[sound] for values in rows)
+    def see(self, obs: np.ndarray) -> np.ndarray:
+        """What some paths observe before a step, [n, *O]; returns its places [n]."""
         place = self.obs.add(newest(obs))
-        self.steps.append((path, np.arange(place, place + len(path)), *rows))
+        return np.arange(place, place + len(obs))
+
+    def add(self, sound: np.ndarray, *rows: np.ndarray) -> None:
+        """The step [n]: paths, places, actions, parameters, rewards; what is not `sound` [n] is left out."""
+        self.steps.append(rows if sound.all() else tuple(values[sound] for values in rows))
 
     def in_order(self) -> tuple[np.ndarray, ...]:
         """[N, ...] each: the observations' places, actions, parameters and rewards, path after path by name."""
@@ -105,6 +107,7 @@ def whole_paths(
     started = steps = 0
     limit = min((steps for steps in (horizon, simulator.time_limit, typical) if steps is not None), default=0)
     slots = ages = names = np.zeros(0, np.int64)  # of the paths under way
+    seen = obs[:0]  # what they observe
     changed = True  # whether a slot came free: nothing else lets another path begin
     while True:
         if changed:
@@ -126,12 +129,12 @@ def whole_paths(
             slots = np.array([slot for slot, _ in held], np.int64)
             ages = np.array([run.age for _, run in held], np.int64)
             names = np.array([run.path for _, run in held], np.int64)
+            seen = obs[slots]
         if not running:
             break
         if interrupt():
             raise Interrupted
-        full = len(slots) == width
-        seen = obs if full else obs[slots]
+        places = log.see(seen)
         parameters = actor.parameters(seen).copy()
         if draw.deterministic:
             actions = distribution.mode(parameters)
@@ -141,10 +144,10 @@ def whole_paths(
             actions = distribution.sample_from(parameters, chunk[slots, ages % NOISE_CHUNK])
         if (bad := first_bad_action(seen, parameters, actions)) is not None:
             raise NonFinite(f"slot {slots[bad[0]]}, step {ages[bad[0]]}: non-finite {bad[1]}", steps)
-        now = simulator.step(None if full else slots, bounds.clip(actions))
+        now = simulator.step(None if len(slots) == width else slots, bounds.clip(actions))
         steps += len(slots)
         _require_finite(now, slots, ages, steps)
-        log.add(~now.unstable, names, seen, actions, parameters, now.reward.copy())
+        log.add(~now.unstable, names, places, actions, parameters, now.reward.copy())
         ages = ages + ~now.unstable
         over = now.terminated | now.truncated | now.unstable | (ages == (horizon or -1))
         if changed := bool(over.any()):
@@ -154,7 +157,9 @@ def whole_paths(
                 blown = bool(now.unstable[row])
                 last = (seen if blown else now.obs)[row].copy()  # where it blew up: the state before
                 finished.append(_Finished(running.pop(int(slots[row])), last, bool(now.terminated[row]), blown))
-        obs[slots] = now.obs
+            obs[slots] = now.obs
+        # the simulator may write over what it returned: of frames, the newest are kept before it does
+        seen = now.obs if policy.sees_pixels else now.obs.astype(kind)
     return _lay_out(finished, log, policy, obs.dtype, steps, bounds)
 
 
