@@ -54,6 +54,26 @@ def test_a_run_that_was_cut_short_goes_on_in_its_folder(monkeypatch, tmp_path: P
     assert [row["iteration"] for row in read_metrics(folder)] == [1, 2]
 
 
+def test_a_finished_run_that_was_never_judged_is_judged_without_training(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(atari_learning, "RUNS", (tiny(1),))
+    first, told = learning(lambda line: None, tmp_path / "1.json", tmp_path / "runs"), []
+    assert learning(told.append, tmp_path / "2.json", tmp_path / "runs").rows == first.rows
+    assert told == []
+
+
+def test_other_settings_are_another_run(monkeypatch, tmp_path: Path) -> None:
+    """Neither the file's curve nor the folder's run may stand for settings that they never had."""
+    monkeypatch.setattr(atari_learning, "RUNS", (tiny(1),))
+    learning(lambda line: None, tmp_path / "atari.json", tmp_path / "runs")
+    run = tiny(1)
+    other = Run(run.task, run.sampler, run.seed, 1, {**TINY, "gamma": 0.9}, above=-22.0)
+    monkeypatch.setattr(atari_learning, "RUNS", (other,))
+    learning(lambda line: None, tmp_path / "atari.json", tmp_path / "runs")
+    (curve,) = read_curves(tmp_path / "atari.json")
+    assert curve.given["gamma"] == 0.9
+    assert len(list((tmp_path / "runs" / "Pong-v5-single-path-3").iterdir())) == 2
+
+
 def test_what_must_be_reached_is_judged_by_the_last_iterations(monkeypatch, tmp_path: Path) -> None:
     """The same two iterations of an untrained player against what no player of Pong can reach, and no time at all."""
     for above, hours, verdict in ((21.5, 1.0, "no"), (-22.0, 0.0, "no"), (-22.0, None, "yes")):
