@@ -70,7 +70,7 @@ def read_curves(file: Path) -> list[Curve]:
         runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"]
         return [Curve(**(run | {name: tuple(run[name]) for name in ("steps", "seconds", "returns")})) for run in runs]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file} does not hold learning curves of `trpolab bench claims` ({error})") from error
+        raise ValueError(f"{file} does not hold learning curves ({error})") from error
 
 
 @dataclass(frozen=True)

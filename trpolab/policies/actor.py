@@ -23,8 +23,8 @@ class Actor:
 
     Every call evaluates all tiles of `TILE` rows that `block` needs, the missing rows as zeros, so the result of a row
     depends neither on how many rows there are nor on its place among them (matrix products of another shape round
-    differently). Weights are copied when the actor is made. An actor belongs to one thread: its buffers are reused by
-    every call.
+    differently; a block of one row is one row, and may round otherwise than larger blocks). Weights are copied when the
+    actor is made. An actor belongs to one thread: its buffers are reused by every call.
     """
 
     def __init__(self, policy: Policy, block: int):

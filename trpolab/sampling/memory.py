@@ -10,7 +10,7 @@ from trpolab.simulators.base import Task
 MOST = 0.6  # of the memory that there is
 GIB = 2**30
 PROCESS = 0.35 * GIB  # torch, an emulator and a network's activations, in each process (measured: 0.3)
-COPIES = 3  # of each frame while a batch travels: the worker's, the message, the batch's
+COPIES = 3  # of each frame while a batch travels: the worker's (with room to grow), what arrives, the joined batch's
 OTHERS = 200  # bytes a step besides its frame: action, reward, distribution, indices
 
 

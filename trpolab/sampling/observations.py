@@ -74,7 +74,10 @@ class Kept:
         return self.add(obs[:-1]) if self._stacks else self._count
 
     def along_paths(self, births: Sequence[int], rows: Sequence[np.ndarray]) -> Any:
-        """The observations of all paths laid end to end [N, *O]; of each what `begin` said, and its rows' places."""
+        """The observations of all paths laid end to end [N, *O]; of each what `begin` said, and its rows' places.
+
+        Frames are handed out as they lie: nothing may be added afterwards.
+        """
         taken = self._rows[: self._count]
         if not self._stacks:
             return taken[np.concatenate([np.zeros(0, np.int64), *rows])]

@@ -7,7 +7,6 @@ holds one numerical thread, ignores Ctrl-C, which is its parent's to handle, and
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import signal
 import socket
@@ -20,18 +19,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-import numpy as np
-
+from trpolab.sampling import wire
 from trpolab.sampling.outcomes import Interrupted, NonFinite, UnitFailed, WorkerLost
 
 DEADLINE = 600.0  # seconds that a unit may go on without a sign of life
 BEAT = 10.0  # seconds between two of them; a unit gives one when it asks whether it is to stop
 START = 120.0  # seconds that a worker may take to start
 POLL = 0.2  # seconds between two looks at whether to give up
-APART = 2**16  # bytes from which on an array of an answer travels by itself
 GRACE = 5.0  # seconds that workers have to give up what they do
 # read by BLAS and torch when they are loaded, in the worker's first unit
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -117,7 +113,7 @@ class ProcessPool:
                 self._assign(unit, rows, waiting)
                 for worker in self._ready():
                     reply = self._receive(worker)
-                    if _goes_on(reply):
+                    if _still_at_work(reply):
                         worker.deadline = time.monotonic() + self.deadline
                         continue
                     if reply is None:
@@ -176,7 +172,7 @@ class ProcessPool:
         watch.start()
         worker.broken = True
         try:
-            reply: tuple[int, Exception | None, Any] = _receive_answer(worker.connection)
+            reply: tuple[int, Exception | None, Any] = wire.receive(worker.connection)
         except (EOFError, OSError):
             return None
         finally:
@@ -207,18 +203,18 @@ class ProcessPool:
         for worker in busy:
             worker.deadline = until
             reply: Any = ALIVE
-            while _goes_on(reply) and not worker.broken:
+            while _still_at_work(reply) and not worker.broken:
                 if not wait([worker.connection], max(0.0, until - time.monotonic())):
                     break
                 reply = self._receive(worker)
-            if reply is not None and not _goes_on(reply):
+            if reply is not None and not _still_at_work(reply):
                 worker.index = None
             else:
                 worker.end()
                 self._workers.remove(worker)
 
 
-def _goes_on(reply: tuple[int, Exception | None, Any] | None) -> bool:
+def _still_at_work(reply: tuple[int, Exception | None, Any] | None) -> bool:
     return reply is not None and reply[0] == ALIVE[0]
 
 
@@ -232,7 +228,7 @@ def serve(data: int, life: int) -> None:
         nonlocal last
         if (now := time.monotonic()) - last > BEAT:
             last = now
-            _send_answer(connection, ALIVE)
+            wire.send(connection, ALIVE)
         return connection.poll()  # the parent speaks to a busy worker only to stop it
 
     with contextlib.suppress(EOFError, OSError):
@@ -242,42 +238,8 @@ def serve(data: int, life: int) -> None:
                 reply = (index, None, unit(bench, *row, interrupt=interrupt))
             except Exception as error:  # noqa: BLE001 - told to the parent, which raises it
                 reply = (index, _portable(error, index), None)
-            _send_answer(connection, reply)
+            wire.send(connection, reply)
             del reply  # a batch of pixels is not to lie here until the next one is done
-
-
-def _send_answer(connection: Connection, reply: tuple[int, Exception | None, Any]) -> None:
-    """An answer, its large arrays from where they lie: copies of a batch of pixels would take longer than the rest."""
-    apart: list[memoryview] = []
-
-    def in_band(buffer: Any) -> bool:
-        view = buffer.raw()
-        if view.nbytes < APART:
-            return True
-        apart.append(view)
-        return False
-
-    head = io.BytesIO()
-    ForkingPickler(head, 5, True, in_band).dump(reply)
-    connection.send([view.nbytes for view in apart])
-    connection.send_bytes(head.getbuffer())
-    for view in apart:
-        while view:
-            view = view[os.write(connection.fileno(), view) :]
-
-
-def _receive_answer(connection: Connection) -> Any:
-    """What `_send_answer` sent; raises EOFError or OSError where the other side ends before it is whole."""
-    sizes = connection.recv()
-    head = connection.recv_bytes()
-    arrays = [np.empty(size, np.uint8) for size in sizes]
-    for array in arrays:
-        view = memoryview(array.data)
-        while view:  # `Connection.recv_bytes_into` would copy everything twice
-            if (got := os.readv(connection.fileno(), [view])) == 0:
-                raise EOFError
-            view = view[got:]
-    return ForkingPickler.loads(head, buffers=arrays)
 
 
 def _messages(connection: Connection) -> Iterator[tuple[int, Callable[..., Any], tuple[Any, ...]]]:

@@ -105,8 +105,9 @@ def whole_paths(
     finished: list[_Finished] = []
     log = _Log(policy, obs)
     started = steps = 0
-    limit = min((steps for steps in (horizon, simulator.time_limit, typical) if steps is not None), default=0)
-    slots = ages = names = np.zeros(0, np.int64)  # of the paths under way
+    limit = min((given for given in (horizon, simulator.time_limit, typical) if given is not None), default=0)
+    # of the paths under way; `obs` and the runs' own ages follow only when a path has ended
+    slots = ages = names = np.zeros(0, np.int64)
     seen = obs[:0]  # what they observe
     changed = True  # whether a slot came free: nothing else lets another path begin
     while True:
@@ -149,7 +150,7 @@ def whole_paths(
         _require_finite(now, slots, ages, steps)
         log.add(~now.unstable, names, places, actions, parameters, now.reward.copy())
         ages = ages + ~now.unstable
-        over = now.terminated | now.truncated | now.unstable | (ages == (horizon or -1))
+        over = now.terminated | now.truncated | now.unstable | (ages == horizon if horizon is not None else False)
         if changed := bool(over.any()):
             for row, slot in enumerate(slots.tolist()):
                 running[slot].age = int(ages[row])
