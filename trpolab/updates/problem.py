@@ -105,13 +105,17 @@ class Problem:
             self._last, self._bound = (theta, self._evaluation(theta, bound)), bound
         return self._last[1]
 
-    def surrogate(self, theta: Tensor) -> float:
+    def surrogate(self, theta: Tensor, bound: float = math.inf) -> float:
         """L(θ)."""
-        return self.evaluate(theta).surrogate
+        return self.evaluate(theta, bound).surrogate
 
-    def mean_kl(self, theta: Tensor) -> float:
+    def mean_kl(self, theta: Tensor, bound: float = math.inf) -> float:
         """Mean KL(old‖θ) over the constraint states."""
-        return self.evaluate(theta).kl_mean
+        return self.evaluate(theta, bound).kl_mean
+
+    def max_kl(self, theta: Tensor, bound: float = math.inf) -> float:
+        """Largest KL(old‖θ) of a constraint state: Eq. 11's constraint, over the states that were sampled."""
+        return self.evaluate(theta, bound).kl_max
 
     def penalized_slope(self, theta: Tensor, penalty: float) -> Tensor:
         """∇(L - penalty · mean KL(old‖·)) [D] float64 at any θ [D], on the full batch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,13 +71,9 @@ def trust_region_step(
     # how much of it
     if not trust.line_search:
         return begun.take(problem.theta + full_step, in_words(1.0, cg))
-
-    def kl(theta: Tensor) -> float:
-        found = problem.evaluate(theta, trust.delta)
-        return found.kl_max if bounded == "max" else found.kl_mean
-
+    kl = problem.max_kl if bounded == "max" else problem.mean_kl
     search = backtrack(
-        lambda theta: problem.evaluate(theta, trust.delta).surrogate, kl, problem.theta, full_step,
+        partial(problem.surrogate, bound=trust.delta), partial(kl, bound=trust.delta), problem.theta, full_step,
         bound=trust.delta, shrink=trust.shrink, max_tries=trust.max_tries,
     )  # fmt: skip
     begun = begun.noting(search=search)
