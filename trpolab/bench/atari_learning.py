@@ -63,6 +63,7 @@ VINE = {
 }  # fmt: skip
 RUNS = (
     Run("ALE/Pong-v5", "single path", 0, 200, SMALL, above=-10.0, hours=2.5),
+    Run("ALE/Pong-v5", "single path", 1, 130, SMALL, above=-10.0, hours=2.5),
     Run("ALE/Qbert-v5", "vine", 0, 80, VINE, above=157.0),  # Table 1's random player
     Run("ALE/Qbert-v5", "single path", 0, 200, SMALL, above=157.0),
 )
