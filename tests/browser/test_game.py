@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.test_start import NOT_OURS, iteration, open_and_run, pill, until
+from tests.browser.test_start import NOT_OURS, iteration, open_and_run, pill, until, write_notebook
 
 pytest.importorskip("ale_py", reason='needs ale-py: pip install "trpolab[atari]"')
 
@@ -25,10 +24,7 @@ CARD = f"{PONG} .trpolab-rollout:not(.trpolab-vine)"
 @pytest.fixture(scope="module")
 def playing(page: Any, server: str, workspace: Path) -> Any:
     """The page of a notebook whose only cell learns Pong."""
-    cell = {"cell_type": "code", "id": "lab", "metadata": {}, "execution_count": None, "outputs": [], "source": CELL}
-    kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
-    notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    (workspace / "game.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    write_notebook(workspace / "game.ipynb", CELL)
     open_and_run(page, server, "game.ipynb")
     page.wait_for_selector(PONG)
     until(lambda: iteration(page, PONG) > 0, "the lab never began")

@@ -5,9 +5,11 @@ The tests of this file share one page and build on one another, in order.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +46,14 @@ def press(page: Any, name: str) -> None:
 
 def hint(page: Any, name: str) -> str:
     return page.locator(f"{HOPPER} .trpolab-hint-{name}").inner_text()
+
+
+def write_notebook(file: Path, source: str) -> None:
+    """A notebook with a single cell."""
+    cell = {"cell_type": "code", "id": "lab", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+    kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+    notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    file.write_text(json.dumps(notebook), encoding="utf-8")
 
 
 def open_and_run(page: Any, server: str, name: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.test_start import CARTPOLE, iteration, open_and_run, pill, until
+from tests.browser.test_start import CARTPOLE, iteration, open_and_run, pill, until, write_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -19,10 +18,7 @@ VINE = f"{CARTPOLE} .trpolab-vine"
 @pytest.fixture(scope="module")
 def running(page: Any, server: str, workspace: Path) -> Any:
     """The page of a notebook whose only cell runs a lab."""
-    cell = {"cell_type": "code", "id": "lab", "metadata": {}, "execution_count": None, "outputs": [], "source": CELL}
-    kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
-    notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    (workspace / "toggle.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    write_notebook(workspace / "toggle.ipynb", CELL)
     open_and_run(page, server, "toggle.ipynb")
     page.wait_for_selector(CARTPOLE)
     until(lambda: iteration(page, CARTPOLE) > 1, "the lab never began")

@@ -118,7 +118,12 @@ def _copying(pool: ProcessPool, frame: tuple[int, ...], decisions: int) -> float
     rows = [(decisions // pool.count, frame)] * pool.count
 
     def travel() -> None:
-        Frames.join([Frames(torch.from_numpy(frames), torch.zeros((0, 4))) for frames in pool.map(_blank_frames, rows)])
+        Frames.join(
+            [
+                Frames(torch.from_numpy(frames), torch.zeros((0, 4), dtype=torch.int64))
+                for frames in pool.map(_blank_frames, rows)
+            ]
+        )
 
     travel()  # workers make their frames, and keep them
     return min(_timed(travel)[0] for _ in range(PAIRS))
