@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from trpolab.runs.reader import RunFolderError
 from trpolab.settings import ConfigError, PlainError
 from trpolab.simulators import UnknownTask, UnsupportedSpace
 from trpolab.training.config import Config
-from trpolab.training.run_folder import RunFolderError
 
 
 def shown_by_ipython(code: str) -> str:

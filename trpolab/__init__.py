@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from trpolab import theory
     from trpolab.lab import Lab
     from trpolab.numerics import backtrack, conjugate_gradient
+    from trpolab.runs.reader import load_policy
     from trpolab.sampling.batch import Batch
     from trpolab.sampling.config import SinglePath, Vine
     from trpolab.sampling.evaluate import evaluate
     from trpolab.simulators import make
     from trpolab.training.config import Config
     from trpolab.training.controls import Controls
-    from trpolab.training.run_folder import load_policy
     from trpolab.training.session import train
 
 __all__ = [
@@ -49,7 +49,7 @@ _HOMES = {
     "backtrack": "trpolab.numerics",
     "conjugate_gradient": "trpolab.numerics",
     "evaluate": "trpolab.sampling.evaluate",
-    "load_policy": "trpolab.training.run_folder",
+    "load_policy": "trpolab.runs.reader",
     "make": "trpolab.simulators",
     "theory": "trpolab.theory",
     "train": "trpolab.training.session",

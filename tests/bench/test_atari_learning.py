@@ -13,10 +13,10 @@ pytest.importorskip("ale_py", reason='needs ale-py: pip install "trpolab[atari]"
 from trpolab.bench import atari_learning
 from trpolab.bench.atari_learning import Run, command, learning
 from trpolab.bench.curves import read_curves
+from trpolab.runs.reader import read_metrics
 from trpolab.settings import parse_value
 from trpolab.simulators import find_task
 from trpolab.training.config import resolve
-from trpolab.training.run_folder import read_metrics
 
 TINY = {"steps_per_iteration": 150, "path.horizon": 150, "advantage": "centred", "slots": 2, "threads": 1}
 

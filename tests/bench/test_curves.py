@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from trpolab.bench import methods
+from trpolab.bench import method_comparison as methods
 from trpolab.bench.curves import Curve, Store, band, read_curves, student
 from trpolab.cli.lab import packaged_notebooks
-from trpolab.updates.methods import METHODS
+from trpolab.updates.catalogue import METHODS
 
 
 def curve(seed: int, level: float = 0.0, method: str = "trpo") -> Curve:

@@ -6,7 +6,7 @@ import os
 import signal
 from types import SimpleNamespace
 
-from trpolab.cli.progress import Progress
+from trpolab.cli.progress import ProgressLine
 from trpolab.cli.train import _interrupts
 from trpolab.training.controls import Controls
 
@@ -42,7 +42,7 @@ def test_a_signal_during_a_write_is_told_after_it(monkeypatch) -> None:
     task = find_task("CartPole-v1")
     session = SimpleNamespace(controls=Controls(resolve(task), task), path="here")
     stream = Touchy()
-    progress = Progress(stream, 5)
+    progress = ProgressLine(stream, 5)
     stream.during = lambda: os.kill(os.getpid(), signal.SIGINT)
     with _interrupts(session, progress):
         progress.show(METRICS)

@@ -1,4 +1,4 @@
-"""Progress in a terminal and in a log."""
+"""ProgressLine in a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trpolab.cli.progress import Progress, duration
+from trpolab.cli.progress import ProgressLine, duration
 
 
 class Terminal(io.StringIO):
@@ -30,7 +30,7 @@ def metrics(iteration: int, **changes: Any) -> dict[str, Any]:
 
 def test_a_terminal_gets_one_line_that_is_redrawn() -> None:
     stream, clock = Terminal(), Clock()
-    progress = Progress(stream, 4, clock=clock)
+    progress = ProgressLine(stream, 4, clock=clock)
     for iteration in (1, 2):
         clock.now += 0.5
         progress.show(metrics(iteration))
@@ -44,13 +44,13 @@ def test_a_terminal_gets_one_line_that_is_redrawn() -> None:
 def test_a_line_never_reaches_the_edge_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     stream = Terminal()
-    Progress(stream, 4, clock=Clock()).show(metrics(1))
+    ProgressLine(stream, 4, clock=Clock()).show(metrics(1))
     assert len(stream.getvalue().removeprefix("\r").removesuffix("\x1b[K")) == 29
 
 
 def test_a_note_stays_above_the_line() -> None:
     stream = Terminal()
-    progress = Progress(stream, 4, clock=Clock())
+    progress = ProgressLine(stream, 4, clock=Clock())
     progress.show(metrics(1))
     line = stream.getvalue()
     progress.note("look")
@@ -59,7 +59,7 @@ def test_a_note_stays_above_the_line() -> None:
 
 def test_a_log_gets_whole_lines_now_and_then_and_the_last() -> None:
     stream, clock = io.StringIO(), Clock()
-    progress = Progress(stream, 100, every=5.0, clock=clock)
+    progress = ProgressLine(stream, 100, every=5.0, clock=clock)
     for iteration in range(1, 101):
         clock.now += 0.125
         progress.show(metrics(iteration))
@@ -71,20 +71,22 @@ def test_a_log_gets_whole_lines_now_and_then_and_the_last() -> None:
 
 def test_what_does_not_apply_is_a_dash_and_a_bad_outcome_is_named() -> None:
     stream = io.StringIO()
-    Progress(stream, 1, clock=Clock()).show(metrics(1, return_mean=None, kl_mean=None, outcome="rejected_line_search"))
+    ProgressLine(stream, 1, clock=Clock()).show(
+        metrics(1, return_mean=None, kl_mean=None, outcome="rejected_line_search")
+    )
     assert "return -  KL -" in stream.getvalue()
     assert stream.getvalue().endswith("rejected_line_search\n")
 
 
 def test_a_batch_without_a_finished_episode_shows_the_recent_return() -> None:
     stream = io.StringIO()
-    Progress(stream, 1, clock=Clock()).show(metrics(1, return_mean=None, return_recent=7.0))
+    ProgressLine(stream, 1, clock=Clock()).show(metrics(1, return_mean=None, return_recent=7.0))
     assert "return 7.0" in stream.getvalue()
 
 
 def test_a_resumed_run_counts_its_own_speed_only() -> None:
     stream, clock = io.StringIO(), Clock()
-    progress = Progress(stream, 20, done=10, sim_steps=10_000, clock=clock)
+    progress = ProgressLine(stream, 20, done=10, sim_steps=10_000, clock=clock)
     clock.now += 1
     progress.show(metrics(11))
     assert stream.getvalue().startswith("iteration 11/20")

@@ -14,7 +14,8 @@ from trpolab.numerics import LineSearchResult, LineSearchStatus, Trial, conjugat
 from trpolab.policies import DiagonalGaussian, Learner
 from trpolab.sampling.batch import Estimator
 from trpolab.training.config import Config
-from trpolab.updates import problem, step, surrogate, trust_region
+from trpolab.updates import problem, step, surrogate
+from trpolab.updates.methods import trpo as trust_region
 
 
 def solve_with_shared_memory(A, b, *, iterations=10, tolerance=1e-10):

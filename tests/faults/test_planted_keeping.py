@@ -17,14 +17,17 @@ import pytest
 
 from tests.reliability import test_disk, test_hostile, test_kill, test_long, test_steady, test_stop, test_writers
 from tests.reliability.runs import changed, killed_and_resumed, session
+from trpolab.runs import disk
+from trpolab.runs import writer as run_writer
+from trpolab.runs.disk import LineFile, strict_json
+from trpolab.runs.reader import RunFolderError
 from trpolab.sampling.streams import Streams
 from trpolab.settings import ConfigError
-from trpolab.simulators import gymnasium_adapter
-from trpolab.training import checkpoint, disk, keeper, loop, run_writer
+from trpolab.simulators.gym_adapter import adapter as gymnasium_adapter
+from trpolab.training import checkpoint, loop
+from trpolab.training import recorder as recorder
 from trpolab.training import session as session_module
 from trpolab.training.controls import Controls
-from trpolab.training.disk import LineFile, strict_json
-from trpolab.training.run_folder import RunFolderError
 from trpolab.training.samplers import Samplers
 
 RED = (AssertionError, pytest.fail.Exception, RunFolderError)  # what a check raises that does not hold
@@ -77,7 +80,7 @@ def test_half_a_line_left_where_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.reliability("R4")
 def test_a_full_disk_that_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper.Keeper, "_insist", lambda self, write: write())
+    monkeypatch.setattr(recorder.RunRecorder, "_insist", lambda self, write: write())
     monkeypatch.setattr(test_disk, "until", lambda true: None)
     with pytest.raises((*RED, OSError)):
         test_disk.waits_and_goes_on("disk full", tmp_path, monkeypatch)
@@ -155,7 +158,7 @@ def test_streams_from_the_global_generator(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.reliability("R27")
 def test_labels_that_nobody_checks(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "label_problem", lambda label: None)
+    monkeypatch.setattr(recorder, "label_problem", lambda label: None)
     with pytest.raises(RED):
         test_hostile.label_is_harmless("terminal", scratch)
 

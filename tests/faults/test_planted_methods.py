@@ -15,17 +15,11 @@ from trpolab.policies import DiagonalGaussian, Learner
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.population import Population
 from trpolab.training.config import Config
-from trpolab.updates import (
-    Problem,
-    cross_entropy,
-    fisher,
-    kl_penalty,
-    propose,
-    reps,
-    reward_weighted,
-    step,
-    trust_region,
-)
+from trpolab.updates import Problem, fisher, propose, step
+from trpolab.updates.methods import cem as cross_entropy
+from trpolab.updates.methods import kl_penalty, reps
+from trpolab.updates.methods import rwr as reward_weighted
+from trpolab.updates.methods import trpo as trust_region
 
 pytestmark = pytest.mark.reliability
 

@@ -14,13 +14,17 @@ import pytest
 from tests.policies import test_files
 from tests.reliability import test_estimators, test_hostile_files, test_not_finite, test_simulators, test_steps
 from tests.simulators import contract, test_mujoco_stability
-from trpolab.policies import DiagonalGaussian, files
-from trpolab.sampling import branches, single_path, trajectories, vine, whole_paths
-from trpolab.sampling.trajectories import Bounds
-from trpolab.simulators import cartpole, mujoco_batch
-from trpolab.simulators.mujoco_batch import MujocoSimulator
+from trpolab.policies import DiagonalGaussian
+from trpolab.policies import serialization as files
+from trpolab.sampling import single_path, trajectories, whole_paths
+from trpolab.sampling.trajectories import ActionBounds
+from trpolab.sampling.vine import branches
+from trpolab.sampling.vine import sampler as vine
+from trpolab.simulators import cartpole
+from trpolab.simulators.mujoco import mujoco_simulator as mujoco_batch
+from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 from trpolab.training import loop
-from trpolab.updates import trust_region
+from trpolab.updates.methods import trpo as trust_region
 
 Patch = pytest.MonkeyPatch
 
@@ -159,7 +163,7 @@ def test_a_log_file_in_the_working_directory(tmp_path: Path, capfd) -> None:
             test_mujoco_stability.test_mujoco_writes_no_log_file(folder, own, capfd)
 
     try:
-        assert turns_red(test, lambda patch: patch.setattr("trpolab.simulators.mujoco_model.silence_log_file", loud))
+        assert turns_red(test, lambda patch: patch.setattr("trpolab.simulators.mujoco.model.silence_log_file", loud))
     finally:
         log = mujoco.MjLogConfig.get()
         log.logto_file = False
@@ -169,7 +173,7 @@ def test_a_log_file_in_the_working_directory(tmp_path: Path, capfd) -> None:
 @pytest.mark.reliability("R17")
 def test_actions_that_nobody_clips() -> None:
     def plant(patch: Patch) -> None:
-        patch.setattr(Bounds, "clip", lambda self, actions: actions)
+        patch.setattr(ActionBounds, "clip", lambda self, actions: actions)
 
     assert turns_red(test_simulators.test_what_reaches_the_simulator_is_inside_its_bounds, plant)
 
@@ -177,7 +181,7 @@ def test_actions_that_nobody_clips() -> None:
 @pytest.mark.reliability("R17")
 def test_clipping_that_nobody_counts() -> None:
     def plant(patch: Patch) -> None:
-        patch.setattr(Bounds, "count_outside", lambda self, actions: 0)
+        patch.setattr(ActionBounds, "count_outside", lambda self, actions: 0)
 
     assert turns_red(test_simulators.test_a_run_reports_the_share_of_actions_that_were_clipped, plant)
 

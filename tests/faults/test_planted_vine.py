@@ -7,9 +7,9 @@ import pytest
 
 from tests.sampling import vine_checks as checks
 from tests.sampling.test_proposals import PI, uniform_error
-from trpolab.sampling import vine
+from trpolab.sampling.vine import sampler as vine
 from trpolab.simulators.cartpole import CartPoleSimulator
-from trpolab.simulators.mujoco_batch import MujocoSimulator
+from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 
 
 @pytest.mark.reliability("R18")

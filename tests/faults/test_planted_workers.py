@@ -13,11 +13,12 @@ import pytest
 from tests.sampling import worker_checks as checks
 from tests.sampling.test_atari import goes_on_the_same
 from tests.simulators.test_atari import refuses_the_vine_when_sticky, test_restores_are_exact
-from trpolab.sampling import processes
-from trpolab.sampling.outcomes import Interrupted, WorkerLost
-from trpolab.sampling.processes import ProcessPool, _Worker
-from trpolab.simulators import atari, atari_games
-from trpolab.simulators.atari import AtariSimulator
+from trpolab.sampling.errors import Interrupted, WorkerLost
+from trpolab.sampling.workers import processes
+from trpolab.sampling.workers.processes import ProcessPool, _Worker
+from trpolab.simulators.atari import atari_simulator as atari
+from trpolab.simulators.atari import games as atari_games
+from trpolab.simulators.atari.atari_simulator import AtariSimulator
 from trpolab.training import config
 
 Patch = pytest.MonkeyPatch
@@ -34,7 +35,7 @@ def pool() -> Iterator[ProcessPool]:
 
 @pytest.fixture
 def abandoned() -> Iterator[list[_Worker]]:
-    """Workers that a fault does not end: they are, after the test."""
+    """ThreadTeam that a fault does not end: they are, after the test."""
     workers, honest = list[_Worker](), _Worker.end
     yield workers
     for worker in workers:
@@ -136,7 +137,7 @@ def test_a_late_worker_that_is_left_alone(tmp_path: Path, abandoned: list[_Worke
 @pytest.mark.reliability("R23")
 def test_workers_that_do_not_listen_for_their_parents_end(checkout: Path) -> None:
     deaf = """
-from trpolab.sampling import processes
+from trpolab.sampling.workers import processes
 processes.BOOT = "from trpolab.sampling import processes; processes._end_with_parent = print; " + processes.BOOT
 """
     checks.workers_go_with_their_parent(checkout)

@@ -12,7 +12,7 @@ import torch
 from tests.lab.test_lab import press, trace, until
 from tests.reliability.runs import CARTPOLE, contents, same, session
 from trpolab.lab.lab import Lab
-from trpolab.training.run_folder import RunFolderError, read_status
+from trpolab.runs.reader import RunFolderError, read_status
 
 SETTINGS = {name: value for name, value in CARTPOLE.items() if name != "task"}
 

@@ -14,16 +14,16 @@ from PIL import Image
 pytest.importorskip("ale_py", reason='needs games: pip install "trpolab[atari]"')
 
 from tests.lab.fakes import FakeSession
-from trpolab.lab.apng import LAST_FRAME_SECONDS, MOST_BYTES
-from trpolab.lab.game_poster import MOST_SECONDS, draw_game
 from trpolab.lab.lab import Lab
+from trpolab.lab.pictures.apng import LAST_FRAME_SECONDS, MOST_BYTES
+from trpolab.lab.pictures.game_poster import MOST_SECONDS, draw_game
+from trpolab.lab.pictures.poster import draw_poster
+from trpolab.lab.pictures.rollout import NOISE, GameRollout, record
 from trpolab.lab.player import game_caption
-from trpolab.lab.poster import draw_poster
-from trpolab.lab.rollout import NOISE, GameRollout, record
 from trpolab.policies import Policy, make_policy
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.simulators import find_task, make
-from trpolab.simulators.atari_games import JOYSTICK
+from trpolab.simulators.atari.games import JOYSTICK
 from trpolab.training.config import resolve
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trpolab.lab import apng
 from trpolab.lab.charts import CHARTS, Charts
-from trpolab.lab.poster import MOST_BYTES, PART, PART_TOO, STILL, draw_poster, rotate, shapes_of
-from trpolab.lab.rollout import Rollout, record
+from trpolab.lab.pictures import apng
+from trpolab.lab.pictures.poster import MOST_BYTES, PART, PART_TOO, STILL, draw_poster, rotate, shapes_of
+from trpolab.lab.pictures.rollout import Rollout, record
 from trpolab.lab.series import LIMIT, Columns, thin
 from trpolab.policies import make_policy
 from trpolab.simulators import find_task, make

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from trpolab.runs.reader import read_metrics, read_status
 from trpolab.training import checkpoint
-from trpolab.training.run_folder import read_metrics, read_status
 from trpolab.training.session import Session
 
 VOLATILE = ("seconds_sampling", "seconds_update", "seconds_value", "seconds_total", "segment")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.reliability.runs import contents, half_done, same, session, until, whole
-from trpolab.training import keeper
-from trpolab.training.run_folder import read_lines, read_metrics
+from trpolab.runs.reader import read_lines, read_metrics
+from trpolab.training import recorder as recorder
 from trpolab.training.session import Session
 
 pytestmark = pytest.mark.reliability("R4")
@@ -44,7 +44,7 @@ class Disk:
             raise OSError(self.error, os.strerror(self.error))
 
         monkeypatch.setattr(os, name, guarded)
-        monkeypatch.setattr(keeper, "RETRY_SECONDS", 0.02)
+        monkeypatch.setattr(recorder, "RETRY_SECONDS", 0.02)
 
 
 @pytest.mark.parametrize("refusal", sorted(REFUSALS))
@@ -111,8 +111,8 @@ def test_stopped_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.Monk
 def test_too_little_room_is_seen_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = session(out=tmp_path, iterations=3, checkpoint_every=1)
     loop, free = run.iterate(), [0]
-    real = keeper.checkpoint.shutil.disk_usage
-    monkeypatch.setattr(keeper, "RETRY_SECONDS", 0.02)
+    real = recorder.checkpoint.shutil.disk_usage
+    monkeypatch.setattr(recorder, "RETRY_SECONDS", 0.02)
     next(loop)
     assert run.path is not None
     before = contents(run.path / "ckpt")
@@ -125,7 +125,7 @@ def test_too_little_room_is_seen_before_anything_is_written(tmp_path: Path, monk
             return real(path)
         return real(path)._replace(free=1000)
 
-    monkeypatch.setattr(keeper.checkpoint.shutil, "disk_usage", little)
+    monkeypatch.setattr(recorder.checkpoint.shutil, "disk_usage", little)
     next(loop)
     assert free[0] == 3
     assert whole(run.path).iteration == 2

@@ -9,13 +9,13 @@ import torch
 from tests.reliability.tabular import GAMMA, LIMIT, STATES, P, R, Tabular, values
 from trpolab.policies import Learner, Policy, ValueFunction, make_policy
 from trpolab.policies.config import PolicyConfig
-from trpolab.policies.networks import MLP
+from trpolab.policies.mlp import MLP
 from trpolab.sampling.config import SinglePath
-from trpolab.sampling.crew import Crew
 from trpolab.sampling.returns import generalized_advantage
 from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.trajectories import Trajectories
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import find_task
 
 STEPS = 30_000
@@ -40,10 +40,10 @@ def pi(policy: Policy) -> np.ndarray:
 @pytest.fixture(scope="module", params=[False, True], ids=["going on", "whole paths"])
 def sampled(request: pytest.FixtureRequest, policy: Policy) -> Trajectories:
     """Episodes that end by themselves and episodes that are cut."""
-    crew = Crew(Tabular, 32, 1)
+    pool = SimulatorPool(Tabular, 32, 1)
     config = SinglePath(steps_per_iteration=STEPS, whole=request.param, horizon=LIMIT)
-    found = SinglePathSampler(crew, Streams(0)).trajectories(policy, config, 1, lambda: False)
-    crew.close()
+    found = SinglePathSampler(pool, Streams(0)).trajectories(policy, config, 1, lambda: False)
+    pool.close()
     assert 0.2 < found.terminated.mean() < 0.95, "both kinds of end are there"
     return found
 

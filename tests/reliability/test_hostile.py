@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from tests.reliability.runs import contents, session
+from trpolab.runs.reader import RunFolderError, load_policy, read_lines, read_metrics, read_run
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import UnsupportedSpace
-from trpolab.training.run_folder import RunFolderError, load_policy, read_lines, read_metrics, read_run
 from trpolab.training.session import Session, train
 
 # Labels and names
@@ -233,7 +233,7 @@ def test_a_bad_middle_line_is_named(bad: bytes, folder: Path) -> None:
 
 @pytest.mark.reliability("R29")
 def test_numbers_that_are_not_finite_are_null_and_named(folder: Path) -> None:
-    from trpolab.training.run_writer import RunFolder
+    from trpolab.runs.writer import RunFolder
 
     run_folder = RunFolder(folder, 1)
     run_folder.metrics({"iteration": 4, "kl_mean": math.nan, "gain": math.inf, "inner": {"x": -math.inf}, "fine": 1.5})

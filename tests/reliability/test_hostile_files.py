@@ -18,8 +18,8 @@ import torch
 from tests.policies.test_files import a_policy, rewrite
 from trpolab import evaluate, load_policy
 from trpolab.policies import PolicyFileError, read_policy, save_policy
-from trpolab.simulators.mujoco_batch import MujocoSimulator
-from trpolab.training.run_folder import RunFolderError, read_metrics
+from trpolab.runs.reader import RunFolderError, read_metrics
+from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 from trpolab.training.session import Session, train
 
 MOST = 4 * 2**20  # bytes that a refusal may take: the header is read, at most a megabyte

@@ -29,10 +29,10 @@ from tests.reliability.runs import (
     whole,
     work_on,
 )
+from trpolab.runs.reader import load_policy, read_metrics, read_status
+from trpolab.runs.writer import RunFolder
 from trpolab.training import checkpoint
 from trpolab.training.checkpoint import CheckpointError
-from trpolab.training.run_folder import load_policy, read_metrics, read_status
-from trpolab.training.run_writer import RunFolder
 from trpolab.training.session import Session
 
 STEPS = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "ftruncate")  # of `os`

@@ -16,7 +16,7 @@ from tests.reliability.environments import Switch
 from tests.sampling.scripted import ScriptedSimulator
 from tests.sampling.test_trajectories import collect, paths, policy  # noqa: F401  (a fixture)
 from trpolab.policies import FitStatus, Policy
-from trpolab.sampling.crew import NonFinite
+from trpolab.sampling.workers.simulator_pool import NonFinite
 from trpolab.training import checkpoint, loop
 from trpolab.training.loop import Diverged, Iteration
 from trpolab.training.session import Session

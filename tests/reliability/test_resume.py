@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.reliability.runs import RUNS, fingerprint, killed_and_resumed, same, session, stable, whole
+from trpolab.runs.reader import read_metrics
 from trpolab.training import loop
-from trpolab.training.run_folder import read_metrics
 from trpolab.training.session import Session
 
 pytestmark = pytest.mark.reliability("R2")
@@ -69,8 +69,8 @@ def test_a_run_killed_before_its_first_checkpoint_starts_from_its_seed(tmp_path:
     first = session(out=tmp_path, iterations=4)
     loop_of_first = first.iterate()
     next(loop_of_first)
-    first._keeper._folder.close()  # as a kill leaves it: no last checkpoint
-    first._keeper._folder = None
+    first._recorder._folder.close()  # as a kill leaves it: no last checkpoint
+    first._recorder._folder = None
     loop_of_first.close()
     again = Session(resume=next(tmp_path.iterdir()))
     assert again.progress.iteration == 0

@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulators.test_mujoco_stability import poisoned
 from trpolab.sampling.evaluate import evaluate
-from trpolab.simulators.mujoco_batch import MujocoSimulator
+from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 from trpolab.training import loop
 from trpolab.training.loop import Diverged
 from trpolab.training.session import Session

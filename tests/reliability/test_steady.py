@@ -13,8 +13,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from tests.reliability.runs import RUNS, fingerprint, same, session, stable, whole
+from trpolab.runs.reader import read_status
 from trpolab.training.controls import Controls
-from trpolab.training.run_folder import read_status
 from trpolab.training.session import Session
 
 # Seeds, threads, other people's generators

@@ -14,10 +14,11 @@ import torch
 from tests import reference
 from tests.reliability.environments import Line
 from trpolab.policies import Learner
+from trpolab.runs.reader import read_metrics
 from trpolab.training.config import Config
-from trpolab.training.run_folder import read_metrics
 from trpolab.training.session import Session
-from trpolab.updates import Outcome, problem, step, trust_region
+from trpolab.updates import Outcome, problem, step
+from trpolab.updates.methods import trpo as trust_region
 
 SMALL = {"steps_per_iteration": 160, "slots": 4, "fisher_fraction": 1.0}
 

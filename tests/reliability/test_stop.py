@@ -17,11 +17,11 @@ import pytest
 from tests.reliability.runs import fingerprint, same, session, until, whole
 from trpolab.cli import train as command
 from trpolab.cli.exits import Exit
+from trpolab.runs.reader import read_status
 from trpolab.sampling import single_path
 from trpolab.training import checkpoint, loop
-from trpolab.training.run_folder import read_status
 from trpolab.training.session import Session
-from trpolab.updates import trust_region
+from trpolab.updates.methods import trpo as trust_region
 
 SECONDS = 2.0  # until Stop has been obeyed, on a quiet machine
 PHASES: dict[str, tuple[Any, str]] = {

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.reliability.runs import child, contents, ended, lines, only_run, same, session, until, whole, work_on
-from trpolab.training.owner import Owner
-from trpolab.training.run_folder import RunLocked, load_policy, read_metrics, read_status
-from trpolab.training.run_writer import RunFolder
+from trpolab.runs.owner import Owner
+from trpolab.runs.reader import RunLocked, load_policy, read_metrics, read_status
+from trpolab.runs.writer import RunFolder
 from trpolab.training.session import Session
 
 pytestmark = pytest.mark.reliability("R8")

@@ -18,6 +18,7 @@ from tests.sampling import units
 from trpolab.policies import Learner, make_policy
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.frames import Frames
+from trpolab.runs.reader import load_policy
 from trpolab.sampling.batch import Batch
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.evaluate import evaluate
@@ -25,7 +26,6 @@ from trpolab.sampling.streams import Streams
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.simulators import Atari, AtariGame, find_task, make
 from trpolab.training.config import Config
-from trpolab.training.run_folder import load_policy
 from trpolab.training.samplers import Samplers
 from trpolab.training.session import Session, train
 
@@ -53,7 +53,7 @@ class Inline:
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker processes in this test."""
     monkeypatch.setattr("trpolab.training.samplers.ProcessPool", Inline)
-    monkeypatch.setattr("trpolab.sampling.crew.ProcessPool", Inline)
+    monkeypatch.setattr("trpolab.sampling.workers.simulator_pool.ProcessPool", Inline)
 
 
 def learner() -> Learner:
@@ -94,18 +94,18 @@ def test_a_batch_depends_neither_on_the_workers_nor_on_the_death_of_one(monkeypa
                 patch.setattr("trpolab.training.samplers.ProcessPool", Inline)
                 expected = collect(samplers(1), sampler)
             assert same(collect(chosen, sampler), expected)
-            assert chosen.pool is not None and not chosen.pool.events
-            victim = chosen.pool.pids()[0]
+            assert chosen.processes is not None and not chosen.processes.events
+            victim = chosen.processes.pids()[0]
             killer = threading.Timer(0.1, os.kill, (victim, signal.SIGKILL))  # in mid rollout
             killer.start()
             assert same(collect(chosen, sampler), expected)
             killer.join()
-            if not chosen.pool.events:  # it came after the last unit: the next batch finds the worker dead
+            if not chosen.processes.events:  # it came after the last unit: the next batch finds the worker dead
                 assert same(collect(chosen, sampler), expected)
             assert [event["event"] for event in chosen.take_events()] == ["worker_restarted"]
-            assert victim not in chosen.pool.pids()
+            assert victim not in chosen.processes.pids()
     finally:
-        pids = chosen.pool.pids()
+        pids = chosen.processes.pids()
         chosen.close()
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
@@ -125,7 +125,7 @@ def goes_on_the_same(marker: Path, forgets: bool = False) -> None:
         for iteration in (1, 2):
             if iteration == 2:
                 unit = functools.partial(units.dies_before_it_answers, str(marker), forgets)
-                patch.setattr("trpolab.sampling.crew._run_unit", unit)
+                patch.setattr("trpolab.sampling.workers.simulator_pool._run_unit", unit)
             seen = stretch(chosen, iteration)
             patch.undo()
             expected = stretch(reference, iteration)

@@ -11,10 +11,10 @@ import torch
 from tests.sampling.scripted import ScriptedSimulator
 from trpolab.policies import Policy, make_policy
 from trpolab.policies.config import PolicyConfig
-from trpolab.sampling.crew import Crew, Interrupted, NonFinite
 from trpolab.sampling.population import Population, roll_out_population
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite, SimulatorPool
 from trpolab.simulators import find_task, make
 
 
@@ -28,12 +28,12 @@ def candidates_for(policy: Policy, count: int) -> np.ndarray:
 
 
 def played(task: str, policy: Policy, candidates: np.ndarray, slots: int = 4, threads: int = 1, **given) -> Population:
-    crew = Crew(task, slots, threads)
+    pool = SimulatorPool(task, slots, threads)
     settings = {"episodes": 1, "horizon": 1000, "streams": Streams(3), "iteration": 2, "interrupt": lambda: False}
     try:
-        return roll_out_population(crew, policy, candidates, **{**settings, **given})
+        return roll_out_population(pool, policy, candidates, **{**settings, **given})
     finally:
-        crew.close()
+        pool.close()
 
 
 @pytest.mark.parametrize("task", ["paper/CartPole", "CartPole-v1", "Reacher-v5"])
@@ -74,7 +74,7 @@ def test_episodes_are_cut_at_the_horizon() -> None:
 
 
 class OneBlock:
-    """A crew of two slots in one block."""
+    """A pool of two slots in one block."""
 
     def __init__(self, **faults) -> None:
         self.simulators = (ScriptedSimulator(2),)
@@ -96,9 +96,9 @@ class TestScripted:
         generator = np.random.default_rng(0)
         config = PolicyConfig(hidden=(), normalize_observations=False)
         policy = make_policy(simulator.observation_space, simulator.action_space, config, generator)
-        crew = OneBlock(**faults)
-        found = roll_out_population(crew, policy, candidates_for(policy, count), 1, 99, Streams(0), 0, interrupt)
-        return found, crew.simulators[0]
+        pool = OneBlock(**faults)
+        found = roll_out_population(pool, policy, candidates_for(policy, count), 1, 99, Streams(0), 0, interrupt)
+        return found, pool.simulators[0]
 
     def test_returns_and_lengths_are_the_scripts(self) -> None:
         found, simulator = self.play()

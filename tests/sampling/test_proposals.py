@@ -12,7 +12,7 @@ import torch
 from trpolab.policies import Categorical, DiagonalGaussian, FactoredCategorical
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
-from trpolab.sampling.proposals import action_count, different_indices, draw_first_actions, joint_action, widened
+from trpolab.sampling.vine.proposals import action_count, different_indices, draw_first_actions, joint_action, widened
 from trpolab.updates.surrogate import state_values
 
 # The running example of a four-armed state: soft-max of THETA, and Q.

@@ -11,13 +11,13 @@ import torch
 from tests.sampling import vine_checks as checks
 from tests.sampling.vine_checks import GAMMA, SMALL, FiniteEnv, Setting, factored, finite
 from trpolab.sampling.batch import Estimator
-from trpolab.sampling.branches import BranchPlan, run_branches
 from trpolab.sampling.config import Vine
-from trpolab.sampling.crew import Crew, Interrupted, NonFinite
-from trpolab.sampling.noise_ratio import noise_ratio
-from trpolab.sampling.proposals import FirstActions
-from trpolab.sampling.trunks import choose_states
-from trpolab.sampling.vine_plan import branches_per_state, vine_cost
+from trpolab.sampling.vine.branches import BranchPlan, run_branches
+from trpolab.sampling.vine.budget import branches_per_state, vine_cost
+from trpolab.sampling.vine.common_random_numbers import noise_ratio
+from trpolab.sampling.vine.proposals import FirstActions
+from trpolab.sampling.vine.trunks import choose_states
+from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite, SimulatorPool
 from trpolab.settings import ConfigError
 from trpolab.simulators import find_task, make
 from trpolab.simulators.base import Transition
@@ -44,7 +44,7 @@ def test_a_branch_that_repeats_the_trunk_is_the_trunk(task):
     """Restore every chosen state and play the trunk's own next actions: its rewards come back bit for bit."""
     with Setting(task) as setting:
         trunks, roots = setting.roots()
-        simulator = setting.sampler.branch_crew(SMALL.states).simulators[0]
+        simulator = setting.sampler.branch_pool(SMALL.states).simulators[0]
         space = simulator.action_space
         assert len(trunks) == SMALL.trunks * SMALL.trunk_length
         for n in range(len(roots)):
@@ -81,10 +81,10 @@ def test_uniform_draws_carry_their_own_probability():
 def test_fewer_branches_than_blocks():
     with Setting("CartPole-v1") as setting:
         expected = setting.sample(replace(ENUMERATED, states=1)).batch
-        crew = Crew("CartPole-v1", 8, threads=1, width=2)
-        setting.sampler.branch_crew = lambda branches: crew
+        pool = SimulatorPool("CartPole-v1", 8, threads=1, width=2)
+        setting.sampler.branch_pool = lambda branches: pool
         batch = setting.sample(replace(ENUMERATED, states=1)).batch  # two branches for four blocks
-        crew.close()
+        pool.close()
         np.testing.assert_array_equal(batch.q_values, expected.q_values)
 
 
@@ -294,8 +294,8 @@ def test_state_weights_are_equal_or_discounted_by_the_episodes_time():
 def test_every_step_is_counted_and_the_cost_is_an_upper_bound(task):
     with Setting(task) as setting:
         counted = [0]
-        crews = [setting.sampler.trunk_crew(SMALL.trunks), setting.sampler.branch_crew(SMALL.states * SMALL.actions)]
-        for simulator in (one for crew in crews for one in crew.simulators):
+        pools = [setting.sampler.trunk_pool(SMALL.trunks), setting.sampler.branch_pool(SMALL.states * SMALL.actions)]
+        for simulator in (one for pool in pools for one in pool.simulators):
             count(simulator, counted)
         batch = setting.sample().batch
         assert batch.sim_steps == counted[0]
@@ -336,7 +336,7 @@ def test_threads_change_nothing(task):
 def test_how_branches_are_spread_over_slots_changes_nothing(monkeypatch):
     found = []
     for widest in (64, 5):
-        monkeypatch.setattr("trpolab.sampling.vine.MOST_WIDTH", widest)
+        monkeypatch.setattr("trpolab.sampling.vine.sampler.MOST_WIDTH", widest)
         with Setting("paper/Swimmer") as setting:
             found.append(setting.sample(replace(SMALL, states=20)).batch)
     np.testing.assert_allclose(found[0].q_values, found[1].q_values, rtol=1e-4, atol=1e-5)
@@ -345,7 +345,7 @@ def test_how_branches_are_spread_over_slots_changes_nothing(monkeypatch):
 @pytest.mark.reliability("R16")
 def test_a_blown_up_branch_takes_its_state_out_of_the_batch_and_is_counted():
     with Setting("CartPole-v1") as setting:
-        simulator = setting.sampler.branch_crew(SMALL.states * 2).simulators[0]
+        simulator = setting.sampler.branch_pool(SMALL.states * 2).simulators[0]
         step, calls = simulator.step, [0]
 
         def explode(slots, actions):
@@ -365,7 +365,7 @@ def test_a_blown_up_branch_takes_its_state_out_of_the_batch_and_is_counted():
 @pytest.mark.reliability("R10")
 def test_a_nan_in_a_branch_is_named_with_the_steps_spent():
     with Setting("CartPole-v1") as setting:
-        simulator = setting.sampler.branch_crew(SMALL.states * 2).simulators[0]
+        simulator = setting.sampler.branch_pool(SMALL.states * 2).simulators[0]
         step = simulator.step
 
         def poison(slots, actions):

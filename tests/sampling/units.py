@@ -38,7 +38,7 @@ def hangs(bench, marker, *, interrupt):
 
 def waits(bench, *, interrupt):
     """Works until it is told to stop."""
-    from trpolab.sampling.outcomes import Interrupted
+    from trpolab.sampling.errors import Interrupted
 
     while not interrupt():
         time.sleep(0.01)
@@ -59,13 +59,13 @@ def leaves_something(bench, number, *, interrupt):
 
 
 def dies_before_it_answers(marker, forgets, bench, source, width, unit, state, goes_on, row, interrupt):
-    """A crew's unit whose worker is killed, once, when the work is done and not yet told; `marker` says it was.
+    """A pool's unit whose worker is killed, once, when the work is done and not yet told; `marker` says it was.
 
     With `forgets`, games that go on do so from where the worker has them, not from the state that came with the unit.
     """
     import numpy as np
 
-    from trpolab.sampling.crew import _run_unit
+    from trpolab.sampling.workers.simulator_pool import _run_unit
     from trpolab.simulators import make
 
     if forgets and (source, width) not in bench:
@@ -104,7 +104,7 @@ def dies_while_answering(bench, marker, *, interrupt):
 
 def works_for_long(bench, seconds, *, interrupt):
     """Asks all the while whether it is to stop, and gives signs of life more often than usual."""
-    from trpolab.sampling import processes
+    from trpolab.sampling.workers import processes
 
     processes.BEAT = 0.1
     until = time.monotonic() + seconds

@@ -10,12 +10,12 @@ import torch
 from gymnasium.spaces import Box, Discrete
 
 from trpolab.policies import Categorical
-from trpolab.sampling import proposals
 from trpolab.sampling.config import Vine
-from trpolab.sampling.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.streams import Streams
-from trpolab.sampling.trunks import choose_states, run_trunks
-from trpolab.sampling.vine import VineSampler, parameters_at, q_values
+from trpolab.sampling.vine import proposals
+from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
+from trpolab.sampling.vine.sampler import VineSampler, parameters_at, q_values
+from trpolab.sampling.vine.trunks import choose_states, run_trunks
 from trpolab.simulators import find_task, make
 from trpolab.training.config import resolve
 from trpolab.training.loop import start_learner
@@ -98,8 +98,8 @@ class Setting:
 
     def roots(self, vine=SMALL, iteration=1):
         chosen = choose_states(self.sampler.streams, iteration, vine.trunks, vine.trunk_length, vine.states)
-        crew, streams = self.sampler.trunk_crew(vine.trunks), self.sampler.streams
-        return run_trunks(crew, self.learner.policy, vine.trunk_length, chosen, streams, iteration, never)
+        pool, streams = self.sampler.trunk_pool(vine.trunks), self.sampler.streams
+        return run_trunks(pool, self.learner.policy, vine.trunk_length, chosen, streams, iteration, never)
 
     def first(self, roots, vine=SMALL, seed=0):
         old = parameters_at(self.learner.policy, roots.obs)

@@ -10,12 +10,13 @@ import pytest
 
 from trpolab.cli import main
 from trpolab.cli import selftest as command
-from trpolab.policies import files
+from trpolab.policies import serialization as files
+from trpolab.runs import archive
 from trpolab.selftest import CHECKS, run, runs
 from trpolab.selftest.rows import ROWS
 from trpolab.simulators.cartpole import CartPoleSimulator
-from trpolab.simulators.mujoco_batch import MujocoSimulator
-from trpolab.training import archive, checkpoint, loop
+from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
+from trpolab.training import checkpoint, loop
 from trpolab.updates import problem
 
 Patch = pytest.MonkeyPatch

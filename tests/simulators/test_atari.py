@@ -13,8 +13,8 @@ import pytest
 from tests.simulators.contract import all_slots, random_actions, run
 from trpolab.settings import ConfigError
 from trpolab.simulators import Atari, AtariGame, SnapshotUnsupported, configured, find_task, make
-from trpolab.simulators.atari_games import JOYSTICK, task_names
-from trpolab.simulators.atari_pixels import quarter, resized
+from trpolab.simulators.atari.games import JOYSTICK, task_names
+from trpolab.simulators.atari.pixels import quarter, resized
 from trpolab.training.config import resolve
 
 GAMES = task_names()

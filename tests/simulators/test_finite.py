@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 
 from tests.simulators.contract import SimulatorContract
 from trpolab.simulators import FiniteMDP, UnknownTask, find_task, make
-from trpolab.simulators.finite import chain, gridworld, random_mdp
+from trpolab.simulators.finite_mdp import chain, gridworld, random_mdp
 from trpolab.simulators.finite_simulator import cumulative, drawn, finite_mdp, uniforms
 
 EVEN = np.full((2, 3, 2), 0.5)

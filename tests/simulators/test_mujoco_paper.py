@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trpolab.simulators import find_task, make
-from trpolab.simulators.mujoco_catalogue import IMPACT_WEIGHT
+from trpolab.simulators.mujoco.catalogue import IMPACT_WEIGHT
 from trpolab.training.config import resolve
 
 # 1e-5 |gear a|^2 = weight |a|^2

@@ -10,8 +10,8 @@ import pytest
 from mujoco.batch import Batch, SimulationError
 
 from trpolab.simulators import Simulator, Snapshot, make
-from trpolab.simulators.mujoco_catalogue import mujoco_task
-from trpolab.simulators.mujoco_model import load_model
+from trpolab.simulators.mujoco.catalogue import mujoco_task
+from trpolab.simulators.mujoco.model import load_model
 
 TASKS = ["Hopper-v5", "Walker2d-v5", "Swimmer-v5", "HalfCheetah-v5", "InvertedPendulum-v5", "Ant-v5", "paper/Hopper"]
 

@@ -12,10 +12,10 @@ from tests.theory import twins
 from trpolab import theory
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.config import SinglePath, Vine
-from trpolab.sampling.crew import Crew
 from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Streams
-from trpolab.sampling.vine import VineSampler
+from trpolab.sampling.vine.sampler import VineSampler
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import find_task
 from trpolab.theory import FiniteMDP
 from trpolab.training.config import resolve
@@ -85,7 +85,7 @@ def exact_vine(mdp: FiniteMDP, policy: Policy, discounted: bool) -> np.ndarray:
 
 def by_single_path(mdp: FiniteMDP, learner: Learner, weighting: str) -> np.ndarray:
     """Gradients [REPEATS, D] of whole paths with Monte-Carlo returns (Eq. 14, q = π_old)."""
-    sampler = SinglePathSampler(Crew(mdp, PATHS, 1), Streams(1))  # type: ignore[arg-type]
+    sampler = SinglePathSampler(SimulatorPool(mdp, PATHS, 1), Streams(1))  # type: ignore[arg-type]
     config = SinglePath(
         steps_per_iteration=PATHS * HORIZON, advantage="monte_carlo", standardize=False, whole=True, horizon=HORIZON
     )

@@ -8,7 +8,7 @@ import torch
 
 from trpolab.sampling.evaluate import evaluate
 from trpolab.training.session import Session, train
-from trpolab.updates.methods import METHODS
+from trpolab.updates.catalogue import METHODS
 
 TASK = "paper/CartPole"
 SEARCHES = [name for name, about in METHODS.items() if about.population]

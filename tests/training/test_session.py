@@ -10,12 +10,12 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
-from trpolab.sampling.crew import NonFinite
+from trpolab.runs.reader import RunFolderError, load_policy, read_metrics
 from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.workers.simulator_pool import NonFinite
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import UnknownTask
 from trpolab.training.loop import Diverged
-from trpolab.training.run_folder import RunFolderError, load_policy, read_metrics
 from trpolab.training.session import Session, train
 
 VOLATILE = ("seconds_sampling", "seconds_update", "seconds_value", "seconds_total", "segment")

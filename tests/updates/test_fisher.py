@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests import reference
-from trpolab.policies.networks import MLP
+from trpolab.policies.mlp import MLP
 from trpolab.policies.rows import random_rows
 from trpolab.updates.fisher import damped, gauss_newton_product, hessian_product
 

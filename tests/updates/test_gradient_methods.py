@@ -15,8 +15,9 @@ from trpolab.sampling.batch import Batch, Estimator
 from trpolab.settings import ConfigError
 from trpolab.simulators import find_task
 from trpolab.training.config import Config, resolve, settings
-from trpolab.updates import METHODS, PROPOSALS, Outcome, Problem, factors_of_three, methods, step
-from trpolab.updates.kl_penalty import STATE
+from trpolab.updates import METHODS, PROPOSALS, Outcome, Problem, factors_of_three, step
+from trpolab.updates import catalogue as methods
+from trpolab.updates.methods.kl_penalty import STATE
 
 KINDS = list(reference.ACTION_SPACES)
 EXACT = {"fisher_fraction": 1.0, "damping": 0.0, "cg_iterations": 200}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trpolab.policies import Categorical, Learner, Policy
-from trpolab.policies.convolutions import ConvNet
+from trpolab.policies.convnet import ConvNet
 from trpolab.policies.frames import Frames
 from trpolab.sampling.batch import Batch, Episodes, Estimator
 from trpolab.training.config import Config

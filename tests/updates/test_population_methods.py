@@ -17,10 +17,10 @@ from trpolab.settings import ConfigError
 from trpolab.simulators import find_task
 from trpolab.training.config import Config, cost, resolve
 from trpolab.updates import Outcome, propose, step
-from trpolab.updates.cma_es import covariance_problem, default_population, is_full
-from trpolab.updates.cross_entropy import elite_count
-from trpolab.updates.methods import METHODS
-from trpolab.updates.reps import dual, reweight
+from trpolab.updates.catalogue import METHODS
+from trpolab.updates.methods.cem import elite_count
+from trpolab.updates.methods.cma_es import covariance_problem, default_population, is_full
+from trpolab.updates.methods.reps import dual, reweight
 
 SEARCHES = [name for name, about in METHODS.items() if about.population]
 CASES = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trpolab.bench.table import machine
-from trpolab.training.disk import write_atomically
+from trpolab.runs.disk import write_atomically
 
 
 @dataclass(frozen=True)

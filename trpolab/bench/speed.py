@@ -18,11 +18,11 @@ from trpolab.bench.table import Table, machine, verdict
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.sampling.crew import Crew
 from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Purpose, Streams
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import Snapshot, Transition
-from trpolab.simulators.mujoco_batch import MujocoSimulator
+from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 from trpolab.training.config import resolve
 from trpolab.training.loop import start_learner
 from trpolab.training.session import Session, with_chosen_resources
@@ -141,36 +141,36 @@ class _Tape:
 
 
 def _physics_share(task: str, report: Report) -> tuple[float, float, int, int]:
-    found = with_chosen_resources(resolve(Crew(task, 1, 1).task), Crew(task, 1, 1).task)
+    found = with_chosen_resources(resolve(SimulatorPool(task, 1, 1).task), SimulatorPool(task, 1, 1).task)
     slots, threads = found.slots or 1, usable_cores()
-    crew, streams = Crew(task, slots, threads), Streams(0)
-    learner = start_learner(crew.task, found, streams)
-    sampler, steps, pairs = SinglePathSampler(crew, streams), 8192 // slots, []
+    pool, streams = SimulatorPool(task, slots, threads), Streams(0)
+    learner = start_learner(pool.task, found, streams)
+    sampler, steps, pairs = SinglePathSampler(pool, streams), 8192 // slots, []
     with threadpool_limits(1, "blas"):
         for index in range(1, 12):
-            before = [simulator.snapshot(None) for simulator in crew.simulators] if index > 1 else None
+            before = [simulator.snapshot(None) for simulator in pool.simulators] if index > 1 else None
             ongoing = sampler.ongoing
             began = time.perf_counter()
             sampler.advance(learner.policy, steps, index, lambda: False)
             took = time.perf_counter() - began
             if before is None:
                 continue
-            after, ended = [simulator.snapshot(None) for simulator in crew.simulators], sampler.ongoing
-            tapes = _record(crew, sampler, learner, before, ongoing, steps, index)
+            after, ended = [simulator.snapshot(None) for simulator in pool.simulators], sampler.ongoing
+            tapes = _record(pool, sampler, learner, before, ongoing, steps, index)
             sampler.ongoing = ended
-            pairs.append((_replay(crew, tapes, before, after, FRAME_SKIPS[task]), took))
-            for simulator, snapshot in zip(crew.simulators, after, strict=True):
+            pairs.append((_replay(pool, tapes, before, after, FRAME_SKIPS[task]), took))
+            for simulator, snapshot in zip(pool.simulators, after, strict=True):
                 simulator.restore(None, snapshot)
     pairs = pairs[1:]
     share = statistics.median(physics / took for physics, took in pairs)
     rate = statistics.median(slots * steps / took for _, took in pairs)
     report(f"{task}: physics {share:.1%}, {rate:,.0f} steps/s")
-    crew.close()
+    pool.close()
     return share, rate, slots, threads
 
 
 def _record(
-    crew: Crew,
+    pool: SimulatorPool,
     sampler: SinglePathSampler,
     learner: Learner,
     before: list[Snapshot],
@@ -179,17 +179,19 @@ def _record(
     index: int,
 ) -> list[_Tape]:
     """Sample the same batch once more, on tape."""
-    plain = crew.simulators
+    plain = pool.simulators
     for simulator, snapshot in zip(plain, before, strict=True):
         simulator.restore(None, snapshot)
     tapes = [_Tape(simulator) for simulator in plain]  # type: ignore[arg-type]
-    crew.simulators, sampler.ongoing = tuple(tapes), ongoing  # type: ignore[arg-type, assignment]
+    pool.simulators, sampler.ongoing = tuple(tapes), ongoing  # type: ignore[arg-type, assignment]
     sampler.advance(learner.policy, steps, index, lambda: False)
-    crew.simulators = plain
+    pool.simulators = plain
     return tapes
 
 
-def _replay(crew: Crew, tapes: list[_Tape], before: list[Snapshot], after: list[Snapshot], frame_skip: int) -> float:
+def _replay(
+    pool: SimulatorPool, tapes: list[_Tape], before: list[Snapshot], after: list[Snapshot], frame_skip: int
+) -> float:
     """Seconds for the recorded actions through the physics alone, laid over threads as the sampler lays them."""
     batches = []
     for tape, snapshot in zip(tapes, before, strict=True):
@@ -244,13 +246,13 @@ def _plain_gymnasium_rate(steps: int) -> float:
 
 def _update_times(size: int, threads: int) -> tuple[list[float], list[float]]:
     """Seconds of our update, where one trial was enough, and of torch's gradient on the same batch, in turn."""
-    crew, streams = Crew("Hopper-v5", 64, usable_cores()), Streams(0)
-    config = resolve(crew.task, overrides={"fisher_fraction": 0.1})
+    pool, streams = SimulatorPool("Hopper-v5", 64, usable_cores()), Streams(0)
+    config = resolve(pool.task, overrides={"fisher_fraction": 0.1})
     learner = Session("Hopper-v5", out=None, iterations=2, seed=1).run().learner
-    sampler = SinglePathSampler(crew, streams)
+    sampler = SinglePathSampler(pool, streams)
     trajectories = sampler.advance(learner.policy, -(-size // 64), 1, lambda: False)
     batch = single_path_batch(trajectories, learner, config.path, config.gamma, "equal").batch
-    crew.close()
+    pool.close()
     assert isinstance(batch, Batch)
     policy = learner.policy
     features = torch.from_numpy(policy.features(batch.obs))

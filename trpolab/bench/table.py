@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trpolab.machine import usable_cores
-from trpolab.training.run_folder import installed_versions
+from trpolab.runs.reader import installed_versions
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trpolab.cli.exits import Exit, refuse
-from trpolab.training.archive import unpack
-from trpolab.training.export import export
-from trpolab.training.run_folder import RunFolderError
+from trpolab.runs.archive import unpack
+from trpolab.runs.exporter import export
+from trpolab.runs.reader import RunFolderError
 
 
 def export_run(folder: str, to: str, out: str | None) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 
-class Progress:
+class ProgressLine:
     """Shows iterations as they end; `note` puts a line of its own above a progress line that is being redrawn.
 
     Threads may write in turn. A signal handler must not: it may have interrupted a write.

@@ -18,13 +18,13 @@ from types import FrameType
 from typing import Any
 
 from trpolab.cli.exits import Exit, refuse
-from trpolab.cli.progress import Progress, number
+from trpolab.cli.progress import ProgressLine, number
+from trpolab.runs.reader import RunFolderError
 from trpolab.settings import ConfigError, flatten, parse_value
 from trpolab.simulators import find_task
 from trpolab.simulators.base import UnknownTask, UnsupportedSpace
 from trpolab.training.config import Config, resolve, settings
 from trpolab.training.loop import Diverged
-from trpolab.training.run_folder import RunFolderError
 from trpolab.training.session import Session
 
 # Options that are settings under their own name; the rest of the settings is reached by --set.
@@ -121,7 +121,7 @@ def run(session: Session) -> Result:
         print(f"its {config.iterations} iterations are done; more with --iterations N", flush=True)
     elif before.iteration:
         print(f"going on after iteration {before.iteration}", flush=True)
-    progress = Progress(sys.stdout, config.iterations, done=before.iteration, sim_steps=before.sim_steps)
+    progress = ProgressLine(sys.stdout, config.iterations, done=before.iteration, sim_steps=before.sim_steps)
     session.on_trouble(progress.note)
     ended = Exit.FINISHED
     try:
@@ -152,7 +152,7 @@ def run(session: Session) -> Result:
     return Result(ended, session.path, config.seed, score, session.progress.sim_steps)
 
 
-def _show(metrics: dict[str, Any], before: dict[str, Any], progress: Progress) -> None:
+def _show(metrics: dict[str, Any], before: dict[str, Any], progress: ProgressLine) -> None:
     """The progress line, and what is worth a line of its own: told once, not again while it stays so."""
     progress.show(metrics)
     if metrics.get("log_std_clamped") and not before.get("log_std_clamped"):
@@ -180,7 +180,7 @@ def summarize(results: list[Result]) -> None:
 
 
 @contextmanager
-def _interrupts(session: Session, progress: Progress) -> Iterator[None]:
+def _interrupts(session: Session, progress: ProgressLine) -> Iterator[None]:
     """Ctrl-C once: stop after this iteration; twice: give the iteration up; a third time: at once.
 
     The handler may have interrupted a write to the terminal, so another thread says what it has to say.

@@ -21,7 +21,7 @@ from trpolab.lab.summary import Summary, summarize
 from trpolab.lab.trainer import Failure, Trainer
 from trpolab.lab.view import View
 from trpolab.policies import Policy
-from trpolab.sampling.vine_record import VineRecord
+from trpolab.sampling.vine.record import VineRecord
 from trpolab.simulators import Source
 from trpolab.training.session import Session
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from trpolab.lab.game_poster import GamePoster, draw_game
 from trpolab.lab.page import Page
-from trpolab.lab.poster import MOST_SECONDS, draw_poster
-from trpolab.lab.rollout import GameRollout, Rollout, Screened, record
+from trpolab.lab.pictures.game_poster import GamePoster, draw_game
+from trpolab.lab.pictures.poster import MOST_SECONDS, draw_poster
+from trpolab.lab.pictures.rollout import GameRollout, Rollout, Screened, record
 from trpolab.policies import Policy
 from trpolab.simulators import Source, make
 

@@ -16,12 +16,12 @@ import ipywidgets as w
 
 from trpolab.lab.cells import claim
 from trpolab.lab.charts import BLUE, GREEN, ORANGE
-from trpolab.lab.inside import STYLE, legend, panels, to_svg
 from trpolab.lab.knobs import in_words
+from trpolab.lab.pictures.explorer import STYLE, legend, panels, to_svg
 from trpolab.lab.style import CSS
 from trpolab.settings import ConfigError
 from trpolab.training.session import Session
-from trpolab.updates.methods import METHODS
+from trpolab.updates.catalogue import METHODS
 
 LOOKS = ((BLUE, "-"), (ORANGE, "--"), (GREEN, ":"))
 NOBODY = "nobody"
@@ -30,7 +30,7 @@ NAME = "trpolab-race"
 
 
 @dataclass
-class Runner:
+class RaceLane:
     """One method's run, as far as it has come."""
 
     method: str
@@ -72,7 +72,7 @@ class Race(w.VBox):
         if not 1 <= len(methods) <= len(LOOKS) or not set(methods) <= set(METHODS):
             raise ValueError(f"methods = {methods!r}: give one to {len(LOOKS)} of {', '.join(METHODS)}")
         self.task, self.steps, self.settings = task, steps, settings
-        self.runners: list[Runner] = []
+        self.runners: list[RaceLane] = []
         options = [(in_words(name), name) for name in METHODS] + [(NOBODY, NOBODY)]
         chosen = [*methods, NOBODY, NOBODY][: len(LOOKS)]
         self.lanes = [w.Dropdown(options=options, value=name, layout=w.Layout(width="170px")) for name in chosen]
@@ -97,7 +97,7 @@ class Race(w.VBox):
             return self
         chosen = dict.fromkeys(lane.value for lane in self.lanes if lane.value != NOBODY)
         try:
-            self.runners = [Runner(name, self._session(name)) for name in chosen]
+            self.runners = [RaceLane(name, self._session(name)) for name in chosen]
         except ConfigError as problem:
             self._tell(str(problem))
             return self

@@ -9,7 +9,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from trpolab.sampling.vine_record import VineRecord
+from trpolab.sampling.vine.record import VineRecord
 
 NAME = "trpolab-trainer"
 MOST_VINES = 20  # iterations whose vine can be looked back at

@@ -6,11 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from trpolab.lab.charts import Charts
-from trpolab.lab.controls import ControlsPanel
+from trpolab.lab.controls_panel import ControlsPanel
 from trpolab.lab.page import Page
 from trpolab.lab.player import Player
-from trpolab.lab.pump import Pump
 from trpolab.lab.reading import clock, mark_of, remarks, short, speed, work
+from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.vine_card import VineCard
 from trpolab.simulators import Source
@@ -42,7 +42,7 @@ class View:
         self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, self.press)
         self.player = Player(source, self.page)
         self.vine = VineCard(lab.session.task.name, self.page)
-        self.pump = Pump(self.stroke, self._pump_failed)
+        self.pump = RefreshTimer(self.stroke, self._pump_failed)
         self._drawing = threading.RLock()
         self._session = lab.session
         self._drawn = 0

@@ -10,9 +10,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from trpolab.lab.page import Page
+from trpolab.lab.pictures.vine_figure import figure_one, view_of
 from trpolab.lab.player import MOST_OVERHEAD
-from trpolab.lab.vine_view import figure_one, view_of
-from trpolab.sampling.vine_record import VineRecord
+from trpolab.sampling.vine.record import VineRecord
 
 LEAST_GAP = 3.0  # seconds between two pictures
 SHARE = 0.01  # of the time that pictures may take while the run goes on

@@ -13,13 +13,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from trpolab.numerics.workers import SERIAL, Workers
-from trpolab.policies.actor import Actor, PixelActor
+from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.policies.actors import Actor, PixelActor
 from trpolab.policies.config import PolicyConfig
-from trpolab.policies.convolutions import ConvNet
+from trpolab.policies.convnet import ConvNet
 from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
 from trpolab.policies.frames import Frames, is_stack
-from trpolab.policies.networks import MLP
+from trpolab.policies.mlp import MLP
 from trpolab.policies.normalizer import Normalizer
 
 
@@ -97,7 +97,7 @@ class Policy:
         size = self.network.size
         return self.distribution.assemble(self.network.forward(theta[:size], x), theta[size:])
 
-    def evaluate(self, features: Any, theta: Tensor | None = None, workers: Workers = SERIAL) -> Tensor:
+    def evaluate(self, features: Any, theta: Tensor | None = None, workers: ThreadTeam = SERIAL) -> Tensor:
         """`parameters` without a graph and faster: u [N, U] at features [N, F]."""
         theta = self.theta if theta is None else theta
         size = self.network.size

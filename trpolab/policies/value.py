@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from trpolab.policies.config import ValueConfig
-from trpolab.policies.convolutions import ConvNet
+from trpolab.policies.convnet import ConvNet
 from trpolab.policies.frames import Frames
-from trpolab.policies.networks import MLP
+from trpolab.policies.mlp import MLP
 
 MU_START = 0.01
 

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from trpolab.numerics import conjugate_gradient
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
-from trpolab.numerics.workers import SERIAL, Workers
+from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.config import ValueConfig
-from trpolab.policies.convolutions import ConvNet
+from trpolab.policies.convnet import ConvNet
 from trpolab.policies.frames import Frames
-from trpolab.policies.networks import MLP
+from trpolab.policies.mlp import MLP
 from trpolab.policies.rows import random_rows
 from trpolab.policies.value import ValueFunction
 
@@ -71,7 +71,7 @@ def fit_value(
     x: Any = features if isinstance(features, Frames) else torch.as_tensor(features).to(moved.theta.dtype)
     y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
 
-    with Workers(torch.get_num_threads()) as workers:
+    with ThreadTeam(torch.get_num_threads()) as workers:
         start = point = _Point.at(moved.network, moved.theta, x, y, True, workers)
         if not math.isfinite(start.loss):
             return value, _kept(value, "its error is not finite")
@@ -123,7 +123,7 @@ def lm_step(
     x: Any,
     mu: float,
     iterations: int,
-    workers: Workers = SERIAL,
+    workers: ThreadTeam = SERIAL,
 ) -> tuple[Tensor, float]:
     """One damped Gauss-Newton step from θ and the decrease of the loss that its quadratic model predicts.
 
@@ -168,7 +168,7 @@ class _Point:
 
     @classmethod
     def at(
-        cls, network: MLP | ConvNet, theta: Tensor, x: Any, y: Tensor, slope: bool, workers: Workers = SERIAL
+        cls, network: MLP | ConvNet, theta: Tensor, x: Any, y: Tensor, slope: bool, workers: ThreadTeam = SERIAL
     ) -> _Point:
         """Activations live for one chunk of rows only: the gradient is taken on the way, or not at all."""
         if not slope:

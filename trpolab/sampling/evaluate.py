@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.sampling.crew import Crew
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories, join
 from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import Source
 from trpolab.simulators.base import Simulator
 
@@ -46,18 +46,18 @@ def evaluate(
     """
     if episodes < 1:
         raise ValueError(f"episodes = {episodes}: must be >= 1")
-    crew = Crew(task, min(episodes, 32), threads)
+    pool = SimulatorPool(task, min(episodes, 32), threads)
     try:
-        if misfit := policy.misfit(crew.task.observation_space, crew.task.action_space):
-            raise ValueError(f"this policy does not fit {crew.task.name}: {misfit}")
-        horizon = LONGEST if crew.task.time_limit is None else None
-        blocks = len(crew)
+        if misfit := policy.misfit(pool.task.observation_space, pool.task.action_space):
+            raise ValueError(f"this policy does not fit {pool.task.name}: {misfit}")
+        horizon = LONGEST if pool.task.time_limit is None else None
+        blocks = len(pool)
         draw = Draw(Streams(seed), 0, Purpose.EVALUATION, Purpose.EVALUATION_RESET, deterministic)
 
         unit = partial(_episodes, policy=policy, draw=draw, horizon=horizon, blocks=blocks, episodes=episodes)
-        scores = join(crew.map(unit, range(blocks), interrupt=interrupt)).episodes
+        scores = join(pool.map(unit, range(blocks), interrupt=interrupt)).episodes
     finally:
-        crew.close()
+        pool.close()
     if len(scores.returns) == 0:
         raise ArithmeticError("every evaluation episode was cut because the physics blew up")
     return Evaluation(float(scores.returns.mean()), float(scores.returns.std()), scores.returns, scores.lengths)

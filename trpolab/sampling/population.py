@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.policies.crowd import Crowd
+from trpolab.policies.batched_actor import BatchedActor
 from trpolab.sampling.batch import Episodes
-from trpolab.sampling.crew import Crew
-from trpolab.sampling.outcomes import Interrupted, NonFinite
+from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Bounds, Interrupt
+from trpolab.sampling.trajectories import ActionBounds, Interrupt
 from trpolab.sampling.whole_paths import NOISE_CHUNK
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import Simulator
 
 
@@ -49,7 +49,7 @@ class Played:
 
 
 def roll_out_population(
-    crew: Crew,
+    pool: SimulatorPool,
     policy: Policy,
     candidates: np.ndarray,
     episodes: int,
@@ -63,14 +63,14 @@ def roll_out_population(
     `policy` lends its shape and its normaliser. Episode e of candidate p has the streams p · episodes + e, so results
     depend neither on slots nor on threads. Raises NonFinite, Interrupted.
     """
-    blocks = len(crew)
+    blocks = len(pool)
     jobs = np.arange(len(candidates) * episodes)
     unit = partial(
         play, policy=policy, candidates=candidates.astype(np.float32), horizon=horizon, streams=streams,
         iteration=iteration,
     )  # fmt: skip
     shares = [jobs[block::blocks] for block in range(blocks)]
-    played = crew.map(unit, shares, [share // episodes for share in shares], interrupt=interrupt)
+    played = pool.map(unit, shares, [share // episodes for share in shares], interrupt=interrupt)
     returns, lengths, unstable = np.zeros(len(jobs)), np.zeros(len(jobs), np.int64), np.zeros(len(jobs), bool)
     for block, part in enumerate(played):
         returns[block::blocks], lengths[block::blocks] = part.returns, part.lengths
@@ -106,7 +106,7 @@ def play(
     ends or is cut, where the physics blows up, or after `horizon` steps.
     """
     width, distribution = simulator.width, policy.distribution
-    crowd, bounds = Crowd(policy, width), Bounds.of(simulator.action_space)
+    crowd, bounds = BatchedActor(policy, width), ActionBounds.of(simulator.action_space)
     total = len(jobs)
     returns, lengths, unstable = np.zeros(total), np.zeros(total, np.int64), np.zeros(total, bool)
     obs = np.zeros((width, *policy.obs_shape), np.float32)

@@ -12,12 +12,12 @@ import torch
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.sampling.config import SinglePath
-from trpolab.sampling.crew import Crew
 from trpolab.sampling.population import Population
 from trpolab.sampling.returns import discounted_sums, generalized_advantage, nothing_earned, standardized
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, begin, join
 from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import Simulator
 
 FIRST_STATISTICS = 1024  # steps under the starting policy that give the normaliser its first statistics
@@ -38,7 +38,7 @@ class Collected:
 class SinglePathSampler:
     """Episodes under way between iterations, one `Ongoing` a block; None where the next batch starts afresh."""
 
-    crew: Crew
+    pool: SimulatorPool
     streams: Streams
     ongoing: list[Ongoing] | None = field(default=None)
 
@@ -47,32 +47,32 @@ class SinglePathSampler:
         if config.whole:
             self.ongoing = None
             return self._whole(policy, config, iteration, interrupt)
-        steps = -(-config.steps_per_iteration // self.crew.slots)
+        steps = -(-config.steps_per_iteration // self.pool.slots)
         return self.advance(policy, steps, iteration, interrupt)
 
     def advance(self, policy: Policy, steps: int, iteration: int, interrupt: Interrupt) -> Trajectories:
         """`steps` more steps in every slot. On any error the episodes under way are given up."""
-        crew = self.crew
+        pool = self.pool
         ongoing, self.ongoing = self.ongoing or self._begin(iteration), None
-        noise = [self.streams.generator(iteration, Purpose.ACTION, first) for first in crew.first_slots]
-        resets = [self.streams.generator(iteration, Purpose.RESET, first) for first in crew.first_slots]
+        noise = [self.streams.generator(iteration, Purpose.ACTION, first) for first in pool.first_slots]
+        resets = [self.streams.generator(iteration, Purpose.RESET, first) for first in pool.first_slots]
 
         unit = partial(_advance, policy=policy, steps=steps)
-        results = crew.map(unit, ongoing, noise, resets, crew.first_slots, interrupt=interrupt, goes_on=True)
+        results = pool.map(unit, ongoing, noise, resets, pool.first_slots, interrupt=interrupt, goes_on=True)
         self.ongoing = [going for _, going in results]
         return join([piece for piece, _ in results])
 
     def _begin(self, iteration: int) -> list[Ongoing]:
-        crew = self.crew
+        pool = self.pool
 
         # games of half an hour are not cut to bring their slots out of step: they end when they end
-        limit = None if crew.task.typical else crew.task.time_limit
-        unit = partial(_begin, streams=self.streams, iteration=iteration, slots=crew.slots, limit=limit)
-        return crew.map(unit, crew.first_slots, goes_on=True)
+        limit = None if pool.task.typical else pool.task.time_limit
+        unit = partial(_begin, streams=self.streams, iteration=iteration, slots=pool.slots, limit=limit)
+        return pool.map(unit, pool.first_slots, goes_on=True)
 
     def _whole(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
         """Each block starts paths until its share of the budget is spent, and finishes every path it started."""
-        blocks = len(self.crew)
+        blocks = len(self.pool)
         unit = partial(
             _whole_paths,
             policy=policy,
@@ -80,9 +80,9 @@ class SinglePathSampler:
             horizon=config.horizon,
             blocks=blocks,
             share=-(-config.steps_per_iteration // blocks),
-            typical=self.crew.task.typical,
+            typical=self.pool.task.typical,
         )
-        return join(self.crew.map(unit, range(blocks), interrupt=interrupt))
+        return join(self.pool.map(unit, range(blocks), interrupt=interrupt))
 
 
 def _advance(

@@ -11,9 +11,9 @@ from gymnasium import spaces
 
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
+from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.sampling.observations import join_observations, newest
-from trpolab.sampling.outcomes import Interrupted, NonFinite
-from trpolab.sampling.pieces import BlockLog, cut
+from trpolab.sampling.segments import SegmentLog, cut
 from trpolab.simulators.base import Simulator
 
 Interrupt = Callable[[], bool]
@@ -56,18 +56,18 @@ class Ongoing:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ActionBounds:
     """What the sampler clips actions to; None where the action space has no bounds to clip to."""
 
     low: np.ndarray | None
     high: np.ndarray | None
 
     @staticmethod
-    def of(space: spaces.Space) -> Bounds:
+    def of(space: spaces.Space) -> ActionBounds:
         """The bounds of an action space."""
         if not isinstance(space, spaces.Box) or not (np.isfinite(space.low).any() or np.isfinite(space.high).any()):
-            return Bounds(None, None)
-        return Bounds(space.low.astype(np.float32), space.high.astype(np.float32))
+            return ActionBounds(None, None)
+        return ActionBounds(space.low.astype(np.float32), space.high.astype(np.float32))
 
     def clip(self, actions: np.ndarray) -> np.ndarray:
         """Actions within the bounds."""
@@ -128,10 +128,10 @@ def advance(
     Raises NonFinite for a NaN or infinity in an action, an observation or a reward, and Interrupted when told to.
     """
     g, distribution = simulator.width, policy.distribution
-    actor, bounds = policy.actor(g), Bounds.of(simulator.action_space)
+    actor, bounds = policy.actor(g), ActionBounds.of(simulator.action_space)
     draws = distribution.noise(noise, (steps, g))
     u, shape, kind = distribution.parameter_count, distribution.action_shape, distribution.action_dtype
-    log = BlockLog.empty(steps, ongoing.obs, u, shape, kind)
+    log = SegmentLog.empty(steps, ongoing.obs, u, shape, kind)
     cut_at, births = ongoing.cut_at.copy(), -ongoing.t  # births: step of this batch at which an episode began
     next_cut = _next_cut(cut_at, births)
     obs = ongoing.obs
@@ -225,7 +225,7 @@ def _along(flags: np.ndarray, obs: np.ndarray) -> np.ndarray:
     return flags.reshape(-1, *([1] * (obs.ndim - 1)))
 
 
-def _require_finite(first_slot: int, log: BlockLog, steps: int, last: np.ndarray) -> None:
+def _require_finite(first_slot: int, log: SegmentLog, steps: int, last: np.ndarray) -> None:
     """Name the first NaN or infinity by slot, step and field; steps that were already reported unstable don't count."""
     obs, rewards, unstable = log.obs[:steps], log.rewards[:steps], log.unstable[:steps]
     if np.isfinite(rewards).all() and np.isfinite(obs).all() and np.isfinite(last).all():

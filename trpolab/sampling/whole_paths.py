@@ -11,10 +11,10 @@ import numpy as np
 
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
+from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.sampling.observations import Kept, finite_rows, newest
-from trpolab.sampling.outcomes import Interrupted, NonFinite
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Bounds, Interrupt, Trajectories, first_bad_action
+from trpolab.sampling.trajectories import ActionBounds, Interrupt, Trajectories, first_bad_action
 from trpolab.simulators.base import Simulator, Transition
 
 NOISE_CHUNK = 64  # steps of noise drawn at once for a path; part of the meaning of a seed
@@ -97,7 +97,7 @@ def whole_paths(
     Raises NonFinite, Interrupted.
     """
     distribution, width = policy.distribution, simulator.width
-    actor, bounds = policy.actor(width), Bounds.of(simulator.action_space)
+    actor, bounds = policy.actor(width), ActionBounds.of(simulator.action_space)
     kind = np.uint8 if policy.sees_pixels else np.float32
     obs = np.zeros((width, *policy.obs_shape), kind)
     chunk = np.zeros((width, NOISE_CHUNK, distribution.noise_size), np.float32)
@@ -175,7 +175,7 @@ def _require_finite(now: Transition, slots: np.ndarray, ages: np.ndarray, steps:
 
 
 def _lay_out(
-    finished: list[_Finished], log: _Log, policy: Policy, kind: Any, steps: int, bounds: Bounds
+    finished: list[_Finished], log: _Log, policy: Policy, kind: Any, steps: int, bounds: ActionBounds
 ) -> Trajectories:
     """Finished paths in the order of their names."""
     obs_shape = policy.obs_shape

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 from trpolab.policies import PolicyFileError, read_policy
+from trpolab.runs.archive import unpack
+from trpolab.runs.reader import RunFolderError, read_metrics
 from trpolab.selftest.expect import expect, expect_error
-from trpolab.training.archive import unpack
-from trpolab.training.run_folder import RunFolderError, read_metrics
 from trpolab.training.session import train
 
 

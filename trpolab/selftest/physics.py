@@ -77,7 +77,7 @@ def skips_what_is_not_finite(folder: Path) -> str:
     """A reward that is NaN in the third of four iterations."""
     ill = [False]
 
-    class Line(gymnasium.Env):
+    class LineTask(gymnasium.Env):
         """A walk on a line, 20 steps an episode."""
 
         observation_space = Box(-np.inf, np.inf, (1,), np.float64)
@@ -93,7 +93,7 @@ def skips_what_is_not_finite(folder: Path) -> str:
             reward = np.nan if ill[0] and self.t == 3 else -abs(self.x)
             return np.array([self.x]), reward, False, self.t >= 20, {}
 
-    session = Session(Line, out=None, iterations=4, steps_per_iteration=160, slots=4)
+    session = Session(LineTask, out=None, iterations=4, steps_per_iteration=160, slots=4)
     learners = []
     for iteration in session.iterate():
         learners.append(iteration.learner)

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from trpolab.runs.reader import RunFolderError, RunLocked, read_lines, read_metrics, read_status
 from trpolab.selftest.expect import expect, expect_equal_policies, expect_equal_runs, expect_error
-from trpolab.training.run_folder import RunFolderError, RunLocked, read_lines, read_metrics, read_status
 from trpolab.training.session import Session, train
 
 CARTPOLE: dict[str, Any] = {"task": "CartPole-v1", "steps_per_iteration": 512, "slots": 16, "threads": 1}

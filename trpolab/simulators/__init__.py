@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import gymnasium
 
-from trpolab.simulators import atari_games, cartpole, finite_simulator, gymnasium_adapter
-from trpolab.simulators.atari_games import AtariGame
+from trpolab.simulators import cartpole, finite_simulator
+from trpolab.simulators.atari import games as atari_games
+from trpolab.simulators.atari.games import AtariGame
 from trpolab.simulators.base import (
     Scene,
     Simulator,
@@ -20,7 +21,8 @@ from trpolab.simulators.base import (
     UnsupportedSpace,
 )
 from trpolab.simulators.config import Atari
-from trpolab.simulators.finite import FiniteMDP
+from trpolab.simulators.finite_mdp import FiniteMDP
+from trpolab.simulators.gym_adapter import adapter as gymnasium_adapter
 
 __all__ = [
     "Atari",
@@ -96,7 +98,8 @@ def find_task(task: Source) -> Task:
     if task in cartpole.TASKS:
         return cartpole.describe(task)
     if task in MUJOCO_TASKS:
-        from trpolab.simulators import mujoco_batch, mujoco_catalogue
+        from trpolab.simulators.mujoco import catalogue as mujoco_catalogue
+        from trpolab.simulators.mujoco import mujoco_simulator as mujoco_batch
 
         return mujoco_batch.describe(mujoco_catalogue.mujoco_task(task))
     return gymnasium_adapter.describe(_factory(task), task)
@@ -108,7 +111,7 @@ def make(task: Source, slots: int, threads: int = 1) -> Simulator:
         raise ValueError(f"slots = {slots}, threads = {threads}: both must be at least 1")
     if (game := _game(task)) is not None:
         find_task(game)
-        from trpolab.simulators.atari import AtariSimulator
+        from trpolab.simulators.atari.atari_simulator import AtariSimulator
 
         return AtariSimulator(game, slots)
     if (mdp := _finite(task)) is not None:
@@ -116,7 +119,8 @@ def make(task: Source, slots: int, threads: int = 1) -> Simulator:
     if isinstance(task, str) and task in cartpole.TASKS:
         return cartpole.make_cartpole(task, slots)
     if isinstance(task, str) and task in MUJOCO_TASKS:
-        from trpolab.simulators import mujoco_batch, mujoco_catalogue
+        from trpolab.simulators.mujoco import catalogue as mujoco_catalogue
+        from trpolab.simulators.mujoco import mujoco_simulator as mujoco_batch
 
         return mujoco_batch.MujocoSimulator(mujoco_catalogue.mujoco_task(task), slots, threads)
     factory = _factory(task) if isinstance(task, str) else task
@@ -151,7 +155,7 @@ def _factory(name: str) -> Callable[[], gymnasium.Env]:
         raise UnknownTask(f"unknown task {name!r}; {_nearest(name)}")
 
     if "mujoco" in str(getattr(gymnasium.registry.get(name), "entry_point", "")):
-        from trpolab.simulators.mujoco_model import silence_log_file
+        from trpolab.simulators.mujoco.model import silence_log_file
 
         silence_log_file()
 

@@ -10,7 +10,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
 from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
-from trpolab.simulators.finite import FiniteMDP, chain, gridworld, random_mdp
+from trpolab.simulators.finite_mdp import FiniteMDP, chain, gridworld, random_mdp
 
 TASKS = ("finite/chain-8", "finite/gridworld-4x4", "finite/random-20x4")
 NAMES = r"finite/(chain)-(\d+)|finite/(gridworld)-(\d+)x(\d+)|finite/(random)-(\d+)x(\d+)(-\d+)?"

@@ -3,7 +3,7 @@
 Policies are arrays [S, A] of probabilities. Every bound is a function that returns both of its sides.
 """
 
-from trpolab.simulators.finite import FiniteMDP, chain, gridworld, random_mdp
+from trpolab.simulators.finite_mdp import FiniteMDP, chain, gridworld, random_mdp
 from trpolab.simulators.finite_simulator import finite_mdp
 from trpolab.theory.bounds import (
     Bound,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trpolab.simulators.finite import FiniteMDP
+from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.values import Values, checked, evaluate
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trpolab.simulators.finite import FiniteMDP
+from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.bounds import theorem_1
 from trpolab.theory.divergences import max_tv
 from trpolab.theory.surrogate import expected_advantages

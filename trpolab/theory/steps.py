@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trpolab.simulators.finite import FiniteMDP
+from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.divergences import kl_by_state, max_tv, mean_over_visits
 from trpolab.theory.surrogate import ahead_of
 from trpolab.theory.values import checked, eta, evaluate

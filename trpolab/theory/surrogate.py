@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trpolab.simulators.finite import FiniteMDP
+from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.values import Values, checked, evaluate, state_moves
 
 MOST_STEPS = 1_000_000  # of a sum over time

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trpolab.numerics.roots import increasing_roots
-from trpolab.simulators.finite import FiniteMDP
+from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.values import Values, checked
 
 Miss = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # log y -> how far from the goal, and its slope

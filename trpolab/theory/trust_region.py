@@ -13,7 +13,7 @@ import torch
 
 from trpolab.numerics import backtrack
 from trpolab.numerics.roots import increasing_roots
-from trpolab.simulators.finite import FiniteMDP
+from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.bounds import mean_kl_bound, penalty_constant
 from trpolab.theory.divergences import mean_kl
 from trpolab.theory.steps import Step, step_to

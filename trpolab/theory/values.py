@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from trpolab.policies import Categorical, Policy
-from trpolab.simulators.finite import FiniteMDP, check_rows, never_ends
+from trpolab.simulators.finite_mdp import FiniteMDP, check_rows, never_ends
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,14 +22,14 @@ import torch
 from safetensors import SafetensorError
 
 from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
-from trpolab.policies.files import policy_content
+from trpolab.policies.serialization import policy_content
+from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
+from trpolab.runs.reader import SCHEMA, RunFolderError, read_lines, read_run, refuse_newer
+from trpolab.runs.writer import RunFolder
 from trpolab.sampling.trajectories import Ongoing
 from trpolab.settings import as_setting
 from trpolab.training.config import Config
-from trpolab.training.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
-from trpolab.training.run_folder import SCHEMA, RunFolderError, read_lines, read_run, refuse_newer
-from trpolab.training.run_writer import RunFolder
-from trpolab.training.standing import SCORE_WINDOW, Block, Episodes, Progress, Standing
+from trpolab.training.state import SCORE_WINDOW, Block, Progress, RunningEpisodes, TrainState
 
 KEPT = 3  # newest checkpoints that stay, besides the best
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
@@ -50,7 +50,7 @@ class Saved:
     task: str
     config: Config  # that was in use
     pending: dict[str, Any]  # settings that had been asked for since
-    standing: Standing | None  # None: it was ended before its first checkpoint, and starts from its seed again
+    standing: TrainState | None  # None: it was ended before its first checkpoint, and starts from its seed again
     segment: int  # the last one that wrote to the folder
     passed_over: tuple[str, ...] = ()  # newer checkpoints that are damaged, and how
 
@@ -60,7 +60,7 @@ class Saved:
         return self.standing.progress.iteration if self.standing is not None else 0
 
 
-def write(folder: RunFolder, task: str, standing: Standing, requested: Config) -> Path:
+def write(folder: RunFolder, task: str, standing: TrainState, requested: Config) -> Path:
     """Write `ckpt/<iteration>/`, read it back, and only then drop what is older than the newest few, but the best.
 
     `requested` are the settings for the next iteration. Raises OSError, leaving older ones intact and nothing half
@@ -96,7 +96,7 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
     about, path = read_run(folder), Path(folder)
     if task is not None and about["task"] != task:
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
-    found: list[tuple[int, Standing, dict[str, Any]]] = []
+    found: list[tuple[int, TrainState, dict[str, Any]]] = []
     damaged: list[tuple[int, str]] = []
     for entry in _entries(path / "ckpt"):
         try:
@@ -135,7 +135,7 @@ def _entries(parent: Path) -> list[Path]:
     return sorted(entry for entry in parent.iterdir() if entry.name.isdigit()) if parent.is_dir() else []
 
 
-def _contents(folder: RunFolder, task: str, standing: Standing, requested: Config) -> dict[str, bytes]:
+def _contents(folder: RunFolder, task: str, standing: TrainState, requested: Config) -> dict[str, bytes]:
     """Every file of a checkpoint, the manifest last."""
     progress, episodes = standing.progress, standing.episodes
     learner, settings, about = progress.learner, standing.config.settings(), read_run(folder.path)
@@ -221,7 +221,7 @@ def _verify(entry: Path) -> None:
         raise CheckpointError(f"{', '.join(wrong)} differs from the manifest")
 
 
-def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, Standing, dict[str, Any]]:
+def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict[str, Any]]:
     """Segment, standing and pending settings of a checkpoint, used only after its manifest was found right."""
     _verify(entry)
     try:
@@ -242,7 +242,7 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, Standing, dict[s
         )
         blocks = tuple(_block(arrays, number) for number in range(state["blocks"]))
         pending = {name: as_setting(value) for name, value in state["pending"].items()}
-        return state["segment"], Standing(config, progress, Episodes(blocks, state["episodes_cut"])), pending
+        return state["segment"], TrainState(config, progress, RunningEpisodes(blocks, state["episodes_cut"])), pending
     except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
         if isinstance(error, CheckpointError | PolicyFileError):
             raise

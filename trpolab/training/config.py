@@ -13,12 +13,13 @@ import torch
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.memory import memory_problem
-from trpolab.sampling.vine_plan import vine_cost, vine_problems
+from trpolab.sampling.vine.budget import vine_cost, vine_problems
 from trpolab.settings import ConfigError, Setting, nearest, registry, setting
 from trpolab.simulators import find_task
-from trpolab.simulators.atari_games import AtariGame
+from trpolab.simulators.atari.games import AtariGame
 from trpolab.simulators.base import Task
 from trpolab.simulators.config import Atari
+from trpolab.updates.catalogue import METHODS
 from trpolab.updates.config import (
     Covariance,
     CrossEntropy,
@@ -29,7 +30,6 @@ from trpolab.updates.config import (
     RewardWeighted,
     TrustRegion,
 )
-from trpolab.updates.methods import METHODS
 from trpolab.updates.search_plan import search_cost, search_problems
 
 

@@ -12,18 +12,18 @@ import numpy as np
 
 from trpolab.policies import FitStatus, Learner, Policy, ValueFit, fit_value, make_policy, make_value
 from trpolab.sampling.batch import Batch, Episodes
-from trpolab.sampling.crew import Interrupted, NonFinite
 from trpolab.sampling.population import Population
 from trpolab.sampling.single_path import Collected
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.vine_record import VineRecord
+from trpolab.sampling.vine.record import VineRecord
+from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite
 from trpolab.simulators.base import Task
 from trpolab.training.config import Config
 from trpolab.training.controls import Controls
 from trpolab.training.samplers import Samplers
-from trpolab.training.standing import Progress
+from trpolab.training.state import Progress
 from trpolab.updates import Diagnostics, Outcome, step
-from trpolab.updates.methods import METHODS
+from trpolab.updates.catalogue import METHODS
 
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
 MOST_UNSTABLE = 0.01  # of an iteration's simulator steps that may blow up,

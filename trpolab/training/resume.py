@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trpolab.runs.history import History
+from trpolab.runs.reader import each_metrics
 from trpolab.settings import ConfigError, as_setting
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.base import Task, UnknownTask
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config, settings
-from trpolab.training.history import History
-from trpolab.training.run_folder import each_metrics
 
 OF_THE_WATCHER = ("iterations", "seconds_per_iteration")  # settings that change nothing of what is learned
 

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from trpolab.policies import Learner, Policy
-from trpolab.sampling.crew import Crew
 from trpolab.sampling.population import roll_out_population
-from trpolab.sampling.processes import ProcessPool
 from trpolab.sampling.single_path import FIRST_STATISTICS, Collected, SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories
-from trpolab.sampling.vine import VineSampler
+from trpolab.sampling.vine.sampler import VineSampler
+from trpolab.sampling.workers.processes import ProcessPool
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
 from trpolab.training.config import Config
-from trpolab.training.standing import Episodes, stand, take_up
+from trpolab.training.state import RunningEpisodes, stand, take_up
 from trpolab.updates import propose
-from trpolab.updates.methods import METHODS
+from trpolab.updates.catalogue import METHODS
 from trpolab.updates.search_plan import episodes_each
 
 
@@ -29,7 +29,7 @@ class Samplers:
 
     def __init__(self, source: Source, task: Task, slots: int, threads: int, streams: Streams):
         self.source, self.task, self.slots, self.threads, self.streams = source, task, slots, threads, streams
-        self.pool = ProcessPool(threads) if task.processes else None  # shared by both samplers
+        self.processes = ProcessPool(threads) if task.processes else None  # shared by both samplers
         self._single: SinglePathSampler | None = None
         self._vine: VineSampler | None = None
 
@@ -37,19 +37,21 @@ class Samplers:
     def single_path(self) -> SinglePathSampler:
         """The single-path sampler; it holds the episodes that go on across iterations."""
         if self._single is None:
-            crew = Crew(self.source, self.slots, self.threads, pool=self.pool)
-            self._single = SinglePathSampler(crew, self.streams)
+            pool = SimulatorPool(self.source, self.slots, self.threads, processes=self.processes)
+            self._single = SinglePathSampler(pool, self.streams)
         return self._single
 
-    def stand(self) -> Episodes:
+    def stand(self) -> RunningEpisodes:
         """The episodes that go on across iterations, as they stand now."""
-        return stand(self._single.crew.simulators, self._single.ongoing) if self._single is not None else Episodes()
+        return (
+            stand(self._single.pool.simulators, self._single.ongoing) if self._single is not None else RunningEpisodes()
+        )
 
-    def take_up(self, episodes: Episodes) -> str:
+    def take_up(self, episodes: RunningEpisodes) -> str:
         """Go on with episodes from where they stood; returns why they begin anew instead, or ""."""
         if episodes.blocks:
             try:
-                self.single_path.ongoing = take_up(self.single_path.crew.simulators, episodes)
+                self.single_path.ongoing = take_up(self.single_path.pool.simulators, episodes)
             except SnapshotUnsupported as error:
                 return str(error)
         return episodes.cut
@@ -58,7 +60,7 @@ class Samplers:
     def vine(self) -> VineSampler:
         """The vine sampler."""
         if self._vine is None:
-            self._vine = VineSampler(self.source, self.task, self.threads, self.streams, self.pool)
+            self._vine = VineSampler(self.source, self.task, self.threads, self.streams, self.processes)
         return self._vine
 
     def collect(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
@@ -92,26 +94,26 @@ class Samplers:
 
     def take_events(self) -> list[dict[str, Any]]:
         """What happened to worker processes since the last call."""
-        if self.pool is None:
+        if self.processes is None:
             return []
-        events, self.pool.events = self.pool.events, []
+        events, self.processes.events = self.processes.events, []
         return events
 
     def close(self) -> None:
         """Give back simulators and threads."""
         if self._single is not None:
-            self._single.crew.close()
+            self._single.pool.close()
         if self._vine is not None:
             self._vine.close()
-        if self.pool is not None:
-            self.pool.close()
+        if self.processes is not None:
+            self.processes.close()
         self._single = self._vine = None
 
     def _population(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
         """Candidates of a search over θ, played. The normaliser sees none of it: θ keeps its meaning."""
         candidates = propose(learner, config, self.streams.generator(iteration, Purpose.POPULATION))
         population = roll_out_population(
-            self.single_path.crew,
+            self.single_path.pool,
             learner.policy,
             candidates,
             episodes_each(config),

@@ -13,21 +13,21 @@ from threadpoolctl import threadpool_limits
 
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner, Policy
-from trpolab.sampling.crew import Interrupted
+from trpolab.runs.history import History
 from trpolab.sampling.evaluate import evaluate
 from trpolab.sampling.streams import Streams
+from trpolab.sampling.workers.simulator_pool import Interrupted
 from trpolab.settings import ConfigError
 from trpolab.simulators import Source, configured, find_task
 from trpolab.simulators.base import Task
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
 from trpolab.training.controls import Controls
-from trpolab.training.history import History
-from trpolab.training.keeper import Keeper
 from trpolab.training.loop import Diverged, Iteration, iterate, start_learner
+from trpolab.training.recorder import RunRecorder
 from trpolab.training.resume import config_of, history_of, task_of, turned_later
 from trpolab.training.samplers import Samplers
-from trpolab.training.standing import Progress, Standing
+from trpolab.training.state import Progress, TrainState
 
 STEPS_PER_SLOT = 32  # a slot's share of an iteration that the library aims at
 SLOTS = (16, 64)  # fewest and most slots that it picks
@@ -74,7 +74,7 @@ class Session:
         self.history = History() if saved is None else history_of(saved)
         self._redo = {} if saved is None else turned_later(saved, settings)
         self._standing = saved.standing if saved is not None and saved.standing is not None else self._start()
-        self._keeper = Keeper(self.task.name, self.controls, out, label, saved)
+        self._recorder = RunRecorder(self.task.name, self.controls, out, label, saved)
 
     @property
     def config(self) -> Config:
@@ -99,21 +99,21 @@ class Session:
     @property
     def path(self) -> Path | None:
         """The run folder, once it exists."""
-        return self._keeper.path
+        return self._recorder.path
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """What happened besides iterations; it only grows."""
-        return self._keeper.events
+        return self._recorder.events
 
     @property
     def trouble(self) -> str:
         """Why the run waits for its folder to become writable again; "" while it doesn't."""
-        return self._keeper.trouble
+        return self._recorder.trouble
 
     def on_trouble(self, tell: Callable[[str], None]) -> None:
         """Have `tell` called, in the training thread, with each sentence that `trouble` comes to be."""
-        self._keeper.tell = tell
+        self._recorder.tell = tell
 
     def run(self) -> Session:
         """Iterate to the end."""
@@ -129,7 +129,7 @@ class Session:
         """
         self.controls.rearm()
         config, progress = self.controls.requested, self.progress.copy()
-        self._keeper.open(config, progress.iteration)
+        self._recorder.open(config, progress.iteration)
         self.history.keep_until(progress.iteration)
         torch_threads, state, message = torch.get_num_threads(), "stopped", ""
         threads = config.threads or usable_cores()
@@ -138,7 +138,7 @@ class Session:
             torch.set_num_threads(threads if self.policy.network.parallel else TORCH_THREADS)
             with threadpool_limits(1, "blas"):
                 if why := samplers.take_up(self._standing.episodes):
-                    self._keeper.event("episodes_cut", iteration=progress.iteration, message=why)
+                    self._recorder.event("episodes_cut", iteration=progress.iteration, message=why)
                 before = replace(self._standing.config, iterations=config.iterations)
                 self._tell("running")
                 self._turn_knobs_again()
@@ -152,7 +152,7 @@ class Session:
         except Interrupted:  # told to stop while the folder could not be written
             return
         except Diverged as error:
-            state, message = "diverged", f"{error}; {self._keeper.last_good()}"
+            state, message = "diverged", f"{error}; {self._recorder.last_good()}"
             raise Diverged(message) from error
         except (GeneratorExit, KeyboardInterrupt):
             raise
@@ -162,39 +162,39 @@ class Session:
         finally:
             torch.set_num_threads(torch_threads)
             self.state = state
-            self._keeper.finish(state, message, self._standing)
+            self._recorder.finish(state, message, self._standing)
             samplers.close()
 
-    def _start(self) -> Standing:
+    def _start(self) -> TrainState:
         """Before the first iteration."""
         config = self.controls.requested
-        return Standing(config, Progress(start_learner(self.task, config, self.streams)))
+        return TrainState(config, Progress(start_learner(self.task, config, self.streams)))
 
     def _record(self, iteration: Iteration, before: Config, progress: Progress, samplers: Samplers) -> None:
         """Put a whole iteration on record; from here on it counts. Raises Interrupted if that was given up."""
-        config, metrics, index, keeper = iteration.config, iteration.metrics, iteration.index, self._keeper
+        config, metrics, index, recorder = iteration.config, iteration.metrics, iteration.index, self._recorder
         changed = {name: value for name, value in config.settings().items() if value != before.get(name)}
         if changed:
-            keeper.event("settings_applied", iteration=index, settings=changed)
+            recorder.event("settings_applied", iteration=index, settings=changed)
             metrics["changed"] = changed
         if config.evaluate_every and index % config.evaluate_every == 0:
             metrics.update(self._evaluation(config, iteration))
         again = len(self.history) > 0 and self.history[-1]["outcome"] == metrics["outcome"]
         if not metrics["outcome"].startswith("accepted") and not again:  # one event a spell: metrics have every one
-            keeper.event(metrics["outcome"], iteration=index, message=metrics["message"])
+            recorder.event(metrics["outcome"], iteration=index, message=metrics["message"])
         for event in samplers.take_events():
-            keeper.event(event.pop("event"), iteration=index, **event)
+            recorder.event(event.pop("event"), iteration=index, **event)
         if metrics["log_std_clamped"] and not self._warned:
             self._warned = True
-            keeper.event("warning", iteration=index, message=sigma_warning(iteration.learner.policy))
+            recorder.event("warning", iteration=index, message=sigma_warning(iteration.learner.policy))
         if metrics["episodes_unstable"]:
-            keeper.event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
-        keeper.metrics(metrics)
+            recorder.event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
+        recorder.metrics(metrics)
         self.history.append(metrics)
-        self._standing = Standing(config, progress.copy(), samplers.stand())
-        keeper.policy(self._standing, always=False)
+        self._standing = TrainState(config, progress.copy(), samplers.stand())
+        recorder.policy(self._standing, always=False)
         if index % config.checkpoint_every == 0 and not progress.nonfinite_in_a_row:
-            keeper.checkpoint(self._standing)
+            recorder.checkpoint(self._standing)
         self._tell("paused" if self.controls.paused else "running")
 
     def _evaluation(self, config: Config, iteration: Iteration) -> dict[str, Any]:
@@ -212,7 +212,7 @@ class Session:
         except Interrupted:
             return {"evaluation_mean": None}
         except ArithmeticError as error:  # NaN, or physics that blew up: the training goes on
-            self._keeper.event("evaluation_failed", iteration=iteration.index, message=str(error))
+            self._recorder.event("evaluation_failed", iteration=iteration.index, message=str(error))
             return {"evaluation_mean": None}
         return {
             "evaluation_mean": found.mean,
@@ -227,11 +227,11 @@ class Session:
         try:
             self.controls.replace(**self._redo.pop(index, {}))
         except ConfigError as error:  # they don't go with what was given when the run was taken up
-            self._keeper.event("settings_refused", iteration=index, message=str(error))
+            self._recorder.event("settings_refused", iteration=index, message=str(error))
 
     def _tell(self, state: str) -> None:
         self.state = state
-        self._keeper.status(state, self.progress.iteration)
+        self._recorder.status(state, self.progress.iteration)
 
 
 def train(task: Source, *, out: str | Path | None = "runs", **settings: Any) -> Session:

@@ -9,25 +9,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from trpolab.numerics.workers import Workers
+from trpolab.numerics.threads import ThreadTeam
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
 from trpolab.sampling.population import Population
-from trpolab.updates.cma_es import cma_es_candidates, cma_es_step
-from trpolab.updates.cross_entropy import cem_candidates, cem_step
 from trpolab.updates.diagnostics import Diagnostics, Outcome
-from trpolab.updates.kl_penalty import kl_penalty_step
-from trpolab.updates.natural_gradient import factors_of_three, natural_gradient_step, policy_gradient_step
-from trpolab.updates.problem import Evaluation, Problem, step_length
-from trpolab.updates.reps import reps_candidates, reps_step
-from trpolab.updates.reward_weighted import reward_weighted_step
-from trpolab.updates.trust_region import natural_direction, trust_region_step
+from trpolab.updates.methods.cem import cem_candidates, cem_step
+from trpolab.updates.methods.cma_es import cma_es_candidates, cma_es_step
+from trpolab.updates.methods.kl_penalty import kl_penalty_step
+from trpolab.updates.methods.natural_gradient import factors_of_three, natural_gradient_step, policy_gradient_step
+from trpolab.updates.methods.reps import reps_candidates, reps_step
+from trpolab.updates.methods.rwr import reward_weighted_step
+from trpolab.updates.methods.trpo import natural_direction, trust_region_step
+from trpolab.updates.problem import CandidateEvaluation, Problem, step_length
 
 if TYPE_CHECKING:
     from trpolab.training.config import Config
 
 __all__ = [
-    "Diagnostics", "Evaluation", "Outcome", "Problem", "factors_of_three", "natural_direction", "propose", "step",
+    "CandidateEvaluation",
+    "Diagnostics",
+    "Outcome",
+    "Problem",
+    "factors_of_three",
+    "natural_direction",
+    "propose",
+    "step",
     "step_length",
 ]  # fmt: skip
 
@@ -63,7 +70,7 @@ def step(
         raise TypeError(f"method = {config.method!r} learns from a {wanted.__name__}, not a {type(data).__name__}")
     # cuDNN's convolutions would round to ten bits, and add in an order of their own
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    with exact, Workers(torch.get_num_threads()) as workers:
+    with exact, ThreadTeam(torch.get_num_threads()) as workers:
         return METHODS[config.method](own_state(learner, config.method), data, config, generator, workers)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics.arrays import QUIET, Array, as_array
-from trpolab.numerics.workers import SERIAL, Workers
+from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
 from trpolab.updates.surrogate import Samples, log_weights
@@ -19,7 +19,7 @@ Product = Callable[[Tensor], Tensor]  # v [D] float64 -> Av [D] float64
 
 
 def gauss_newton_product(
-    policy: Policy, features: Features, chunk: int, workers: Workers = SERIAL, weights: Tensor | None = None
+    policy: Policy, features: Features, chunk: int, workers: ThreadTeam = SERIAL, weights: Tensor | None = None
 ) -> Product:
     """v ↦ (1/M) Σ_m J_mᵀ M_m J_m v at the policy's θ, over all rows of features [M, F].
 
@@ -91,7 +91,7 @@ def hessian_product(policy: Policy, features: Features, chunk: int, old: Tensor 
 
 
 def empirical_product(
-    policy: Policy, features: Features, samples: Samples, chunk: int, workers: Workers = SERIAL
+    policy: Policy, features: Features, samples: Samples, chunk: int, workers: ThreadTeam = SERIAL
 ) -> Product:
     """v ↦ (1/N) Σ_n mean_k w_nk (∇log π(a_nk|s_n)·v) ∇log π(a_nk|s_n) at the policy's θ (Section 6's other estimate).
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
-from trpolab.numerics.workers import SERIAL, Workers
+from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
 from trpolab.policies.rows import random_rows
@@ -24,7 +24,7 @@ STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is bey
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class CandidateEvaluation:
     """The surrogate and the KL of one candidate."""
 
     surrogate: float  # L(θ); NaN where the KL was above a bound before all states were seen
@@ -43,7 +43,7 @@ class Problem:
     >>> direction = conjugate_gradient(problem.fisher(), problem.gradient()).x  # doctest: +SKIP
     """
 
-    def __init__(self, policy: Policy, batch: Batch, device: str = "cpu", workers: Workers = SERIAL):
+    def __init__(self, policy: Policy, batch: Batch, device: str = "cpu", workers: ThreadTeam = SERIAL):
         where = torch.device(device)
         self.chunk = policy.network.chunk * (1 if where.type == "cpu" else 64)
         self.policy = policy.replace(theta=policy.theta.to(where))
@@ -57,7 +57,7 @@ class Problem:
             self.features if self._shared else _on(where, dtype, policy.features(batch.constraint_obs))
         )
         self._workers = workers
-        self._last: tuple[Tensor, Evaluation] | None = None
+        self._last: tuple[Tensor, CandidateEvaluation] | None = None
         self._bound = math.inf  # of the last evaluation
 
     @property
@@ -94,7 +94,7 @@ class Problem:
         self._last = (self.theta, self._summary(values, kl))
         return total
 
-    def evaluate(self, theta: Tensor, bound: float = math.inf) -> Evaluation:
+    def evaluate(self, theta: Tensor, bound: float = math.inf) -> CandidateEvaluation:
         """L and KL at a candidate θ [D]; asked twice for the same tensor, it answers from memory.
 
         A candidate whose mean KL is above `bound` may be given up before all states were seen: no KL is negative, so
@@ -184,7 +184,7 @@ class Problem:
             return hessian_product(policy, x, self.chunk)
         return gauss_newton_product(policy, x, self.chunk, self._workers)
 
-    def _evaluation(self, theta: Tensor, bound: float) -> Evaluation:
+    def _evaluation(self, theta: Tensor, bound: float) -> CandidateEvaluation:
         """A portion of the constraint states after the other, then the surrogate from the same outputs or its own."""
         distribution, samples = self.policy.distribution, self.samples
         x, old, rows = self.constraint_features, self.constraint_old, PORTION * self.chunk
@@ -196,15 +196,17 @@ class Problem:
             divergences.append(kl)
             total += float(kl.sum(dtype=torch.float64))
             if start + rows < len(x) and total > bound * len(x):
-                return Evaluation(math.nan, total / (start + rows), max(float(kl.max()) for kl in divergences), False)
+                return CandidateEvaluation(
+                    math.nan, total / (start + rows), max(float(kl.max()) for kl in divergences), False
+                )
         u = torch.cat(outputs) if self._shared else self.policy.evaluate(self.features, theta, self._workers)
         values = state_values(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
         return self._summary(values, torch.cat(divergences))
 
-    def _summary(self, values: Tensor, kl: Tensor) -> Evaluation:
+    def _summary(self, values: Tensor, kl: Tensor) -> CandidateEvaluation:
         """From L_n [N] and the KL of each state; means in float64."""
         value = float((values.double() * self.samples.weights).sum())
-        return Evaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
+        return CandidateEvaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
 
 
 def _on(device: torch.device, dtype: torch.dtype, features: Any) -> Features:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trpolab.extras import install_line
 from trpolab.policies.policy import policy_size
 from trpolab.simulators.base import Task
-from trpolab.updates.cma_es import covariance_problem, default_population
+from trpolab.updates.methods.cma_es import covariance_problem, default_population
 
 if TYPE_CHECKING:
     from trpolab.training.config import Config

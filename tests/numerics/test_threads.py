@@ -1,0 +1,89 @@
+"""Chunks on a few threads: in order, errors raised, BLAS held at one thread meanwhile."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from trpolab.numerics.threads import LEAST, SERIAL, ThreadTeam
+
+
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_results_come_in_order(threads: int, count: int) -> None:
+    with ThreadTeam(threads) as workers:
+        assert workers.map(lambda item: item * item, range(count)) == [item * item for item in range(count)]
+
+
+def test_other_threads_take_part() -> None:
+    both = threading.Barrier(2, timeout=30)
+    with ThreadTeam(2) as workers:
+        seen = workers.map(lambda item: (both.wait(), threading.get_ident())[1], range(2 * LEAST))
+    assert len(set(seen)) == 2
+    assert threading.get_ident() in seen
+
+
+def test_too_few_items_are_not_handed_over() -> None:
+    with ThreadTeam(2) as workers:
+        assert workers.map(lambda item: threading.get_ident(), range(2 * LEAST - 1)) == [threading.get_ident()] * 3
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_error_of_any_thread_is_raised(bad: int) -> None:
+    def fails(item: int) -> None:
+        if item == bad:
+            raise KeyError(item)
+
+    with ThreadTeam(2) as workers, pytest.raises(KeyError):
+        workers.map(fails, range(4))
+
+
+def test_libraries_have_one_thread_inside_and_what_they_had_after() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with threadpool_limits(2, "blas"):
+            with pytest.raises(KeyError), ThreadTeam(2):
+                assert set(blas_threads()) == {1}
+                assert torch.get_num_threads() == 1
+                raise KeyError
+            assert set(blas_threads()) == {2}
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_no_thread_is_left_behind() -> None:
+    before = threading.active_count()
+    with ThreadTeam(3) as workers:
+        workers.map(abs, range(6))
+        assert threading.active_count() > before
+    assert threading.active_count() == before
+    assert workers.map(abs, [-1]) == [1]  # closed: in this thread
+
+
+def test_sums_do_not_depend_on_the_number_of_threads() -> None:
+    chunks = np.random.default_rng(0).normal(size=(9, 50)).astype(np.float32)
+    sums = []
+    for threads in (1, 2, 3):
+        with ThreadTeam(threads) as workers:
+            sums.append(sum(workers.map(np.sin, chunks)))
+    np.testing.assert_array_equal(sums[0], sums[1])
+    np.testing.assert_array_equal(sums[0], sums[2])
+
+
+def test_serial_runs_here() -> None:
+    assert SERIAL.map(lambda item: threading.get_ident(), [0, 1]) == [threading.get_ident()] * 2
+
+
+def test_misuse_raises_with_the_value() -> None:
+    with pytest.raises(ValueError, match="threads = 0"):
+        ThreadTeam(0)

@@ -1,0 +1,162 @@
+"""Atari: the network's price while sampling, the update beside it, memory, and how long the paper's run takes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from trpolab.bench.speed import Report
+from trpolab.bench.table import Table, machine, verdict
+from trpolab.machine import usable_cores
+from trpolab.policies.frames import Frames
+from trpolab.sampling.streams import Purpose
+from trpolab.sampling.trajectories import Trajectories
+from trpolab.sampling.workers.processes import Bench, ProcessPool
+from trpolab.simulators import make
+from trpolab.training.samplers import Samplers
+from trpolab.training.session import Session
+from trpolab.updates import step
+
+GAME = "ALE/Pong-v5"
+DECISIONS = 100_000  # of an iteration, Table 3
+ITERATIONS = 500
+PAIRS, PAIR_STEPS = 3, 100_000  # sampling and replay in turn
+WIDTH = 32
+
+
+def atari(report: Report) -> Table:
+    """The paper's preset on Pong, on all cores."""
+    session = Session(GAME, preset="paper", out=None, steps_per_iteration=DECISIONS)
+    threads = usable_cores()
+    samplers = Samplers(session.source, session.task, session.config.slots or 1, threads, session.streams)
+    torch_threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with threadpool_limits(1, "blas"):
+            share = _emulators_share(session, samplers, report)
+            copying = _copying(samplers.processes, session.task.observation_space.shape[1:], DECISIONS)  # type: ignore[arg-type,index]
+            sampling, updating, decisions, resident = _iteration(session, samplers, report)
+    finally:
+        torch.set_num_threads(torch_threads)
+        samplers.close()
+    # whole games go beyond what was asked by the rest of those under way: seconds are for as many as were asked
+    scale = DECISIONS / decisions
+    hours = ITERATIONS * scale * (sampling + updating) / 3600
+    rows = (
+        ("emulators and preprocessing alone, as a share of sampling", f"{share:.0%}", "at least 80%",
+         verdict(share >= 0.8)),
+        ("copying frames from the workers, as a share of sampling", f"{copying / sampling:.1%}", "at most 5%",
+         verdict(copying <= 0.05 * sampling)),
+        (f"update over sampling, {decisions:,} decisions", f"{updating / sampling:.2f}", "at most 1",
+         verdict(updating <= sampling)),
+        ("most memory, workers included, MiB", f"{resident:,.0f}", "under 3,072", verdict(resident < 3072)),
+        (f"{ITERATIONS} iterations of {DECISIONS:,} decisions, hours", f"{hours:.1f}", "under 10", verdict(hours < 10)),
+    )  # fmt: skip
+    return Table(
+        "atari",
+        f"{GAME}, the paper's preset: {decisions / sampling:,.0f} decisions/s while sampling on {threads} cores",
+        ("measured", "value", "must be", "reached"),
+        rows,
+        (f"Share: medians of {PAIRS} pairs in turn, the same actions replayed in as many worker processes. The paper's "
+         "run took about 30 hours on 16 cores.", machine()),
+    )  # fmt: skip
+
+
+def _emulators_share(session: Session, samplers: Samplers, report: Report) -> float:
+    """Time that the emulators take for a batch's actions with its preprocessing, over the time of sampling it."""
+    assert samplers.processes is not None
+    path = replace(session.config.path, steps_per_iteration=PAIR_STEPS)
+    shares = []
+    for pair in range(PAIRS + 1):
+        took, trajectories = _timed(
+            lambda: samplers.single_path.trajectories(session.policy, path, pair, lambda: False)  # noqa: B023
+        )
+        alone, _ = _timed(lambda: _replay(samplers.processes, trajectories))  # type: ignore[arg-type]  # noqa: B023
+        if pair:  # the first pair opens the emulators
+            shares.append(alone / took)
+            report(f"sampling {took:.1f} s, emulators alone {alone:.1f} s")
+    return statistics.median(shares)
+
+
+def _replay(pool: ProcessPool, trajectories: Trajectories) -> None:
+    """Play recorded games again, spread over the workers alike."""
+    games = [trajectories.actions[a:b] for a, b in zip(trajectories.start[:-1], trajectories.start[1:], strict=True)]
+    rows = [(GAME, games[first :: pool.count]) for first in range(pool.count)]
+    pool.map(_play_again, rows)
+
+
+def _play_again(bench: Bench, game: str, games: list[np.ndarray], *, interrupt: Callable[[], bool]) -> None:
+    """Work unit: recorded games in the slots of one simulator, without a policy."""
+    if "replay" not in bench:
+        bench["replay"] = make(game, WIDTH)
+    simulator, waiting = bench["replay"], list(games)
+    playing: dict[int, tuple[np.ndarray, int]] = {}
+    while waiting or playing:
+        for slot in range(WIDTH):
+            if slot not in playing and waiting:
+                simulator.reset(np.array([slot]), np.zeros(1, np.int64))
+                playing[slot] = (waiting.pop(), 0)
+        slots = sorted(playing)
+        simulator.step(np.array(slots), np.stack([playing[slot][0][playing[slot][1]] for slot in slots]))
+        for slot in slots:
+            actions, age = playing[slot]
+            playing[slot] = (actions, age + 1)
+            if age + 1 == len(actions):
+                del playing[slot]
+
+
+def _copying(pool: ProcessPool, frame: tuple[int, ...], decisions: int) -> float:
+    """Seconds that a batch's frames take from the workers into one piece of memory; the best of three."""
+    rows = [(decisions // pool.count, frame)] * pool.count
+
+    def travel() -> None:
+        Frames.join(
+            [
+                Frames(torch.from_numpy(frames), torch.zeros((0, 4), dtype=torch.int64))
+                for frames in pool.map(_blank_frames, rows)
+            ]
+        )
+
+    travel()  # workers make their frames, and keep them
+    return min(_timed(travel)[0] for _ in range(PAIRS))
+
+
+def _blank_frames(bench: Bench, count: int, frame: tuple[int, ...], *, interrupt: Callable[[], bool]) -> np.ndarray:
+    """Work unit: so many frames [count, H, W], as a share of a batch would come with."""
+    if "blank" not in bench:
+        bench["blank"] = np.zeros((count, *frame), np.uint8)
+    frames: np.ndarray = bench["blank"]
+    return frames
+
+
+def _iteration(session: Session, samplers: Samplers, report: Report) -> tuple[float, float, int, float]:
+    """One iteration of the paper's size: seconds of sampling, seconds of the update, decisions, MiB at most."""
+    assert samplers.processes is not None
+    sampling, collected = _timed(lambda: samplers.collect(session.learner, session.config, 1, lambda: False))
+    report(f"sampled {len(collected.batch.obs):,} decisions in {sampling:.0f} s")
+    draws = session.streams.generator(1, Purpose.FISHER_ROWS)
+    updating, (_, diagnostics) = _timed(lambda: step(session.learner, collected.batch, session.config, draws))
+    trials = len(diagnostics.search.trials) if diagnostics.search else 0
+    report(f"update in {updating:.0f} s, {trials} line-search trials: {diagnostics.outcome.value}")
+    resident = sum(_peak_mib(pid) for pid in ("self", *map(str, samplers.processes.pids())))
+    return sampling, updating, len(collected.batch.obs), resident
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+def _peak_mib(pid: str) -> float:
+    """The most memory that a process has had resident so far, MiB (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024

@@ -1,0 +1,81 @@
+"""A few threads for independent chunks of NumPy work; NumPy's and torch's own threads are held at one meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+LEAST = 2  # items for each thread: for fewer, handing over costs more than it gains
+
+
+class ThreadTeam:
+    """Maps a function over chunks on `threads` threads, the caller's among them.
+
+    NumPy lets other threads run during its products. While this context is open, BLAS and torch use one thread an
+    operation: their own threads spin while they wait, which is slow for small matrices and ruinous on a busy machine.
+    Results come in the order of the items, so that sums over them do not depend on the number of threads.
+
+    >>> with ThreadTeam(2) as workers:
+    ...     workers.map(abs, [-1, 2, -3])
+    [1, 2, 3]
+    """
+
+    def __init__(self, threads: int = 1):
+        if threads < 1:
+            raise ValueError(f"threads = {threads}: must be at least 1")
+        self.threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> ThreadTeam:
+        if (before := torch.get_num_threads()) > 1:
+            torch.set_num_threads(1)
+            self._open.callback(torch.set_num_threads, before)
+        blas = _blas()
+        if any(library["num_threads"] > 1 for library in blas.info()):
+            self._open.enter_context(blas.limit(limits=1))
+        if self.threads > 1:
+            self._pool = self._open.enter_context(ThreadPoolExecutor(self.threads - 1))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool = None
+        self._open.close()
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """[function(item) for item in items]; an exception of any call is raised."""
+        stride = min(self.threads, len(items) // LEAST)
+        if self._pool is None or stride < 2:
+            return [function(item) for item in items]
+        results: list[Any] = [None] * len(items)
+
+        def run(first: int) -> None:
+            for index in range(first, len(items), stride):
+                results[index] = function(items[index])
+
+        others = [self._pool.submit(run, first) for first in range(1, stride)]
+        try:
+            run(0)
+        finally:
+            for other in others:
+                other.result()
+        return results
+
+
+SERIAL = ThreadTeam(1)  # never opened: runs everything in the caller's thread
+
+
+@functools.cache
+def _blas() -> Any:
+    """The BLAS libraries of this process; looking for them takes a millisecond."""
+    return ThreadpoolController().select(user_api="blas")

@@ -1,0 +1,230 @@
+"""The paper's network for pixels (Section 8.2), as a shape: two convolutions, fully connected layers, linear output.
+
+Convolutions are torch's, with channels as the fastest axis, which makes going back through them twice as fast. What is
+between them goes through `trpolab.numerics.arrays`, as NumPy's tanh takes an eighth of the time of torch's. Tests hold
+the hand-written products to torch's autograd in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
+from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.policies.activations import activate, activate_, slope
+from trpolab.policies.frames import Frames
+from trpolab.policies.mlp import MLP, Layer, Linearized, orthogonal
+
+BRIGHTEST = 255  # inputs are taken as fractions of it
+
+
+@dataclass(frozen=True)
+class ConvNet:
+    """Bytes [C, H, W] -> two convolutions without padding -> hidden layers -> linear output.
+
+    With 16 filters of 4 x 4 at stride 2 on 4 x 52 x 40, a hidden layer of 20 and the 8 logits of the factored joystick
+    that makes 33,500 parameters. θ [P] holds, layer after layer, the weights [out, in] and then the biases; a
+    convolution's weights are [filters, C · kernel · kernel].
+    """
+
+    image: tuple[int, int, int]  # (C, H, W)
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: str = "tanh"
+    bias: bool = True
+    filters: int = 16
+    kernel: int = 4
+    stride: int = 2
+
+    chunk = 64  # rows at a time: most of their activations stay in the cache of a core
+    kept_rows = 2**14  # rows whose activations may be kept (about 70 kB a row)
+    parallel = True  # its update is long enough for every core
+
+    def __post_init__(self) -> None:
+        if min(self.maps[-1]) < 1:
+            raise ValueError(f"image = {self.image}: too small for two convolutions of {self.kernel} x {self.kernel}")
+        MLP(self.head.sizes, self.activation, self.bias)  # checks the rest
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return self.image
+
+    @cached_property
+    def maps(self) -> tuple[tuple[int, int], ...]:
+        """Height and width after each convolution."""
+        sizes, (height, width) = [], self.image[1:]
+        for _ in range(2):
+            height, width = ((size - self.kernel) // self.stride + 1 for size in (height, width))
+            sizes.append((height, width))
+        return tuple(sizes)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The two convolutions as they lie in θ."""
+        first = Layer(0, self.image[0] * self.kernel**2, self.filters, self.bias)
+        return first, Layer(first.end, self.filters * self.kernel**2, self.filters, self.bias)
+
+    @cached_property
+    def head(self) -> MLP:
+        """What follows the convolutions."""
+        height, width = self.maps[-1]
+        return MLP((self.filters * height * width, *self.hidden, self.outputs), self.activation, self.bias)
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return self.layers[-1].end + self.head.size
+
+    def initial(self, generator: np.random.Generator, output_scale: float) -> Tensor:
+        """A random θ [P] float32: orthogonal weights, gain √2 in hidden layers, `output_scale` in the last; no bias."""
+        theta = np.zeros(self.layers[-1].end)
+        for layer in self.layers:
+            theta[layer.start : layer.split] = np.sqrt(2) * orthogonal(generator, layer.fan_out, layer.fan_in).ravel()
+        return torch.cat([torch.from_numpy(theta).float(), self.head.initial(generator, output_scale)])
+
+    def forward(self, theta: Tensor, x: Frames | Tensor) -> Tensor:
+        """Outputs [B, out] at states x, or at fractions x [B, C, H, W]; torch can differentiate it in θ and x."""
+        a = fractions(x, theta)
+        for layer in self.layers:
+            a = activate(self.activation, self._convolve(a, theta, layer))
+        return self.head.forward(theta[self.layers[-1].end :], a.flatten(1))
+
+    def evaluate(self, theta: Tensor, x: Frames, workers: ThreadTeam = SERIAL) -> Tensor:
+        """Outputs [B, out] without a graph: the numbers of `linearize`, in chunks of rows."""
+        theta = theta.detach()
+        return torch.cat(workers.map(lambda part: self.run(theta, fractions(part, theta)), x.split(self.chunk)))
+
+    @QUIET
+    @torch.no_grad()
+    def run(self, theta: Tensor, a: Tensor) -> Tensor:
+        """Outputs [B, out] at fractions a [B, C, H, W], all at once."""
+        for layer in self.layers:
+            a = self._activated(self._convolve(a, theta, layer))
+        return as_tensor(self.head._run(as_array(theta[self.layers[-1].end :]), as_array(a.flatten(1))))
+
+    def linearized(self, theta: Array, x: Frames | Tensor) -> LinearizedConvolutions:
+        """The network at θ [P] and states x, with what products with J need."""
+        return LinearizedConvolutions.at(self, as_tensor(theta), x)
+
+    def linearize(
+        self, theta: Tensor, x: Frames | Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Outputs at θ and the two products with J = ∂outputs/∂θ: see `MLP.linearize`."""
+        linearized = self.linearized(theta.detach(), x)
+        return (
+            as_tensor(linearized.out),
+            lambda v: as_tensor(linearized.jvp(as_array(v))),
+            lambda c: as_tensor(linearized.vjp(as_array(c))),
+        )
+
+    def _convolve(self, x: Tensor, theta: Tensor, layer: Layer) -> Tensor:
+        return F.conv2d(x, self.kernels(theta, layer), layer.biases(theta), stride=self.stride)
+
+    def kernels(self, theta: Tensor, layer: Layer) -> Tensor:
+        """A layer's weights [filters, C · k · k] as [filters, C, k, k], channels fastest in memory."""
+        kernels = layer.weight(theta).reshape(self.filters, -1, self.kernel, self.kernel)
+        return kernels.to(memory_format=torch.channels_last)
+
+    def _activated(self, z: Tensor) -> Tensor:
+        activate_(self.activation, as_array(z))
+        return z
+
+    def _slope(self, a: Tensor) -> Tensor:
+        return as_tensor(slope(self.activation, as_array(a)))
+
+
+@dataclass(frozen=True, eq=False)
+class LinearizedConvolutions:
+    """A `ConvNet` at one θ with its activations kept; B rows."""
+
+    network: ConvNet
+    theta: Tensor  # [P]
+    x: Tensor  # [B, C, H, W] bytes: fractions take four times the room
+    first: Tensor  # [B, filters, h, w] after the first convolution
+    second: Tensor
+    head: Linearized
+
+    @classmethod
+    @QUIET
+    @torch.no_grad()
+    def at(cls, network: ConvNet, theta: Tensor, x: Frames | Tensor) -> LinearizedConvolutions:
+        """Run the network forward, keeping what the products need."""
+        layers = network.layers
+        x = x.pixels().to(memory_format=torch.channels_last) if isinstance(x, Frames) else x
+        first = network._activated(network._convolve(fractions(x, theta), theta, layers[0]))
+        second = network._activated(network._convolve(first, theta, layers[1]))
+        head = network.head.linearized(as_array(theta[layers[-1].end :]), as_array(second.flatten(1)))
+        return cls(network, theta, x, first, second, head)
+
+    @property
+    def out(self) -> Array:
+        """Outputs [B, out]."""
+        return self.head.out
+
+    @QUIET
+    @torch.no_grad()
+    def jvp(self, v: Array) -> Array:
+        """Jv [B, out] for v [P]: the directional derivative, layer by layer forward."""
+        network, direction = self.network, as_tensor(v)
+        one, two = network.layers
+        tangent = network._convolve(fractions(self.x, self.theta), direction, one)
+        tangent *= network._slope(self.first)
+        moved = network._convolve(self.first, direction, two)
+        moved += F.conv2d(tangent, network.kernels(self.theta, two), stride=network.stride)
+        moved *= network._slope(self.second)
+        return self.head.jvp(as_array(direction[two.end :]), as_array(moved.flatten(1)))
+
+    @QUIET
+    @torch.no_grad()
+    def vjp(self, cotangent: Array) -> Array:
+        """Jᵀc [P] for c [B, out]: back-propagation, summed over rows."""
+        network = self.network
+        one, two = network.layers
+        gradient = torch.empty_like(self.theta)
+        below = self.theta.new_empty((len(self.second), network.head.sizes[0]))
+        as_array(gradient)[two.end :] = self.head.vjp(cotangent, as_array(below))
+        c = below.view(self.second.shape).to(memory_format=torch.channels_last)
+        c *= network._slope(self.second)
+        c = self._backward(c, self.first, two, gradient, True)
+        c *= network._slope(self.first)
+        self._backward(c, fractions(self.x, self.theta), one, gradient, False)
+        return as_array(gradient)
+
+    def _backward(self, c: Tensor, x: Tensor, layer: Layer, gradient: Tensor, to_input: bool) -> Any:
+        """Back through one convolution: writes the layer's part of the gradient, returns the cotangent of its input."""
+        network = self.network
+        below, weight, bias = torch.ops.aten.convolution_backward(
+            c,
+            x,
+            network.kernels(self.theta, layer),
+            [network.filters],
+            [network.stride] * 2,
+            [0, 0],
+            [1, 1],
+            False,
+            [0, 0],
+            1,
+            [to_input, True, layer.bias],
+        )
+        gradient[layer.start : layer.split] = weight.flatten()
+        if layer.bias:
+            gradient[layer.split : layer.end] = bias
+        return below
+
+
+def fractions(x: Frames | Tensor, like: Tensor) -> Tensor:
+    """States as numbers from 0 to 1 [B, C, H, W] of the precision of `like`, channels fastest in memory."""
+    if isinstance(x, Frames):
+        x = x.pixels()
+    if x.dtype is torch.uint8:
+        return x.to(memory_format=torch.channels_last).to(like.dtype).div_(BRIGHTEST)
+    return x.to(like.dtype)

@@ -1,0 +1,220 @@
+"""Multi-layer perceptrons as shapes: θ is a flat vector, a network holds no parameters.
+
+The hand-written forward and backward passes cache activations once and serve gradients, Gauss-Newton products and the
+value fit alike; tests hold them to torch's autograd in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, from_numpy
+
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor, namespace
+from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.policies.activations import ACTIVATIONS, activate, activate_, slope
+
+CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where one layer lies in θ: its weights [out, in] row by row, then its biases [out]."""
+
+    start: int
+    fan_in: int
+    fan_out: int
+    bias: bool
+
+    @cached_property
+    def split(self) -> int:
+        """End of the weights, start of the biases."""
+        return self.start + self.fan_in * self.fan_out
+
+    @cached_property
+    def end(self) -> int:
+        """One past the layer's last parameter."""
+        return self.split + (self.fan_out if self.bias else 0)
+
+    def weight(self, theta: Array) -> Array:
+        """View [out, in] of an array or tensor θ [P]."""
+        return theta[self.start : self.split].reshape(self.fan_out, self.fan_in)
+
+    def biases(self, theta: Array) -> Array | None:
+        """View [out], or None without biases."""
+        return theta[self.split : self.end] if self.bias else None
+
+
+@dataclass(frozen=True)
+class MLP:
+    """The shape of a network with linear output: sizes (in, *hidden, out); no hidden layer makes it linear.
+
+    θ [P] holds, layer after layer, the weights [out, in] and then the biases [out].
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "tanh"
+    bias: bool = True
+
+    chunk = CHUNK
+    kept_rows = 2**18  # rows whose activations may be kept (about 1 kB a row)
+    parallel = False  # its update is short: a second thread gains little, and loses much on a busy machine
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2 or min(self.sizes) < 1:
+            raise ValueError(f"sizes = {self.sizes}: must be (in, *hidden, out), each at least 1")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation = {self.activation!r}: must be one of {', '.join(ACTIVATIONS)}")
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return self.sizes[:1]
+
+    @property
+    def outputs(self) -> int:
+        """Width of the output."""
+        return self.sizes[-1]
+
+    @cached_property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return sum((fan_in + self.bias) * fan_out for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False))
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        found, start = [], 0
+        for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False):
+            found.append(Layer(start, fan_in, fan_out, self.bias))
+            start = found[-1].end
+        return tuple(found)
+
+    def initial(self, generator: np.random.Generator, output_scale: float) -> Tensor:
+        """A random θ [P] float32: orthogonal weights, gain √2 in hidden layers, `output_scale` in the last; no bias."""
+        theta = np.zeros(self.size)
+        for layer in self.layers:
+            gain = output_scale if layer.end == self.size else np.sqrt(2)
+            weight = gain * orthogonal(generator, layer.fan_out, layer.fan_in)
+            theta[layer.start : layer.split] = weight.ravel()
+        return from_numpy(theta).float()
+
+    def forward(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Outputs [B, out] at inputs x [B, in]; torch can differentiate it in both arguments."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = activate(self.activation, F.linear(x, layer.weight(theta), layer.biases(theta)))
+        return F.linear(x, last.weight(theta), last.biases(theta))
+
+    def evaluate(self, theta: Tensor, x: Tensor, workers: ThreadTeam = SERIAL) -> Tensor:
+        """Outputs [B, out] without a graph: the numbers of `linearize`, in chunks of rows."""
+        result = x.new_empty((len(x), self.sizes[-1]))
+        weights, inputs, outputs = as_array(theta), as_array(x), as_array(result)
+
+        def run(start: int) -> None:
+            chunk = slice(start, start + self.chunk)
+            outputs[chunk] = self._run(weights, inputs[chunk])
+
+        workers.map(run, range(0, len(x), self.chunk))
+        return result
+
+    @QUIET
+    def _run(self, theta: Array, x: Array) -> Array:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = activate_(self.activation, affine(x, layer.weight(theta), layer.biases(theta)))
+        return affine(x, last.weight(theta), last.biases(theta))
+
+    def linearize(
+        self, theta: Tensor, x: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Outputs at θ and the two products with J = ∂outputs/∂θ, activations computed once.
+
+        Returns (out [B, out], jvp, vjp) with jvp(v [P]) = Jv [B, out] and vjp(c [B, out]) = Jᵀc [P], summed over rows.
+        Give it at most some thousand rows at a time.
+        """
+        linearized = self.linearized(as_array(theta), x)
+        return (
+            as_tensor(linearized.out),
+            QUIET(lambda v: as_tensor(linearized.jvp(as_array(v)))),
+            QUIET(lambda c: as_tensor(linearized.vjp(as_array(c)))),
+        )
+
+    def linearized(self, theta: Array, x: Tensor | Array) -> Linearized:
+        """The network at θ [P] and x [B, in], with what products with J need."""
+        return Linearized.at(self, theta, as_array(x) if isinstance(x, Tensor) else x)
+
+
+def affine(x: Array, weight: Array, biases: Array | None) -> Array:
+    """x Wᵀ + b [B, out], a new array."""
+    z = x @ weight.T
+    if biases is not None:
+        z += biases
+    return z
+
+
+@dataclass(frozen=True, eq=False)
+class Linearized:
+    """A network at one θ with its activations and slopes kept, on arrays; B rows."""
+
+    layers: tuple[Layer, ...]
+    theta: Array  # [P]
+    inputs: tuple[Array, ...]  # [B, in] of each layer
+    slopes: tuple[Array, ...]  # [B, width] φ' of each hidden layer
+    out: Array  # [B, out]
+    ones: Array  # [B]: a product with it is a sum over rows, and faster
+
+    @classmethod
+    @QUIET
+    def at(cls, network: MLP, theta: Array, x: Array) -> Linearized:
+        """Run the network forward, keeping what the products need."""
+        layers, inputs, slopes = network.layers, [x], []
+        for layer in layers[:-1]:
+            z = affine(inputs[-1], layer.weight(theta), layer.biases(theta))
+            inputs.append(activate_(network.activation, z))
+            slopes.append(slope(network.activation, z))
+        out = affine(inputs[-1], layers[-1].weight(theta), layers[-1].biases(theta))
+        return cls(layers, theta, tuple(inputs), tuple(slopes), out, namespace(out).ones_like(out[:, 0]))
+
+    def jvp(self, v: Array, tangent: Array | None = None) -> Array:
+        """Jv [B, out] for v [P]: the directional derivative, layer by layer forward.
+
+        `tangent` [B, in] says how the input moves; None where it stays.
+        """
+        for index, (layer, x) in enumerate(zip(self.layers, self.inputs, strict=True)):
+            moved = affine(x, layer.weight(v), layer.biases(v))
+            if tangent is not None:
+                moved += tangent @ layer.weight(self.theta).T
+            if index < len(self.slopes):
+                moved *= self.slopes[index]
+            tangent = moved
+        return tangent
+
+    def vjp(self, cotangent: Array, below: Array | None = None) -> Array:
+        """Jᵀc [P] for c [B, out]: back-propagation, summed over rows; the cotangent of the input goes to `below`."""
+        gradient = namespace(self.theta).empty_like(self.theta)
+        c = cotangent
+        for index in range(len(self.layers) - 1, -1, -1):
+            layer = self.layers[index]
+            layer.weight(gradient)[...] = c.T @ self.inputs[index]
+            if (biases := layer.biases(gradient)) is not None:
+                biases[...] = self.ones @ c
+            if index:
+                weight = layer.weight(self.theta)
+                c = c * weight if layer.fan_out == 1 else c @ weight  # NumPy has no fast outer product
+                c *= self.slopes[index - 1]
+            elif below is not None:
+                below[...] = c @ layer.weight(self.theta)
+        return gradient
+
+
+def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """A random [rows, columns] float64 matrix with orthonormal rows or columns, whichever are fewer (Haar measure)."""
+    tall = generator.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))  # without the signs, QR's convention would bias the draw
+    return q if rows >= columns else q.T

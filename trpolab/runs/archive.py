@@ -1,0 +1,138 @@
+"""A run as one zip file, and such a file taken in: checked name by name and byte by byte before it counts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from trpolab.runs.disk import temporary
+from trpolab.runs.reader import RunFolderError, read_run
+
+MOST_FILES = 200_000
+LARGEST = 8 * 2**30  # bytes of all files together, unpacked
+RATIO = 200  # unpacked over packed, beyond which a file is made to fill disks; JSON lines reach about 20
+CHUNK = 2**20
+BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError)  # the last: encrypted
+TOP = ("run.json", "status.json", "metrics.jsonl", "events.jsonl", "policies", "ckpt", "media")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows takes for devices
+
+
+def pack(folder: str | Path, target: Path) -> Path:
+    """Write `<run id>/...` into a zip file: records, policies, checkpoints and media, no links, no half-written files.
+
+    Raises RunFolderError for what is no run, or one that changed meanwhile.
+    """
+    source, name = Path(folder), str(read_run(folder)["id"])
+    if (problem := name_problem(name)) is not None:
+        raise RunFolderError(f"{str(source)!r}: {problem}")
+    files = [path for path in sorted(source.rglob("*")) if path.is_file() and not path.is_symlink()]
+    relative = [path.relative_to(source) for path in files]
+    chosen = [path for path in relative if path.parts[0] in TOP and not any(part[0] == "." for part in path.parts)]
+    aside = temporary(target)
+    try:
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in chosen:
+                archive.write(source / path, f"{name}/{path.as_posix()}")
+        aside.replace(target)
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"{error.filename!r} went away meanwhile: the run goes on; stop it, or try again"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return target
+
+
+def unpack(file: str | Path, out: str | Path = "runs", largest: int = LARGEST) -> Path:
+    """Make `<out>/<run id>/` from a zip file that `pack` wrote elsewhere, and return it.
+
+    Names, kinds and sizes are checked before anything is written, the bytes while they are; the folder appears whole or
+    not at all, and never over another. Raises RunFolderError with the reason, and OSError where the disk refuses.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            name, entries = _checked(archive, largest, Path(file).stat().st_size)
+            target = Path(out) / name
+            if target.exists():
+                raise RunFolderError(f"{str(target)!r} is there already")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (free := shutil.disk_usage(target.parent).free) < sum(entry.file_size for entry in entries):
+                raise RunFolderError(f"{file}: needs more than the {free} bytes that are free")
+            aside = temporary(target)
+            try:
+                for entry in entries:
+                    _write(archive, entry, aside / PurePosixPath(entry.filename).relative_to(name))
+                if read_run(aside)["id"] != name:
+                    raise RunFolderError(f"{file}: its run.json is another run's")
+                aside.rename(target)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+    except BROKEN as error:
+        raise RunFolderError(f"{file}: is not a zip file that can be read ({error})") from error
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{file}: {error.strerror}") from error
+    return target
+
+
+def name_problem(name: str) -> str | None:
+    """Why a part of a path is not taken in, or None."""
+    if not NAME.fullmatch(name) or name.endswith("."):
+        return f"{name!r} is not a name that a run's files have"
+    return f"{name!r} is a device on Windows" if DEVICES.fullmatch(name) else None
+
+
+def _checked(archive: zipfile.ZipFile, largest: int, packed: int) -> tuple[str, list[zipfile.ZipInfo]]:
+    """The run's id and the files to write. Raises RunFolderError for anything that a run's archive does not hold."""
+    where, everything = archive.filename, archive.infolist()
+    entries = [entry for entry in everything if not entry.is_dir()]
+    if not entries or len(entries) > MOST_FILES:
+        raise RunFolderError(f"{where}: holds {len(entries)} files; a run has 1 to {MOST_FILES}")
+    for entry in everything:
+        if (problem := _entry_problem(entry)) is not None:
+            raise RunFolderError(f"{where}: {entry.orig_filename!r}: {problem}")
+    names = [entry.filename.lower().rstrip("/") for entry in everything]
+    if twice := next((name for name in names if names.count(name) > 1), None) if len({*names}) < len(names) else None:
+        raise RunFolderError(f"{where}: holds {twice!r} twice")
+    tops = {entry.filename.split("/")[0] for entry in everything}
+    if len(tops) != 1:
+        raise RunFolderError(f"{where}: must hold one run's folder, holds {', '.join(sorted(tops))}")
+    size = sum(entry.file_size for entry in entries)
+    if size > largest:
+        raise RunFolderError(f"{where}: unpacks to {size} bytes, more than {largest}")
+    if size > RATIO * packed:
+        raise RunFolderError(f"{where}: {packed} bytes that unpack to {size}: made to fill a disk")
+    return tops.pop(), entries
+
+
+def _entry_problem(entry: zipfile.ZipInfo) -> str | None:
+    """Why an entry is none of a run's files or folders, or None."""
+    parts = entry.filename.removesuffix("/").split("/")
+    if entry.orig_filename != entry.filename:
+        return "its name holds a NUL"
+    if (problem := next((problem for part in parts if (problem := name_problem(part)) is not None), None)) is not None:
+        return f"leads elsewhere: {problem}"
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device, not a file"
+    if len(parts) == 1 and not entry.is_dir():
+        return "lies outside of a run's folder"
+    return None if len(parts) == 1 or parts[1] in TOP else "is nothing that a run's folder holds"
+
+
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+    """One file, no byte more than its entry says; its checksum is compared at the end."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(entry) as source, target.open("xb") as file:
+        left = entry.file_size
+        while block := source.read(CHUNK):
+            left -= len(block)
+            if left < 0:
+                raise RunFolderError(f"{archive.filename}: {entry.filename!r} is larger than it says")
+            file.write(block)
+    if left:
+        raise RunFolderError(f"{archive.filename}: {entry.filename!r} is shorter than it says")

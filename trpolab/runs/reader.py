@@ -1,0 +1,266 @@
+"""The run folder, read: the truth on disk, which takes no library to read, and this to read in comfort.
+
+runs/<UTC>-<task>-<6 hex>/
+  run.json        what was asked; written once
+  status.json     how it goes, with a heartbeat
+  lock            held by the one writer, and its description
+  metrics.jsonl   a line an iteration; a resumed run appends another segment
+  events.jsonl    what else happened
+  policies/       000010.safetensors ...
+  ckpt/           000010/ ...: see `checkpoint`
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trpolab.policies import Policy
+from trpolab.policies.serialization import PolicyFileError, read_policy
+from trpolab.runs.disk import parse_json
+from trpolab.runs.owner import Owner
+from trpolab.settings import PlainError
+
+SCHEMA = 1
+HEARTBEAT_SECONDS = 10.0
+SILENCE_SECONDS = 60.0  # without a heartbeat, after which a writer on another machine counts as gone
+RECORDED_VERSIONS = ("trpolab", "torch", "numpy", "mujoco", "gymnasium", "ale-py")
+ALIVE = ("created", "running", "paused")  # states that need a writer
+STATES = (*ALIVE, "stopped", "finished", "diverged", "crashed")
+
+# How this library begins a line of metrics; lines that begin otherwise are understood too, more slowly.
+_HEAD = re.compile(rb'\{"segment": ?\d+, ?"iteration": ?(\d+)[,}]')
+
+
+class RunFolderError(PlainError):
+    """A folder that is not a run, or not one that can be used for what was asked."""
+
+
+class RunLocked(RunFolderError):
+    """Another process writes this run."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands. `state` is one of `STATES`; "crashed" is what a reader calls a run whose writer is gone."""
+
+    state: str
+    iteration: int
+    message: str
+    owner: Owner | None  # who wrote it last
+    heartbeat: datetime | None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `--resume` can go on with it."""
+        return self.state not in ALIVE
+
+    def __str__(self) -> str:
+        state = "crashed (resumable)" if self.state == "crashed" else self.state
+        return f"{state}, iteration {self.iteration}" + (f": {self.message}" if self.message else "")
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """run.json of a folder. Raises RunFolderError with a sentence where it isn't a run."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise RunFolderError(f"{str(path)!r} is not a folder")
+    try:
+        about = parse_json((path / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunFolderError(f"{str(path)!r} is not a run folder: it has no run.json") from None
+    except ValueError as error:
+        raise RunFolderError(f"{str(path / 'run.json')!r} is not readable JSON: {error}") from None
+    if not isinstance(about, dict) or not isinstance(about.get("schema"), int):
+        raise RunFolderError(f"{str(path / 'run.json')!r} does not describe a run: it has no schema number")
+    refuse_newer(about, path)
+    for name, kind in (("id", str), ("task", str), ("settings", dict)):
+        if not isinstance(about.get(name), kind):
+            words = "a table" if kind is dict else "a text"
+            raise RunFolderError(
+                f"{str(path / 'run.json')!r} does not describe a run: its {name!r} is {about.get(name)!r}, not {words}"
+            )
+    return about
+
+
+def refuse_newer(about: dict[str, Any], path: Path) -> None:
+    """Raise RunFolderError for a schema that only later versions know."""
+    if isinstance(schema := about.get("schema"), int) and schema > SCHEMA:
+        raise RunFolderError(
+            f"{str(path)!r} was written by a newer trpolab (schema {schema}, this one reads up to {SCHEMA}); "
+            "update with: pip install -U trpolab"
+        )
+
+
+def read_status(folder: str | Path) -> Status:
+    """How the run stands now: status.json, and whether who wrote it is still there. Raises RunFolderError."""
+    path = Path(folder)
+    read_run(path)
+    try:
+        found = parse_json((path / "status.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = {"state": "created", "iteration": 0}
+    except ValueError as error:
+        raise RunFolderError(f"{str(path / 'status.json')!r} is not readable JSON: {error}") from None
+    if not isinstance(found, dict) or found.get("state") not in STATES or not isinstance(found.get("iteration"), int):
+        raise RunFolderError(f"{str(path / 'status.json')!r} does not tell a run's state")
+    refuse_newer(found, path)
+    owner, beat = Owner.of(found), _time(found.get("heartbeat"))
+    state, message = found["state"], str(found.get("message") or "")
+    if state in ALIVE and not is_written(owner, beat):
+        state, message = "crashed", f"its writer, {owner}, is gone" if owner else "its writer is gone"
+    return Status(state, found["iteration"], message, owner, beat)
+
+
+def is_written(owner: Owner | None, heartbeat: datetime | None) -> bool:
+    """Whether the writer still writes: looked up on this machine, by its heartbeat on another."""
+    if owner is not None and not owner.elsewhere:
+        return owner.alive()
+    return heartbeat is not None and (datetime.now(UTC) - heartbeat).total_seconds() < SILENCE_SECONDS
+
+
+def read_metrics(folder: str | Path, most: int | None = None) -> list[dict[str, Any]]:
+    """Every iteration's record, once each: where a run was resumed, the later segment counts.
+
+    With `most`, at most so many records, evenly spread, the last among them: what else there is is not parsed, so a
+    million lines take about a second and no memory to speak of. A torn last line is ignored. Raises RunFolderError
+    naming a bad line elsewhere.
+    """
+    return list(each_metrics(folder, most))
+
+
+def each_metrics(folder: str | Path, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """What `read_metrics` returns, one at a time."""
+    read_run(folder)
+    path = Path(folder) / "metrics.jsonl"
+    if not path.exists():
+        return
+    offsets = _lines_that_count(path)
+    chosen = offsets
+    if most is not None and len(offsets) > most:
+        chosen = array("q", np.asarray(offsets)[np.linspace(0, len(offsets) - 1, most).astype(int)].tolist())
+    with path.open("rb") as file:
+        for offset in chosen:
+            file.seek(offset)
+            line = file.readline()
+            try:
+                yield _record(line)
+            except ValueError:
+                raise _bad_line(path, _line_number(path, offset)) from None
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file, with a torn last line left out. Raises RunFolderError naming a bad line."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield _record(line)
+            except ValueError:
+                raise _bad_line(path, number) from None
+
+
+def load_policy(folder: str | Path, which: str = "latest") -> Policy:
+    """A policy kept in a run folder: the newest, or (`which="best"`) the one with the best recent training return.
+
+    A single policy file (`.safetensors`) is read as it is. The best is judged by the mean return of the last 100
+    training episodes when it was kept. A file that is damaged is passed over. Raises RunFolderError, and
+    PolicyFileError for a single file that is none.
+    """
+    if which not in ("latest", "best"):
+        raise RunFolderError(f"which = {which!r}: must be latest or best")
+    if Path(folder).is_file():
+        return read_policy(folder)[0]
+    read_run(folder)
+    best: tuple[float, Policy] | None = None
+    damaged: list[str] = []
+    for file in sorted((Path(folder) / "policies").glob("*.safetensors"), reverse=True):
+        try:
+            policy, about = read_policy(file)
+        except PolicyFileError as error:
+            damaged.append(str(error))
+            continue
+        score = about.get("score")
+        rank = float(score) if isinstance(score, int | float) else -np.inf
+        if which == "latest":
+            return policy
+        if best is None or rank > best[0]:
+            best = rank, policy
+    if best is None:
+        raise RunFolderError("; ".join(damaged) or f"{str(folder)!r} holds no policy yet")
+    return best[1]
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on, where installed."""
+    found = {}
+    for name in RECORDED_VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _lines_that_count(path: Path) -> array[int]:
+    """Offsets of the lines that later segments have not taken back, in the order of their iterations."""
+    offsets, iterations, at = array("q"), array("q"), 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break  # torn: its writer was killed, or is writing it now
+            head = _HEAD.match(line)
+            iteration = int(head[1]) if head is not None and line.endswith(b"}\n") else _iteration(path, number, line)
+            while iterations and iterations[-1] >= iteration:
+                iterations.pop()
+                offsets.pop()
+            iterations.append(iteration)
+            offsets.append(at)
+            at += len(line)
+    return offsets
+
+
+def _iteration(path: Path, number: int, line: bytes) -> int:
+    try:
+        iteration = _record(line)["iteration"]
+    except (ValueError, KeyError):
+        raise _bad_line(path, number) from None
+    if not isinstance(iteration, int):
+        raise _bad_line(path, number)
+    return iteration
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    record = parse_json(line)
+    if not isinstance(record, dict):
+        raise ValueError("not an object")
+    return record
+
+
+def _bad_line(path: Path, number: int) -> RunFolderError:
+    return RunFolderError(f"{path.name}: line {number} is not a JSON object")
+
+
+def _line_number(path: Path, offset: int) -> int:
+    number = 1
+    with path.open("rb") as file:
+        while offset > 0 and (block := file.read(min(offset, 1 << 20))):
+            number += block.count(b"\n")
+            offset -= len(block)
+    return number
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None

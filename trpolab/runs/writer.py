@@ -1,0 +1,214 @@
+"""The run folder, written: by one process at a time, whole or not at all, and never over what is there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trpolab.policies import Policy
+from trpolab.policies.serialization import policy_content
+from trpolab.runs.disk import LineFile, strict_json, sweep, sync_folder, temporary, write_atomically
+from trpolab.runs.owner import Owner
+from trpolab.runs.reader import (
+    ALIVE,
+    HEARTBEAT_SECONDS,
+    SCHEMA,
+    RunFolderError,
+    RunLocked,
+    installed_versions,
+    read_status,
+)
+from trpolab.sampling.streams import Purpose
+
+LONGEST_LABEL = 200
+SMALL_POLICIES = 64 * 2**20  # bytes that the policies of all iterations may take; beyond, only checkpoints' are kept
+FOLDERS = ("policies", "ckpt")
+
+
+class RunFolder:
+    """One run on disk, with one writer. Raises RunLocked naming another, and RunFolderError for what is no run.
+
+    `found` says what an earlier writer left: "crashed" if it was killed, and which half-written files were swept away.
+    """
+
+    def __init__(self, path: Path, segment: int):
+        for name in ("", *FOLDERS):
+            if (path / name).is_symlink():
+                raise RunFolderError(f"{str(path / name)!r} is a symbolic link; runs are not written through those")
+        self.path = path
+        self.segment = segment  # counts resumptions; a metrics line belongs to one
+        self._lock = _take_lock(path)
+        try:
+            self.found = read_status(path)
+            self.swept = [name for folder in (path, *(path / name for name in FOLDERS)) for name in sweep(folder)]
+            for name in FOLDERS:
+                (path / name).mkdir(exist_ok=True)
+            self._metrics, self._events = LineFile(path / "metrics.jsonl"), LineFile(path / "events.jsonl")
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._status: dict[str, Any] = {}
+        self._writing = threading.Lock()
+        self._closed = threading.Event()
+        self._heartbeat = threading.Thread(target=self._beat, name="trpolab-heartbeat", daemon=True)
+        self._heartbeat.start()
+
+    @classmethod
+    def create(cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "") -> RunFolder:
+        """Make `<out>/<UTC>-<task>-<6 hex>/`: it appears with its run.json in it, or not at all."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", task).strip("-.")[:36] or "task"
+        path = Path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        aside = temporary(path)
+        aside.mkdir()
+        try:
+            for folder in FOLDERS:
+                (aside / folder).mkdir()
+            about = _about(path.name, task, settings, label)
+            write_atomically(aside / "run.json", strict_json(about, indent=1))
+            os.rename(aside, path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
+        return cls(path, 0)
+
+    def metrics(self, record: dict[str, Any]) -> None:
+        """Append one iteration's line."""
+        self._metrics.append({"segment": self.segment, **record})
+
+    def event(self, kind: str, **about: Any) -> dict[str, Any]:
+        """Append one event's line, and return it."""
+        record = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "segment": self.segment, "event": kind, **about}
+        self._events.append(record)
+        return record
+
+    def status(self, state: str, iteration: int, message: str = "") -> None:
+        """created, running, paused, stopped, finished or diverged; "crashed" is for readers to find out."""
+        with self._writing:
+            self._status = {
+                "schema": SCHEMA,
+                "state": state,
+                "iteration": iteration,
+                "message": message,
+                **Owner.this().record(),
+            }
+            self._write_status()
+
+    def keep_policy(self, policy: Policy, iteration: int, score: float | None, task: str, always: bool) -> None:
+        """Write `policies/<iteration>.safetensors`, whole or not at all.
+
+        Unless `always`, only while the policies of as many iterations are small. They are not forced to the disk: a
+        checkpoint is.
+        """
+        content = policy_content(policy, {"task": task, "iteration": iteration, "score": score})
+        if always or len(content) * iteration <= SMALL_POLICIES:
+            write_atomically(self.path / "policies" / f"{iteration:06d}.safetensors", content, sync=False)
+
+    @property
+    def line_files(self) -> tuple[Path, Path]:
+        """What is appended to: it must last before a checkpoint that stands on it."""
+        return self.path / "metrics.jsonl", self.path / "events.jsonl"
+
+    def close(self) -> None:
+        """Let go of files and lock."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._heartbeat.join()
+        self._metrics.close()
+        self._events.close()
+        os.close(self._lock)
+
+    def _beat(self) -> None:
+        while not self._closed.wait(HEARTBEAT_SECONDS):
+            with self._writing:
+                try:
+                    self._write_status()
+                except OSError:
+                    continue  # whoever writes metrics meets it too, and holds the run; the next beat tries again
+
+    def _write_status(self) -> None:
+        if self._status:
+            beat = {**self._status, "heartbeat": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+            write_atomically(self.path / "status.json", strict_json(beat, indent=1), sync=False)
+
+
+def label_problem(label: Any) -> str | None:
+    """What is wrong with a run's label, or None. It is for people and never part of a path; any printable text goes."""
+    if not isinstance(label, str):
+        return f"label = {label!r}: must be a text"
+    if len(label) > LONGEST_LABEL:
+        return f"label = {label[:20] + '...'!r}: has {len(label)} characters, {LONGEST_LABEL} at most"
+    return None if label.isprintable() else f"label = {label!r}: must be printable characters on one line"
+
+
+def settings_hash(settings: dict[str, Any]) -> str:
+    """SHA-256 of a run's settings as run.json holds them."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _about(name: str, task: str, settings: dict[str, Any], label: str) -> dict[str, Any]:
+    plain = json.loads(strict_json(settings))
+    return {
+        "schema": SCHEMA,
+        "id": name,
+        "label": label,
+        "task": task,
+        "settings": plain,
+        "settings_sha256": settings_hash(plain),
+        "streams": {purpose.name.lower(): purpose.value for purpose in Purpose},
+        "versions": installed_versions(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def _take_lock(path: Path) -> int:
+    """An exclusive lock for as long as the writer lives. Raises RunLocked naming the other writer.
+
+    Where the file system knows no locks, the writer that status.json names counts while it lives, or, on another
+    machine, while its heart beats.
+    """
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _locked(path, _holder(descriptor)) from None
+        except OSError:
+            status = read_status(path)
+            if status.state in ALIVE and status.owner != Owner.this():
+                raise _locked(path, status.owner) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, (strict_json(Owner.this().record()) + "\n").encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _holder(descriptor: int) -> Owner | None:
+    try:
+        return Owner.of(json.loads(os.pread(descriptor, 4096, 0)))
+    except ValueError:
+        return None
+
+
+def _locked(path: Path, holder: Owner | None) -> RunLocked:
+    return RunLocked(
+        f"{str(path)!r} is being written by {holder or 'another process'}. Stop that one first; meanwhile the run can "
+        f"be read: trpolab.load_policy({str(path)!r}) gives its newest policy, metrics.jsonl its numbers"
+    )

@@ -1,0 +1,294 @@
+"""Section 5.2, vine: trunks under π_old, K branches from each state of a rollout set, Q̂ from the branches."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from trpolab.policies import Learner, Policy, ValueFunction
+from trpolab.sampling.batch import Batch, Episodes
+from trpolab.sampling.config import Vine
+from trpolab.sampling.errors import NonFinite
+from trpolab.sampling.returns import generalized_advantage, nothing_earned
+from trpolab.sampling.single_path import FIRST_STATISTICS, Collected
+from trpolab.sampling.streams import Purpose, Streams
+from trpolab.sampling.trajectories import Interrupt, Trajectories
+from trpolab.sampling.vine.branches import BranchPlan, Rolled, run_branches
+from trpolab.sampling.vine.budget import longest_branch
+from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
+from trpolab.sampling.vine.record import make_record, trace_interval, traced_states
+from trpolab.sampling.vine.trunks import RolloutSet, choose_states, run_trunks
+from trpolab.sampling.workers.processes import ProcessPool
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
+from trpolab.simulators import Source
+from trpolab.simulators.base import Simulator, Snapshot, Task
+
+FEW_BLOCKS, MOST_BLOCKS = 4, 8  # blocks that branches are spread over
+PROCESS_BLOCKS = 16  # the same where worker processes take one block after another
+LEAST_WIDTH, MOST_WIDTH = 16, 128  # branches that a block rolls out at a time
+MOST_COPIES = 64  # the same for tasks that step in Python, a whole environment each
+WIDEST = 512  # the same for tasks that step all slots in one NumPy call
+ACTOR_ROWS = 64  # states at a time when π_old is evaluated on the rollout set
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The branches of a rollout set: `rolled` holds each that was run, `of` [N, K] which one answers for (n, k)."""
+
+    rolled: Rolled
+    state: np.ndarray  # [B] the state that each starts from
+    of: np.ndarray  # [N, K]
+
+
+class VineSampler:
+    """Vine batches of one task. Nothing goes over from one iteration to the next; simulators are kept for reuse."""
+
+    def __init__(
+        self, source: Source, task: Task, threads: int, streams: Streams, processes: ProcessPool | None = None
+    ):
+        self.source, self.task, self.threads, self.streams, self.processes = source, task, threads, streams, processes
+        self._pools: dict[str, tuple[tuple[int, int], SimulatorPool]] = {}
+
+    def sample(
+        self,
+        learner: Learner,
+        config: Vine,
+        gamma: float,
+        state_weighting: str,
+        iteration: int,
+        interrupt: Interrupt,
+        signs: bool = False,
+    ) -> Collected:
+        """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted.
+
+        `signs`: learn from the signs of rewards.
+        """
+        policy = learner.policy
+        chosen = choose_states(
+            self.streams, iteration, config.trunks, config.trunk_length, config.states, config.choose
+        )
+        pool = self.trunk_pool(config.trunks)
+        trunks, roots = run_trunks(pool, policy, config.trunk_length, chosen, self.streams, iteration, interrupt)
+        if roots is None:
+            raise ValueError(f"vine.states = {config.states}: no state was chosen")
+        if signs:
+            trunks = replace(trunks, rewards=np.sign(trunks.rewards))
+        old = parameters_at(policy, roots.obs)
+        first = draw_first_actions(
+            policy.distribution, old, config, self.streams.generator(iteration, Purpose.VINE_ACTIONS)
+        )
+        try:
+            rollouts = self.roll_out(policy, roots, first, config, gamma, iteration, interrupt, signs)
+        except NonFinite as error:
+            raise NonFinite(str(error), trunks.sim_steps + error.sim_steps) from None
+        tail = learner.value if config.tail_value and learner.value is not None and learner.value.fits else None
+        q = q_values(rollouts, policy, tail, gamma)
+        batch = vine_batch(trunks, roots, old, first, rollouts, q, gamma if state_weighting == "discounted" else 1.0)
+        targets = values = None
+        rewards = (trunks.rewards, rollouts.rolled.returns)
+        if config.tail_value and learner.value is not None and not nothing_earned(learner.value.fits, *rewards):
+            values, targets = trunk_targets(trunks, policy, learner.value, gamma)
+        components = max(1, trunks.actions.size)
+        return Collected(batch, trunks.obs, targets, values, trunks.clipped / components)
+
+    def first_look(self, policy: Policy, config: Vine, interrupt: Interrupt) -> Trajectories:
+        """Some steps of trunks under the starting policy, before the first iteration."""
+        steps, none = -(-FIRST_STATISTICS // config.trunks), np.zeros(0, np.int64)
+        return run_trunks(self.trunk_pool(config.trunks), policy, steps, none, self.streams, 0, interrupt)[0]
+
+    def roll_out(
+        self,
+        policy: Policy,
+        roots: RolloutSet,
+        first: FirstActions,
+        config: Vine,
+        gamma: float,
+        iteration: int,
+        interrupt: Interrupt,
+        signs: bool = False,
+    ) -> Rollouts:
+        """Run the branches of all states as one list, spread over blocks.
+
+        Common random numbers: one noise sequence per state, indexed by step, and one seed of the task's own noise,
+        both shared by the state's branches. Then equal first actions of a state make equal branches, so each is run
+        once. Otherwise every branch has its own of both.
+        """
+        n, k = first.log_q.shape
+        state, of = np.repeat(np.arange(n), k), np.arange(n * k).reshape(n, k)
+        actions = first.actions.reshape(n * k, *first.actions.shape[2:])
+        common = config.common_random_numbers
+        if common and np.issubdtype(actions.dtype, np.integer):
+            keys = np.column_stack([state, actions.reshape(n * k, -1)])
+            _, kept, of = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+            state, actions, of = state[kept], actions[kept], of.reshape(n, k)
+        pool = self.branch_pool(n * k)
+        ends = np.linspace(0, len(state), len(pool) + 1).astype(int).tolist()
+        shares = []
+        for begin, end in itertools.pairwise(ends):
+            mine = state[begin:end]
+            # sequences 0 … N - 1 belong to states, those after them to single branches
+            names = mine if common else n + np.arange(begin, end)
+            states, place = np.unique(mine, return_inverse=True)
+            traced = np.isin(mine, traced_states(n)) & (not policy.sees_pixels)
+            shares.append(_Share(roots.snapshot.take(states), mine, place, actions[begin:end], names, traced))
+        unit = partial(
+            _run_share,
+            policy=policy,
+            streams=self.streams,
+            iteration=iteration,
+            horizon=longest_branch(config, self.task),
+            gamma=gamma,
+            signs=signs,
+        )
+        return Rollouts(Rolled.join(pool.map(unit, shares, interrupt=interrupt)), state, of)
+
+    def trunk_pool(self, trunks: int) -> SimulatorPool:
+        """One slot a trunk, in at least two blocks where the task steps in threads."""
+        width = trunks if self.task.block is None else min(self.task.block, -(-trunks // 2))
+        return self._pool("trunks", trunks, width)
+
+    def branch_pool(self, branches: int) -> SimulatorPool:
+        """Slots for so many branches; those that find no slot wait for one."""
+        if self.task.processes and self.task.block is not None:
+            width = min(self.task.block, branches)
+            return self._pool("branches", width * min(PROCESS_BLOCKS, -(-branches // width)), width)
+        if self.task.block is None:
+            width = min(branches, MOST_COPIES if self.task.python else WIDEST)
+            return self._pool("branches", width, width)
+        width = min(MOST_WIDTH, max(LEAST_WIDTH, -(-branches // FEW_BLOCKS)), branches)
+        return self._pool("branches", width * min(MOST_BLOCKS, -(-branches // width)), width)
+
+    def close(self) -> None:
+        """Give back simulators and threads."""
+        for _, pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+    def _pool(self, role: str, slots: int, width: int) -> SimulatorPool:
+        size, pool = self._pools.get(role, (None, None))
+        if pool is None or size != (slots, width):
+            if pool is not None:
+                pool.close()
+            pool = SimulatorPool(self.source, slots, self.threads, width, self.processes)
+            self._pools[role] = ((slots, width), pool)
+        return pool
+
+
+@dataclass(frozen=True)
+class _Share:
+    """One block's part of all branches; B of them."""
+
+    snapshot: Snapshot  # the states that they start from, each once
+    state: np.ndarray  # [B] which state of the rollout set
+    place: np.ndarray  # [B] its row in the snapshot
+    first: np.ndarray  # [B, *A]
+    names: np.ndarray  # [B] the noise sequence of each
+    traced: np.ndarray  # [B]
+
+
+def _run_share(
+    simulator: Simulator,
+    share: _Share,
+    *,
+    policy: Policy,
+    streams: Streams,
+    iteration: int,
+    horizon: int,
+    gamma: float,
+    signs: bool,
+    interrupt: Interrupt,
+) -> Rolled:
+    """Work unit: the branches of one block."""
+    names, row = np.unique(share.names, return_inverse=True)
+    noise, seeds = _noise(policy, streams, horizon, iteration, names)
+    plan = BranchPlan(
+        share.snapshot, share.state, share.first, noise, row, seeds[row], share.traced, signs, share.place
+    )
+    return run_branches(simulator, policy, plan, gamma, trace_interval(horizon), interrupt)
+
+
+def _noise(
+    policy: Policy, streams: Streams, length: int, iteration: int, names: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each named sequence: the policy's noise [R, H, noise_size], row h for step h, and the task's seed [R]."""
+    distribution = policy.distribution
+    if not len(names):  # fewer branches than blocks
+        return np.zeros((0, length, distribution.noise_size)), np.zeros(0, np.int64)
+    noise = [
+        distribution.noise(streams.generator(iteration, Purpose.VINE_NOISE, int(name)), (length,)) for name in names
+    ]
+    seeds = [streams.seeds(1, iteration, Purpose.VINE_TASK, int(name)) for name in names]
+    return np.stack(noise), np.concatenate(seeds)
+
+
+def parameters_at(policy: Policy, obs: np.ndarray) -> np.ndarray:
+    """u [N, U] of π_old at obs [N, *O], as the sampler computes it."""
+    actor = policy.actor(ACTOR_ROWS)
+    return np.concatenate(
+        [actor.parameters(obs[first : first + ACTOR_ROWS]).copy() for first in range(0, len(obs), ACTOR_ROWS)]
+    )
+
+
+def q_values(rollouts: Rollouts, policy: Policy, value: ValueFunction | None, gamma: float) -> np.ndarray:
+    """Q̂ [N, K]: the branches' discounted rewards and, where a value function is given, γ^h V at the end of the live.
+
+    A branch that terminated earns nothing more; one that the horizon or a time limit cut goes on in V.
+    """
+    rolled = rollouts.rolled
+    q = rolled.returns
+    if value is not None:
+        live = ~rolled.terminated & ~rolled.unstable
+        tail = np.zeros(len(q))
+        tail[live] = value.values(policy.features(rolled.last_obs[live]))
+        q = q + gamma**rolled.lengths * tail
+    return q[rollouts.of]
+
+
+def trunk_targets(
+    trunks: Trajectories, policy: Policy, value: ValueFunction, gamma: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """V at the trunk states [M], and the discounted trunk returns [M] that it is to learn, bootstrapped where cut."""
+    values = value.values(policy.features(trunks.obs))
+    last = value.values(policy.features(trunks.last_obs))
+    advantages = generalized_advantage(trunks.rewards, values, last, trunks.terminated, trunks.start, gamma, 1.0)
+    return values, advantages + values
+
+
+def vine_batch(
+    trunks: Trajectories,
+    roots: RolloutSet,
+    old: np.ndarray,
+    first: FirstActions,
+    rollouts: Rollouts,
+    q: np.ndarray,
+    weight_factor: float,
+) -> Batch:
+    """The batch: K actions of N states with Q̂ [N, K], and all trunk states for the constraint.
+
+    A state is left out if the physics blew up in one of its branches: their Q̂ would be compared with a spliced one.
+    """
+    rolled = rollouts.rolled
+    whole = ~rolled.unstable[rollouts.of].any(axis=1)
+    rows = np.flatnonzero(whole)
+    episodes = trunks.episodes
+    return Batch(
+        obs=roots.obs[rows],
+        actions=first.actions[rows],
+        log_q=first.log_q[rows],
+        q_values=q[rows],
+        weights=weight_factor ** roots.t[rows].astype(np.float64),
+        path=roots.trunk[rows],
+        t=roots.t[rows],
+        old=old[rows],
+        constraint_obs=trunks.obs,
+        constraint_old=trunks.old,
+        estimator=first.estimator,
+        episodes=Episodes(
+            episodes.returns, episodes.lengths, episodes.dropped, episodes.unstable + int(rolled.unstable.sum())
+        ),
+        sim_steps=trunks.sim_steps + rolled.sim_steps,
+        paths=make_record(trunks, roots, rollouts.state, rollouts.of, rolled, q),
+    )

@@ -1,0 +1,148 @@
+"""The simulators that sample, and the threads or processes that run work units on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+
+from trpolab.sampling.errors import Interrupted, NonFinite
+from trpolab.sampling.workers.processes import Bench, ProcessPool
+from trpolab.simulators import Source, find_task, make
+from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Task
+
+__all__ = ["Interrupted", "NonFinite", "SimulatorPool", "never"]
+
+Result = TypeVar("Result")
+
+
+def never() -> bool:
+    """The interrupt that doesn't come."""
+    return False
+
+
+class ParkedSimulator:
+    """What a pool on processes holds in place of a block's simulator: its state between two units that go on."""
+
+    def __init__(self, task: str, width: int):
+        self.task, self.width = task, width
+        self.state: Snapshot | None = None  # None: nothing goes on
+
+    def snapshot(self, slots: None) -> Snapshot:
+        """All slots, as the last unit left them."""
+        if self.state is None:
+            raise SnapshotUnsupported(f"{self.task}: no episodes are under way")
+        return self.state
+
+    def restore(self, slots: None, snapshot: Snapshot) -> None:
+        """What the next unit begins with."""
+        self.state = snapshot
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class SimulatorPool:
+    """W slots in blocks, one simulator a block, worked on by at most `threads` threads or processes.
+
+    A block is the unit of work: its width comes from the task or the sampler, not from the machine, so a batch does not
+    depend on the number of threads. Tasks that step in Python stay in one thread: the interpreter's lock would get in
+    the way. Those that hold it in C++ (`Task.processes`) run in worker processes; then simulators live there, and what
+    goes on from unit to unit is kept here as snapshots. `processes` lends a process pool that is closed elsewhere;
+    without it the simulator pool makes its own.
+    """
+
+    def __init__(
+        self, task: Source, slots: int, threads: int, width: int | None = None, processes: ProcessPool | None = None
+    ):
+        self.task: Task = find_task(task)
+        if width is None:  # at least two blocks, so that one can step while the other gets its actions
+            width = min(self.task.block, -(-slots // 2)) if self.task.block else slots
+        self.widths = tuple(min(width, slots - first) for first in range(0, slots, width))
+        self.first_slots = tuple(int(first) for first in np.cumsum([0, *self.widths[:-1]]))
+        self.slots, self._source = slots, task
+        self._threads: ThreadPoolExecutor | None = None
+        self._processes, self._owns = processes, False
+        if self.task.processes:
+            self.simulators: tuple[Any, ...] = tuple(ParkedSimulator(self.task.name, size) for size in self.widths)
+            if processes is None:
+                self._processes, self._owns = ProcessPool(threads), True
+            return
+        self.simulators = tuple(make(task, size) for size in self.widths)
+        workers = 1 if self.task.python else min(threads, len(self.widths))
+        self._threads = ThreadPoolExecutor(workers, "trpolab-sampler") if workers > 1 else None
+
+    def __len__(self) -> int:
+        """How many blocks there are."""
+        return len(self.widths)
+
+    def map(
+        self,
+        unit: Callable[..., Result],
+        *columns: Sequence[Any],
+        interrupt: Callable[[], bool] = never,
+        goes_on: bool = False,
+    ) -> list[Result]:
+        """`unit(simulator, ..., interrupt=interrupt)` for every block, results in block order.
+
+        A unit is a function of a module, or a `functools.partial` of one. `goes_on` says that it finds the simulator as
+        the unit before left it, and leaves it for the next one; others begin with a reset or a restore of every slot
+        that they use. If units raise, all of them have ended before the first error is raised here.
+        """
+        rows = list(zip(*columns, strict=True)) if columns else [()] * len(self)
+        if self.task.processes:
+            return self._map_processes(unit, rows, interrupt, goes_on)
+        pairs = list(zip(self.simulators, rows, strict=True))
+        if self._threads is None:
+            return [unit(simulator, *row, interrupt=interrupt) for simulator, row in pairs]
+        futures = [self._threads.submit(unit, simulator, *row, interrupt=interrupt) for simulator, row in pairs]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        if errors:
+            raise next((error for error in errors if not isinstance(error, Interrupted)), errors[0])
+        return [future.result() for future in futures]
+
+    def close(self) -> None:
+        """Give back simulators, threads and processes."""
+        if self._threads is not None:
+            self._threads.shutdown()
+        if self._processes is not None and self._owns:
+            self._processes.close()
+        for simulator in self.simulators:
+            simulator.close()
+
+    def _map_processes(
+        self, unit: Callable[..., Result], rows: list[tuple[Any, ...]], interrupt: Callable[[], bool], goes_on: bool
+    ) -> list[Result]:
+        assert self._processes is not None
+        states = [parked.state if goes_on else None for parked in self.simulators]
+        work = [
+            (self._source, width, unit, state, goes_on, row)
+            for width, state, row in zip(self.widths, states, rows, strict=True)
+        ]
+        answers = self._processes.map(_run_unit, work, interrupt)
+        if goes_on:
+            for parked, (_, state) in zip(self.simulators, answers, strict=True):
+                parked.state = state
+        return [result for result, _ in answers]
+
+
+def _run_unit(
+    bench: Bench,
+    source: Source,
+    width: int,
+    unit: Callable[..., Result],
+    state: Snapshot | None,
+    goes_on: bool,
+    row: tuple[Any, ...],
+    interrupt: Callable[[], bool],
+) -> tuple[Result, Snapshot | None]:
+    """In a worker: one block's unit, between the snapshot that it begins with and the one that it leaves."""
+    if (source, width) not in bench:
+        bench[source, width] = make(source, width)
+    simulator: Simulator = bench[source, width]
+    if state is not None:
+        simulator.restore(None, state)
+    result = unit(simulator, *row, interrupt=interrupt)
+    return result, simulator.snapshot(None) if goes_on else None

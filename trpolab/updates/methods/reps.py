@@ -1,0 +1,108 @@
+"""Relative entropy policy search in its episodic form, over θ (Peters, Mülling and Altun, 2010; Section 7)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.policies import Learner
+from trpolab.sampling.population import Population
+from trpolab.updates.config import RelativeEntropy
+from trpolab.updates.diagnostics import Diagnostics
+from trpolab.updates.population_search import move_to, nothing_to_learn, start_mean
+
+if TYPE_CHECKING:
+    from trpolab.training.config import Config
+
+MEAN, COVARIANCE = "reps.mean", "reps.covariance"
+FLOOR = 1e-6  # share of the mean variance added to the diagonal: few candidates leave directions without any
+
+
+@dataclass(frozen=True, eq=False)
+class Reweighting:
+    """The sample distribution that gains most within ε of the one drawn from."""
+
+    weights: np.ndarray  # [P], summing to 1
+    temperature: float  # η, the multiplier of the KL constraint
+    kl: float  # KL(weights‖uniform)
+
+
+def reps_candidates(learner: Learner, config: Config, generator: np.random.Generator) -> np.ndarray:
+    """P draws [P, D] from the search distribution, a Gaussian with a full covariance matrix."""
+    mean, covariance = _distribution(learner, config.reps)
+    noise = generator.standard_normal((config.reps.population, len(mean)))
+    return mean + noise @ np.linalg.cholesky(covariance).T
+
+
+def reps_step(
+    learner: Learner,
+    population: Population,
+    config: Config,
+    generator: np.random.Generator,
+    workers: ThreadTeam = SERIAL,
+) -> tuple[Learner, Diagnostics]:
+    """Reweight the candidates within KL ε of what was drawn, then fit the search distribution to them.
+
+    The fit is weighted maximum likelihood, its covariance freed of the bias of few weights. The policy stands at the
+    mean.
+    """
+    if (skipped := nothing_to_learn(population)) is not None:
+        return learner, skipped
+    finite = np.isfinite(population.returns)
+    found = reweight(population.returns[finite], config.reps.epsilon)
+    candidates = population.candidates[finite]
+    mean = found.weights @ candidates
+    around = candidates - mean
+    unbiased = max(1 - float(np.square(found.weights).sum()), 1e-3)
+    covariance = (found.weights[:, None] * around).T @ around / unbiased
+    variance = float(np.diag(covariance).mean())
+    covariance += FLOOR * variance * np.eye(len(mean))
+    effective = 1 / float(np.square(found.weights).sum())
+    message = f"candidates count as {effective:.1f} of {len(candidates)} after a KL of {found.kl:.3g}"
+    return move_to(learner, mean, {MEAN: mean, COVARIANCE: covariance}, math.sqrt(variance), message)
+
+
+def reweight(returns: np.ndarray, epsilon: float) -> Reweighting:
+    """w ∝ exp(R/η) [P] with η the minimum of the dual, at which KL(w‖uniform) = ε.
+
+    The dual's slope is ε - KL, and the KL falls as η rises, so bisection finds it. Where even the best candidates alone
+    are within ε, they share the weight.
+    """
+    advantage = returns - returns.max()
+    count, best = len(returns), int((advantage == 0).sum())
+    if math.log(count / best) <= epsilon:
+        return Reweighting((advantage == 0) / best, 0.0, math.log(count / best))
+    low, high = 1e-12 * -advantage.min(), 1e12 * -advantage.min()
+    for _ in range(200):
+        middle = math.sqrt(low * high)
+        if _weights_and_kl(advantage, middle)[1] > epsilon:
+            low = middle
+        else:
+            high = middle
+    weights, kl = _weights_and_kl(advantage, high)
+    return Reweighting(weights, high, kl)
+
+
+def dual(returns: np.ndarray, epsilon: float, temperature: float) -> float:
+    """g(η) = ηε + η log((1/P) Σ exp(R/η)), which REPS minimises over η > 0."""
+    best = returns.max()
+    return temperature * (epsilon + math.log(float(np.exp((returns - best) / temperature).mean()))) + float(best)
+
+
+def _weights_and_kl(advantage: np.ndarray, temperature: float) -> tuple[np.ndarray, float]:
+    weights = np.exp(advantage / temperature)
+    weights /= weights.sum()
+    some = weights[weights > 0]
+    return weights, float((some * np.log(some * len(weights))).sum())
+
+
+def _distribution(learner: Learner, settings: RelativeEntropy) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [D] and covariance [D, D]; around the policy as it stands, at the start."""
+    if MEAN in learner.state:
+        return learner.state[MEAN], learner.state[COVARIANCE]
+    mean = start_mean(learner)
+    return mean, settings.std**2 * np.eye(len(mean))
