@@ -94,4 +94,4 @@ def _settings_problems(settings: Any) -> Iterator[str]:
         yield f"settings = {settings.__name__}: the dataclass must be frozen"
     for field in dataclasses.fields(settings):
         if "doc" not in field.metadata:
-            yield f"{settings.__name__}.{field.name} has no metadata: declare it with trpolab.setting(default, doc, ...)"
+            yield f"{settings.__name__}.{field.name} has no metadata: use trpolab.setting(default, doc)"

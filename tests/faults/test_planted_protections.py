@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from tests.policies import test_files
+from tests.policies import test_serialization
 from tests.reliability import test_estimators, test_hostile_files, test_not_finite, test_simulators, test_steps
 from tests.simulators import contract, test_mujoco_stability
 from trpolab.policies import DiagonalGaussian
@@ -212,9 +212,9 @@ def test_tensors_that_nobody_compares_with_the_description(tmp_path: Path) -> No
 def test_numbers_that_nobody_checks(tmp_path: Path) -> None:
     def test() -> None:
         path = tmp_path / "p.safetensors"
-        files.save_policy(path, test_files.a_policy(), {})
+        files.save_policy(path, test_serialization.a_policy(), {})
         change = {"tensors": {"normalizer.mean": np.array([1.0, np.nan, 1.0])}}
-        test_files.test_files_that_lie_are_refused(path, change, "not finite")
+        test_serialization.test_files_that_lie_are_refused(path, change, "not finite")
 
     everything = type("np", (), {"isfinite": staticmethod(lambda array: np.ones(1, bool)), "ndarray": np.ndarray})
     assert turns_red(test, lambda patch: patch.setattr(files, "np", everything))

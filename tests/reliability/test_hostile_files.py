@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.policies.test_files import a_policy, rewrite
+from tests.policies.test_serialization import a_policy, rewrite
 from trpolab import evaluate, load_policy
 from trpolab.policies import PolicyFileError, read_policy, save_policy
 from trpolab.runs.reader import RunFolderError, read_metrics
