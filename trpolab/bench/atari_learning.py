@@ -1,6 +1,6 @@
 """Atari, learning: a few runs at a small part of the paper's budget, to stand beside Table 1.
 
-They are kept with their scores, and with the commands that repeat them.
+The file that keeps them holds their scores and the commands that repeat them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FILE = Path("notebooks") / "results" / "atari.json"  # where runs are kept; thos
 OUT = Path("runs") / "atari"  # their run folders; a run that was interrupted goes on in its own
 EPISODES = 30  # whole games of the evaluation at the end
 MACHINES = {"iterations", "threads", "device", "checkpoint_every", "evaluate_deterministic"}  # any of them will do
-LAST = 10  # iterations whose mean says what a run has come to
+LAST = 10  # iterations whose mean is the score of a run
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: the paper's preset with a smaller batch, and what it must come to."""
+    """One training run: the paper's preset with a smaller batch, and the score that it must reach."""
 
     task: str
     sampler: str  # "single path" or "vine"
@@ -38,7 +38,7 @@ class Run:
     iterations: int
     settings: dict[str, Any]
     above: float  # what the mean score of the last iterations must exceed
-    hours: float | None = None  # what it may take
+    hours: float | None = None  # the hours it may take
 
     @property
     def given(self) -> dict[str, Any]:
@@ -51,12 +51,12 @@ class Run:
         return Path(f"{self.task.removeprefix('ALE/')}-{self.sampler.replace(' ', '-')}-{self.seed}")
 
 
-# Ten thousand decisions an iteration, and what it takes to finish the games, instead of a hundred thousand: many small
-# steps learn more than a few large ones. Discounted sums less their mean, as so few games would drown in the noise of
-# the level; and a little damping, as a tenth of so few states leaves most directions unseen.
+# An iteration has 10,000 decisions, and the rest of the games under way, instead of 100,000: many small steps learn
+# more than a few large ones. The mean of the discounted sums is subtracted, as it is mostly noise with so few games.
+# Damping is small but not zero, as Fisher products of a tenth of so few states leave most directions undetermined.
 SMALL = {"steps_per_iteration": 10_000, "path.horizon": 10_000, "advantage": "centred", "damping": 0.001, "slots": 16}
-# 72,000 decisions instead of 400,000. Branches are short: what an action does shows soon in these games, and what comes
-# later is noise. Half of the 8,000 trunk states in Fisher products.
+# 72,000 decisions instead of 400,000. Branches are short: in these games the effect of an action shows soon, and later
+# rewards are noise. Fisher products use half of the 8,000 trunk states.
 VINE = {
     "sampler": "vine", "proposal": "uniform", "vine.trunks": 8, "vine.trunk_length": 1000, "vine.states": 800,
     "vine.actions": 4, "vine.rollout_length": 20, "damping": 0.001, "fisher_fraction": 0.5,
@@ -64,18 +64,18 @@ VINE = {
 RUNS = (
     Run("ALE/Pong-v5", "single path", 0, 200, SMALL, above=-10.0, hours=2.5),
     Run("ALE/Pong-v5", "single path", 1, 130, SMALL, above=-10.0, hours=2.5),
-    Run("ALE/Qbert-v5", "vine", 0, 80, VINE, above=157.0),  # Table 1's random player
+    Run("ALE/Qbert-v5", "vine", 0, 80, VINE, above=157.0),  # the random player of Table 1
     Run("ALE/Qbert-v5", "single path", 0, 200, SMALL, above=157.0),
 )
 
 
 def learning(report: Report, file: Path = FILE, out: Path = OUT) -> Table:
-    """Train what is not in the file yet; then every run's curve, in numbers, against what it must reach."""
+    """Train the runs that are not in the file yet; then tabulate every run and what it must reach."""
     store = Store(file, "trpolab bench atari-learning")
     rows = []
     for run in RUNS:
         curve = store.get(run.task, run.sampler, run.seed)
-        if curve is None or curve.given != run.given:  # a run of other settings is no answer
+        if curve is None or curve.given != run.given:  # only runs with these settings count
             if curve is not None:
                 store.curves.remove(curve)
             curve = store.add(_train(run, out, report))
@@ -128,7 +128,7 @@ def _train(run: Run, out: Path, report: Report) -> Curve:
 
 
 def _begun(run: Run, folder: Path) -> Session:
-    """The newest run in a folder that has the same settings, as far as it is; or a new one."""
+    """The newest run of a folder with the same settings, to be resumed; or a new one."""
     wanted = _settings(resolve(find_task(run.task), overrides={**run.given, "seed": run.seed}))
     for file in sorted(folder.glob("*/run.json"), reverse=True):
         session = Session(resume=file.parent)
@@ -139,5 +139,5 @@ def _begun(run: Run, folder: Path) -> Session:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """All settings but those that change nothing in what is learned."""
+    """All settings except those that do not affect learning."""
     return {name: value for name, value in config.settings().items() if name not in MACHINES}

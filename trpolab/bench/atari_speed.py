@@ -1,4 +1,4 @@
-"""Atari: the network's price while sampling, the update beside it, memory, and how long the paper's run takes."""
+"""Atari: the network's share of sampling, the update's time, memory, and the time that the paper's run takes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def atari(report: Report) -> Table:
     finally:
         torch.set_num_threads(torch_threads)
         samplers.close()
-    # whole games go beyond what was asked by the rest of those under way: seconds are for as many as were asked
+    # games under way are finished, so a batch is larger than asked: scale the seconds to the size asked for
     scale = DECISIONS / decisions
     hours = ITERATIONS * scale * (sampling + updating) / 3600
     rows = (
@@ -71,7 +71,7 @@ def atari(report: Report) -> Table:
 
 
 def _emulators_share(session: Session, samplers: Samplers, report: Report) -> float:
-    """Time that the emulators take for a batch's actions with its preprocessing, over the time of sampling it."""
+    """Time of emulators and preprocessing for a batch's actions, divided by the time of sampling the batch."""
     assert samplers.processes is not None
     path = replace(session.config.path, steps_per_iteration=PAIR_STEPS)
     shares = []
@@ -87,7 +87,7 @@ def _emulators_share(session: Session, samplers: Samplers, report: Report) -> fl
 
 
 def _replay(pool: ProcessPool, trajectories: Trajectories) -> None:
-    """Play recorded games again, spread over the workers alike."""
+    """Play recorded games again, distributed over the workers as before."""
     games = [trajectories.actions[a:b] for a, b in zip(trajectories.start[:-1], trajectories.start[1:], strict=True)]
     rows = [(GAME, games[first :: pool.count]) for first in range(pool.count)]
     pool.map(_play_again, rows)
@@ -114,7 +114,7 @@ def _play_again(bench: Bench, game: str, games: list[np.ndarray], *, interrupt: 
 
 
 def _copying(pool: ProcessPool, frame: tuple[int, ...], decisions: int) -> float:
-    """Seconds that a batch's frames take from the workers into one piece of memory; the best of three."""
+    """Seconds to copy a batch's frames from the workers into one array; the best of three."""
     rows = [(decisions // pool.count, frame)] * pool.count
 
     def travel() -> None:
@@ -125,12 +125,12 @@ def _copying(pool: ProcessPool, frame: tuple[int, ...], decisions: int) -> float
             ]
         )
 
-    travel()  # workers make their frames, and keep them
+    travel()  # workers make their frames and keep them
     return min(_timed(travel)[0] for _ in range(PAIRS))
 
 
 def _blank_frames(bench: Bench, count: int, frame: tuple[int, ...], *, interrupt: Callable[[], bool]) -> np.ndarray:
-    """Work unit: so many frames [count, H, W], as a share of a batch would come with."""
+    """Work unit: blank frames [count, H, W], as many as a worker's share of a batch."""
     if "blank" not in bench:
         bench["blank"] = np.zeros((count, *frame), np.uint8)
     frames: np.ndarray = bench["blank"]

@@ -1,4 +1,4 @@
-"""Learning curves in one JSON file: written after each run, so that a comparison can be taken up again."""
+"""Learning curves in one JSON file, written after each run, so that a comparison can be resumed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Curve:
 
 
 class Store:
-    """The curves of a file, which need not exist yet. Raises ValueError for a file that holds something else."""
+    """The curves of a file, which need not exist yet. Raises ValueError for a file with other contents."""
 
     def __init__(self, file: Path, command: str):
         self.file, self.command = file, command
@@ -55,7 +55,7 @@ class Store:
         return [name for name in names if len(self.of(task, name)) > 1]
 
     def add(self, curve: Curve) -> Curve:
-        """Keep a curve, on disk too."""
+        """Add a curve and write the file."""
         self.curves.append(curve)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         rows = ",\n".join(json.dumps(dataclasses.asdict(one), ensure_ascii=False) for one in self.curves)
@@ -75,7 +75,7 @@ def read_curves(file: Path) -> list[Curve]:
 
 @dataclass(frozen=True)
 class Band:
-    """Several seeds as one curve: their mean, and where it may lie with 95 % confidence."""
+    """Several seeds as one curve: their mean and its 95 % confidence interval."""
 
     x: np.ndarray  # [B] simulator steps, or seconds
     mean: np.ndarray  # [B]
@@ -87,7 +87,7 @@ class Band:
 def band(curves: list[Curve], over: str = "steps", points: int = 60) -> Band:
     """Mean and its 95 % interval by Student's t over seeds, on x where every seed has a value.
 
-    `over` is "steps" or "seconds". With five seeds the factor is 2.78: wide, as five seeds are few.
+    `over` is "steps" or "seconds". With five seeds the factor is 2.78.
     """
     if len(curves) < 2:
         raise ValueError(f"{len(curves)} curve: an interval needs at least two seeds")

@@ -1,4 +1,4 @@
-"""What it costs to lose nothing: checkpoints, as a share of the time."""
+"""The cost of checkpoints, as a share of the training time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MOST = 0.01  # share of the time
 
 def checkpoint(report: Report) -> Table:
     """Hopper-v5 with default settings and a checkpoint every 10th iteration: the time spent outside iterations."""
-    plain: list[float] = []  # seconds beside the iterations that keep no checkpoint
-    kept: list[float] = []  # and beside those that do
+    plain: list[float] = []  # seconds outside iterations, of those without a checkpoint
+    kept: list[float] = []  # and of those with one
     wall = 0.0
     with tempfile.TemporaryDirectory(prefix="trpolab-bench-") as folder:
         session = Session("Hopper-v5", out=folder, seed=0, iterations=ITERATIONS, checkpoint_every=EVERY)

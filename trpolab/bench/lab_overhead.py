@@ -1,4 +1,4 @@
-"""The live lab, measured in a real kernel: what drawing costs, and how soon a hopper hops."""
+"""The live lab, measured in a real kernel: the cost of drawing, and the time until a hopper hops."""
 
 from __future__ import annotations
 

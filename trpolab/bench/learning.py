@@ -34,7 +34,7 @@ def halfcheetah(report: Report) -> Table:
 
 
 def _train(task: str, seed: int, steps: int, **settings: Any) -> tuple[Session, float]:
-    """Train until `steps` simulator steps are spent, and no further."""
+    """Train for at most `steps` simulator steps."""
     session = Session(task, out=None, seed=seed, iterations=1_000_000, checkpoint_every=1_000_000, **settings)
     began, loop = time.perf_counter(), session.iterate()
     for done in loop:

@@ -1,4 +1,4 @@
-"""The comparison of Section 8.1, small: every method on cart-pole and swimmer, some on hopper and walker."""
+"""The comparison of Section 8.1 with small budgets: all methods on cart-pole and swimmer, some on hopper and walker."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from trpolab.training.session import Session
 from trpolab.updates import factors_of_three
 from trpolab.updates.catalogue import METHODS
 
-BEST = 5000.0  # 500 steps of at most 10: nothing on paper/CartPole returns more
-SHARE = 0.95  # of it that counts as solved
-FILE = Path("notebooks") / "results" / "methods.json"  # where `claims` keeps its runs, and takes them up again
+BEST = 5000.0  # the largest return on paper/CartPole: 500 steps of at most 10
+SHARE = 0.95  # share of it that counts as solved
+FILE = Path("notebooks") / "results" / "methods.json"  # runs of `claims`; those there are not run again
 SWEEP_SEED = 100  # of the natural gradient's step sizes; no other run has it
 POINTS = 40  # kept of a curve
 
@@ -29,7 +29,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contest:
-    """A task, the simulator steps that every method gets, and what all of them share."""
+    """A task, the simulator steps that every method gets, and the settings that all share."""
 
     task: str
     steps: int
@@ -41,7 +41,7 @@ class Contest:
 COMPARED = ("trpo", "vine", *(name for name in METHODS if name != "trpo"))
 CONTESTS = (
     Contest("paper/CartPole", 100_000, COMPARED, {}, 20),
-    # REPS wants more candidates than the policy has parameters, here 394: more episodes than the budget has
+    # REPS needs more candidates than the policy has parameters, here 394: more episodes than the budget allows
     Contest("paper/Swimmer", 100_000, tuple(name for name in COMPARED if name != "reps"),
             {"hidden": (30,), "cem.std": 0.1, "cma_es.sigma": 0.1}, 5),
     Contest("paper/Hopper", 100_000, ("trpo", "vine", "natural_gradient", "cem"),
@@ -72,7 +72,7 @@ def methods(report: Report) -> Table:
 
 
 def claims(report: Report, file: Path = FILE) -> Table:
-    """The claims of Section 8.1's text, run small and reported as seen. Runs already in the file are not run again."""
+    """The claims of Section 8.1's text, run with small budgets. Runs already in the file are not run again."""
     store = Store(file, "trpolab bench claims")
     for contest in CONTESTS:
         for method in contest.methods:
@@ -133,7 +133,7 @@ def _cumulative(history: Sequence[dict[str, Any]]) -> Iterable[float]:
 
 
 def _natural_step(contest: Contest, store: Store, report: Report) -> dict[str, Any]:
-    """The step size that does best at the end, by one seed each, as the paper chose it."""
+    """The step size with the best final return, by one seed each, as the paper chose it."""
     best, chosen = -np.inf, 1.0
     for step in factors_of_three(1.0, 1):
         name = f"natural_gradient 1/λ = {step:.3g}"
@@ -164,7 +164,7 @@ def _verdicts(store: Store) -> list[tuple[tuple[str, str, str], bool]]:
         return float(np.mean([np.interp(_GRID * 1e5, c.steps, c.returns).mean() for c in store.of(task, method)]))
 
     def speed(task: str, method: str) -> float:
-        """Reward a step beyond the 1 for standing: forward speed, about, in m/s."""
+        """Reward a step without the 1 for standing: about the forward speed in m/s."""
         return float(np.mean([curve.final / curve.length - 1 for curve in store.of(task, method)]))
 
     def forward(claim: str, task: str) -> tuple[tuple[str, str, str], bool]:

@@ -8,7 +8,7 @@ from importlib import import_module
 from trpolab.bench.table import Table
 from trpolab.settings import nearest
 
-# name: (module, function); imported when run, so that listing them costs nothing
+# name: (module, function); imported when run
 BENCHMARKS = {
     "sampling": ("speed", "sampling"),
     "iteration": ("speed", "iteration"),

@@ -35,7 +35,7 @@ FRAME_SKIPS = {"Hopper-v5": 4, "Walker2d-v5": 4, "Swimmer-v5": 4}
 
 
 def sampling(report: Report) -> Table:
-    """Physics' share of sampling time: the recorded actions replayed through the physics alone, against sampling."""
+    """The physics' share of sampling time: recorded actions replayed through the physics alone, against sampling."""
     rows = []
     for task in FRAME_SKIPS:
         share, rate, slots, threads = _physics_share(task, report)
@@ -178,7 +178,7 @@ def _record(
     steps: int,
     index: int,
 ) -> list[_Tape]:
-    """Sample the same batch once more, on tape."""
+    """Sample the same batch once more and record it."""
     plain = pool.simulators
     for simulator, snapshot in zip(plain, before, strict=True):
         simulator.restore(None, snapshot)
@@ -192,7 +192,7 @@ def _record(
 def _replay(
     pool: SimulatorPool, tapes: list[_Tape], before: list[Snapshot], after: list[Snapshot], frame_skip: int
 ) -> float:
-    """Seconds for the recorded actions through the physics alone, laid over threads as the sampler lays them."""
+    """Seconds for the recorded actions through the physics alone, on threads as the sampler uses them."""
     batches = []
     for tape, snapshot in zip(tapes, before, strict=True):
         physics = Physics(tape._simulator._model, tape._simulator.width, 1)

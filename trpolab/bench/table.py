@@ -1,4 +1,4 @@
-"""What a benchmark hands back: rows that a terminal and the README can show."""
+"""The result of a benchmark: rows for the terminal and for docs/results.md."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def verdict(reached: bool) -> str:
 
 
 def machine() -> str:
-    """One line on where the numbers come from."""
+    """The machine and the versions in one line."""
     versions = installed_versions()
     shown = ", ".join(
         f"{name} {versions[name]}" for name in ("torch", "mujoco", "gymnasium", "numpy") if name in versions

@@ -1,4 +1,4 @@
-"""The vine: what its sampling costs beside the physics, and what it learns."""
+"""The vine: the physics' share of its sampling time, and what it learns."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from trpolab.simulators.base import Snapshot, Transition
 from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 from trpolab.training.session import Session
 
-FRAME_SKIP = 4  # of the hopper
-TIME_STEP = 0.008  # seconds of one of its decisions
+FRAME_SKIP = 4  # physics steps of one decision of the hopper
+TIME_STEP = 0.008  # seconds of one decision
 SEEDS = 5
 SWIMMER_SEEDS = 3
-REPEATS = 7  # of a measured iteration
+REPEATS = 7  # measured iterations
 PAPER = Vine(trunks=16, trunk_length=1000, states=625, actions=4, rollout_length=100, tail_value=False)
 # A small vine, many iterations; the policy and the update as the paper has them.
 SMALL: dict[str, Any] = {
@@ -48,7 +48,7 @@ SMALL: dict[str, Any] = {
 
 
 def speed(report: Report) -> Table:
-    """Physics' share of the time that one vine iteration takes to sample; restoring; memory."""
+    """The physics' share of a vine iteration's sampling time, the share of restoring, and memory."""
     rows = []
     for name, iterations in (("fresh", 0), ("after 40 small iterations", 40)):
         learner = _practised(iterations)
@@ -121,7 +121,7 @@ def swimmer(report: Report) -> Table:
 
 
 def cartpole(report: Report) -> Table:
-    """CartPole-v1 by enumeration with a tail value: mean length within 100,000 steps."""
+    """CartPole-v1 with every action tried and a tail value: mean length within 100,000 steps."""
     rows, passed = [], 0
     for seed in range(SEEDS):
         session = Session("CartPole-v1", out=None, seed=seed, iterations=100_000, sampler="vine",
@@ -146,7 +146,7 @@ def cartpole(report: Report) -> Table:
 
 
 def _forward_speed(records: list[Any]) -> float:
-    """Metres a second over all trunks; the paper's hopper observes its own place first."""
+    """Metres a second over all trunks; the first observation of the paper's hopper is its position."""
     way = steps = 0.0
     for record in records:
         place, start = record.trunk_obs[:, 0], record.trunk_start
@@ -156,7 +156,7 @@ def _forward_speed(records: list[Any]) -> float:
 
 
 def _practised(iterations: int) -> Learner:
-    """A learner after so many small iterations."""
+    """A learner after `iterations` small iterations."""
     session = Session("paper/Hopper", out=None, seed=0, iterations=max(1, iterations), **SMALL)
     return session.run().learner if iterations else session.learner
 
@@ -235,7 +235,7 @@ def _physics_share(learner: Learner, report: Report) -> tuple[float, float, floa
 
 
 def _on_tape(pool: SimulatorPool) -> list[_BranchTape]:
-    """Put a pool's simulators on tape; returns the tapes."""
+    """Replace a pool's simulators by recording ones; returns those."""
     tapes = [_BranchTape(simulator) for simulator in pool.simulators]  # type: ignore[arg-type]
     pool.simulators = tuple(tapes)  # type: ignore[arg-type]
     return tapes

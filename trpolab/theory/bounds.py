@@ -1,8 +1,8 @@
 """Lower bounds on η(π̃): the paper's, and tighter later ones. Each function returns both sides.
 
-The constant, ε and the distance belong together: ε = max |A_π| goes with the square of the total variation (or with the
-KL, which is larger); ε̄ = max_s |E_{a~π̃} A_π| is itself of the order of that distance, and goes with its first power.
-All of them are about exact advantages: an ε estimated from samples is too small.
+Each bound pairs an ε with a distance. ε = max |A_π| is paired with the square of the total variation, or with the KL,
+which is larger. ε̄ = max_s |E_{a~π̃} A_π| is itself of the order of the total variation, and is paired with its first
+power. All bounds need exact advantages: an ε estimated from samples is too small.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trpolab.theory.divergences import kl_by_state, max_kl, max_tv, tv_by_state
 from trpolab.theory.surrogate import ahead_of
 from trpolab.theory.values import Values, eta, evaluate
 
-ROUNDING = 1e-10  # relative; linear solves in float64 are not more exact
+ROUNDING = 1e-10  # relative error of linear solves in float64
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Bound:
 
     eta: float  # the left side, η(π̃)
     surrogate: float  # L_π(π̃)
-    constant: float  # what multiplies the distance, ε and 1/(1-γ)² in it
+    constant: float  # factor of the distance; contains ε and 1/(1-γ)²
     epsilon: float  # the ε that belongs to this bound
     distance: float  # α², a KL, or a mean total variation
 
@@ -76,7 +76,7 @@ def kl_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
 
 
 def coupling_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
-    """Eq. 44 (Appendix A), tighter than Eq. 8 at no cost: 4εγα² / ((1-γ)(1-γ(1-α)))."""
+    """Eq. 44 (Appendix A), always at least as tight as Eq. 8: 4εγα² / ((1-γ)(1-γ(1-α)))."""
     values, alpha = evaluate(mdp, old), max_tv(mdp, old, new)
     shrunk = (1 - mdp.gamma) / (1 - mdp.gamma * (1 - alpha)) if mdp.gamma < 1 else math.nan
     return _bound(mdp, values, new, 4, values.epsilon, alpha**2 * shrunk)
@@ -103,14 +103,14 @@ def mean_kl_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
 
 
 def mispaired_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
-    """NOT a bound, though often quoted: 2ε̄γ/(1-γ)² · α² pairs the small ε̄ with the square. `holds` is often False."""
+    """NOT a bound, though often quoted as one: 2ε̄γ/(1-γ)² · α², the small ε̄ with the square. Often `holds` is False."""
     values = evaluate(mdp, old)
     epsilon = float(np.abs(ahead_of(mdp, values, new)).max())
     return _bound(mdp, values, new, 2, epsilon, max_tv(mdp, old, new) ** 2)
 
 
 def worst_fall(gamma: float, delta: float, epsilon: float = 1.0) -> float:
-    """How far η may fall in a step that maximises L with mean KL <= δ (Achiam et al. 2017): √(2δ)γε̄/(1-γ)²."""
+    """The most that η can fall in a step that maximises L with mean KL <= δ (Achiam et al. 2017): √(2δ)γε̄/(1-γ)²."""
     if not delta >= 0:
         raise ValueError(f"delta = {delta}: must be at least 0")
     return math.sqrt(2 * delta) * gamma * epsilon / _squared_horizon(gamma)

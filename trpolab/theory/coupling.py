@@ -1,4 +1,4 @@
-"""Appendix A, exactly: two coupled policies play side by side, and what their first disagreements cost."""
+"""Appendix A, exactly: two coupled policies act side by side, and a bound on what their disagreements cost."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Coupling = Callable[[np.ndarray, np.ndarray], np.ndarray]  # p, q [..., A] -> jo
 
 
 def maximal_coupling(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """A joint distribution [..., A, A] of (a, ã) with marginals p, q [..., A] and P(a ≠ ã) = D_TV, the least there is.
+    """A joint distribution [..., A, A] of (a, ã) with marginals p, q [..., A] and P(a ≠ ã) = D_TV, the least possible.
 
-    Both take the same action with probability min(p, q); what is left of each is drawn independently.
+    Both take the same action with probability min(p, q); the rest of each is drawn independently.
     """
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
     shared = np.minimum(p, q)
@@ -50,14 +50,14 @@ def disagreement(joint: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class CouplingArgument:
-    """Lemmas 2 and 3 and their sum: each left side beside its right side, by state [S] or by time step [T]."""
+    """Both sides of Lemmas 2 and 3 and of Eq. 44, by state [S] or by time step [T]."""
 
     alpha: float  # D_TV^max
     epsilon: float  # max |A_π|
     expected_advantages: np.ndarray  # [S] Ā(s); Lemma 2: |Ā| <= lemma_2
     lemma_2: float  # 2αε
     agreed: np.ndarray  # [T] P(n_t = 0): no disagreement before step t
-    agreed_least: np.ndarray  # [T] (1-α)^t, below which a maximal coupling never falls
+    agreed_least: np.ndarray  # [T] (1-α)^t, the least that a maximal coupling can have
     under_new: np.ndarray  # [T] E_{s_t~π̃} Ā (Eq. 26)
     under_old: np.ndarray  # [T] E_{s_t~π} Ā (Eq. 27)
     lemma_3: np.ndarray  # [T] 4α(1-(1-α)^t)ε >= |under_new - under_old|
@@ -68,10 +68,10 @@ class CouplingArgument:
 def coupling_argument(
     mdp: FiniteMDP, old: np.ndarray, new: np.ndarray, steps: int = 50, coupling: Coupling = maximal_coupling
 ) -> CouplingArgument:
-    """The argument over the first `steps` time steps, every probability exact.
+    """Appendix A over the first `steps` time steps, every probability exact.
 
-    The dynamics' noise is shared: as long as the actions agree, the states do. An episode that ended agrees from then
-    on. Raises ValueError for γ = 1, where the sum has no bound.
+    Both policies share the noise of the dynamics, so their states agree as long as their actions do. After the end of
+    an episode they agree. Raises ValueError for γ = 1, where the sum has no bound.
     """
     if steps < 1:
         raise ValueError(f"steps = {steps}: must be at least 1")
@@ -107,6 +107,6 @@ def coupling_argument(
 
 
 def _anything_where_over(mdp: FiniteMDP, policy: np.ndarray) -> np.ndarray:
-    """The policy with rows of terminal states, which decide nothing, made alike."""
+    """The policy with uniform rows in terminal states, where actions have no effect."""
     pi = checked(mdp, policy)
     return np.where(mdp.terminal[:, None], 1 / mdp.actions, pi)

@@ -9,13 +9,13 @@ from trpolab.theory.values import Values, checked, evaluate
 
 
 def tv_by_state(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """D_TV = ½ Σ_a |π - π̃| [S]; its largest is Eq. 7's."""
+    """D_TV = ½ Σ_a |π - π̃| [S]; the largest over states is Eq. 7's."""
     difference = checked(mdp, old, "old policy") - checked(mdp, new, "new policy")
     return np.asarray(0.5 * np.abs(difference).sum(1) * mdp.living)
 
 
 def kl_by_state(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """KL(π‖π̃) [S], in this order as everywhere in the paper; infinite where π̃ lacks an action that π takes."""
+    """KL(π‖π̃) [S], in the paper's order; infinite where π takes an action that π̃ never takes."""
     p, q = checked(mdp, old, "old policy"), checked(mdp, new, "new policy")
     taken = p > 0
     change = np.divide(q - p, p, out=np.zeros(p.shape), where=taken)
@@ -44,6 +44,6 @@ def mean_kl(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> float:
 
 
 def mean_over_visits(values: Values, by_state: np.ndarray) -> float:
-    """The mean over s ~ ρ_π of numbers [S]; a state that is never visited does not count, even if infinite."""
+    """The mean over s ~ ρ_π of numbers [S]; states that are never visited are left out."""
     seen = values.visits > 0
     return float(values.state_weights[seen] @ by_state[seen])

@@ -1,4 +1,4 @@
-"""Appendix B, exactly: η(π̃) as a series in Δ = P_π̃ - P_π, whose first term is L and whose rest is small."""
+"""Appendix B, exactly: η(π̃) as a series in Δ = P_π̃ - P_π. The first term is L; the rest is bounded."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from trpolab.theory.values import checked, evaluate, state_moves
 
 @dataclass(frozen=True)
 class Expansion:
-    """η(π̃) = eta + first + second, to the last digit.
+    """η(π̃) = eta + first + second, exactly.
 
     In row convention, G = (I - γP_π)⁻¹ and G̃ likewise: ρ_π̃ = ρ0ᵀG̃ and G̃ = G + γGΔG + γ²GΔGΔG̃.
     """
 
     eta: float  # η(π)
-    first: float  # ρ_πᵀ Ā = L_π(π̃) - η(π): exactly the surrogate's gain
-    second: float  # γ ρ_πᵀ Δ G̃ Ā = η(π̃) - L_π(π̃): all the error
+    first: float  # ρ_πᵀ Ā = L_π(π̃) - η(π): the surrogate's gain
+    second: float  # γ ρ_πᵀ Δ G̃ Ā = η(π̃) - L_π(π̃): the surrogate's error
     eta_new: float  # η(π̃)
     second_bound: float  # 4εγα²/(1-γ)², by the three norms below
     identity_error: float  # max |G̃ - (G + γGΔG + γ²GΔGΔG̃)|
-    g_norm: float  # largest row sum of |G|: 1/(1-γ) without terminal states, never more
+    g_norm: float  # largest row sum of |G|: 1/(1-γ) without terminal states, less with them
     delta_norm: float  # largest row sum of |Δ|, at most 2α
     alpha: float  # D_TV^max
 
 
 def perturbation(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Expansion:
-    """The expansion for two policies [S, A]. Raises ValueError for γ = 1, where its bound has none."""
+    """The expansion of Appendix B for two policies [S, A]. Raises ValueError for γ = 1, for which there is no bound."""
     bound = theorem_1(mdp, old, new)
     values, ahead = evaluate(mdp, old), expected_advantages(mdp, old, new)
     p_old, p_new = (state_moves(mdp, checked(mdp, policy)) for policy in (old, new))

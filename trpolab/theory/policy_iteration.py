@@ -9,13 +9,13 @@ from trpolab.theory.bounds import mixture, mixture_bound
 from trpolab.theory.steps import Step, step_to
 from trpolab.theory.values import checked, eta, evaluate
 
-TIE = 1e-11  # relative to |Q|: actions this close are equally good, and then the old policy's choice among them stays
+TIE = 1e-11  # relative to |Q|: actions this close count as equally good; among them the old policy's choice stays
 
 
 def greedy(mdp: FiniteMDP, policy: np.ndarray) -> np.ndarray:
     """π' = argmax L_π: in each state one action of largest A_π, [S, A] of zeros and ones.
 
-    Among equally good actions it is the one that π takes most, so that policy iteration can come to rest.
+    Among equally good actions it is the one that π takes most, so that policy iteration ends.
     """
     pi, values = checked(mdp, policy), evaluate(mdp, policy)
     best = values.q.max(1, keepdims=True)
@@ -48,9 +48,9 @@ def conservative_step_size(mdp: FiniteMDP, policy: np.ndarray, target: np.ndarra
 
 
 def conservative_step(mdp: FiniteMDP, policy: np.ndarray, alpha: float | None = None) -> Step:
-    """Conservative policy iteration: the mixture of Eq. 5 with π' = argmax L_π, and its Eq. 6.
+    """Conservative policy iteration: the mixture of Eq. 5 with π' = argmax L_π, and its guarantee by Eq. 6.
 
-    α is the one whose guaranteed gain is largest, unless it is given. Raises ValueError for one outside 0 … 1.
+    Without `alpha`, the one with the largest guaranteed gain. Raises ValueError for `alpha` outside 0 … 1.
     """
     target = greedy(mdp, policy)
     alpha = conservative_step_size(mdp, policy, target) if alpha is None else alpha

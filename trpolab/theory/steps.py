@@ -1,4 +1,4 @@
-"""What every exact policy update gives back, and the loop that repeats one."""
+"""The result of an exact policy update, and the loop that repeats an update."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Step:
 
     policy: np.ndarray  # [S, A] π̃
     surrogate: float  # L_π(π̃)
-    guaranteed: float  # a lower bound on η(π̃): what the method can promise; NaN where it promises nothing
+    guaranteed: float  # a lower bound on η(π̃) that the method guarantees; NaN if it has none
     tv_max: float  # D_TV^max
     kl_max: float  # KL(π‖π̃), largest over states
     kl_mean: float  # its mean over s ~ ρ_π
@@ -40,7 +40,7 @@ Update = Callable[[FiniteMDP, np.ndarray], Step]
 
 
 def improve(mdp: FiniteMDP, policy: np.ndarray, update: Update, iterations: int) -> Improvement:
-    """Apply `update` again and again, starting from a policy [S, A].
+    """Apply `update` `iterations` times, starting from a policy [S, A].
 
     >>> mdp = chain(4)
     >>> float(improve(mdp, uniform_policy(mdp), policy_iteration_step, 3).etas[-1].round(6))

@@ -1,4 +1,4 @@
-"""The local model L of η (Eq. 3), its first-order match (Eq. 4), and the identity it comes from (Eq. 1, 2)."""
+"""The local model L of η (Eq. 3), its first-order match (Eq. 4), and the identity behind it (Eq. 1, 2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEGLIGIBLE = 1e-14  # share of the discounted time that a sum over time may leav
 
 @dataclass(frozen=True)
 class Identity:
-    """Both sides of Eq. 1 and Eq. 2: all three numbers are the same."""
+    """Both sides of Eq. 1 and Eq. 2; all three numbers are equal."""
 
     eta: float  # η(π̃)
     by_time: float  # Eq. 1: η(π) + E_π̃ Σ_t γ^t A_π(s_t, a_t), summed step by step
@@ -33,7 +33,7 @@ class FirstOrder:
     eta: float  # η(π_θ0)
     surrogate: float  # L_π(π_θ0)
     eta_gradient: np.ndarray  # [D] ∇η by differentiating through the solve
-    surrogate_gradient: np.ndarray  # [D] ∇L, with ρ and A held still
+    surrogate_gradient: np.ndarray  # [D] ∇L, with ρ and A held fixed
 
 
 def expected_advantages(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def ahead_of(mdp: FiniteMDP, values: Values, new: np.ndarray) -> np.ndarray:
 
 
 def local_model(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> float:
-    """L_π(π̃) = η(π) + Σ_s ρ_π(s) Σ_a π̃(a|s) A_π(s, a): Eq. 3, the states still those of π."""
+    """L_π(π̃) = η(π) + Σ_s ρ_π(s) Σ_a π̃(a|s) A_π(s, a): Eq. 3, with the states of π."""
     values = evaluate(mdp, old)
     return values.eta + float(values.visits @ ahead_of(mdp, values, new))
 
@@ -55,7 +55,7 @@ def local_model(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> float:
 def identity(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Identity:
     """Eq. 1 and Eq. 2 for two policies [S, A].
 
-    Eq. 1 is summed over time until what is left weighs 1e-14. Raises ValueError where that takes a million steps.
+    Eq. 1 is summed over time until the rest has a weight of 1e-14. Raises ValueError if that takes a million steps.
     """
     values = evaluate(mdp, old)
     ahead, base = ahead_of(mdp, values, new), values.eta

@@ -1,9 +1,9 @@
 """For each state, the policies that give the most expected advantage for their KL(π‖π̃): a curve through π.
 
 maximise_π̃ Σ_a π̃(a) A(a) subject to KL(π‖π̃) <= d has the solution π̃(a) ∝ π(a) / (1 - t A(a)) with 0 <= t < 1/max A, A
-centred under π. The curve runs from π (t = 0) towards the best action (t -> 1/max A), and on the way the constraint's
-multiplier μ = dA/dd falls from infinity to 0. It is parametrised by y > 0, t = (1 - e^-y)/max A, with which both ends
-are reached without a loss of digits.
+centred under π. The curve runs from π (t = 0) towards the best action (t -> 1/max A). Along it the constraint's
+multiplier μ = dA/dd falls from infinity to 0. The parameter is y > 0 with t = (1 - e^-y)/max A, which keeps all digits
+at both ends.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.values import Values, checked
 
 Miss = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # log y -> how far from the goal, and its slope
-FLAT = 1e-13  # relative: a state whose best advantage is below has nothing to gain
-LAST = math.log(600.0)  # the end of a curve: beside the best action others have some 1e-260, no digits are left
+FLAT = 1e-13  # relative: a state whose best advantage is smaller has nothing to gain
+LAST = math.log(600.0)  # the end of a curve: the other actions' probabilities are near 1e-260, and no digits are left
 SMALL = 1e-3  # below, c - log(1 + c) is summed as a series
 SERIES = 6  # its last power: the rest is below 1e-15 of the first term
 
@@ -49,7 +49,7 @@ class Curves:
 
     @classmethod
     def of(cls, mdp: FiniteMDP, policy: np.ndarray, values: Values) -> Curves:
-        """Of a policy with exact advantages. Raises ValueError where it never takes some action: no KL could."""
+        """Of a policy with exact advantages. Raises ValueError for a policy that never takes some action."""
         pi = checked(mdp, policy)
         if not (pi[mdp.living] > 0).all():
             state, action = (int(i) for i in np.argwhere((pi <= 0) & mdp.living[:, None])[0])
@@ -104,7 +104,7 @@ class Curves:
     def at_kl(self, kl: float, near: Tilt | None = None) -> Tilt:
         """The points with KL(π‖π̃) = kl in every state; `near` is where to start looking.
 
-        A state whose curve ends before that (its best action is all but certain) stands at its end.
+        A state whose curve ends before that (its best action is almost certain) gets the end of its curve.
         """
         goal = np.log(kl)
 
@@ -117,7 +117,7 @@ class Curves:
         return self._solved(miss, np.log(np.sqrt(2 * kl) / self.spread * self.top))
 
     def at_multiplier(self, multiplier: float, near: Tilt | None = None) -> Tilt:
-        """The points where a nat of KL gains `multiplier` in every state; `near` is where to start looking."""
+        """The points where the gain per unit of KL is `multiplier` in every state; `near` is where to start looking."""
         goal = np.log(multiplier)
 
         def miss(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,14 +139,14 @@ class Curves:
 
 
 def _beyond(x: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """A function that is still negative at the end of the curve counts as solved there."""
+    """The function's value, or 0 (solved) where it is still negative at the end of the curve."""
     return np.where((x >= LAST) & (value < 0), 0.0, value)
 
 
 def _without_log(c: np.ndarray, log: np.ndarray) -> np.ndarray:
-    """c - log(1 + c) where `log` = log(1 + c): no term of Σ p (c - log(1 + c)) = KL is negative, so none cancel.
+    """c - log(1 + c) where `log` = log(1 + c): the terms of Σ p (c - log(1 + c)) = KL are not negative, so none cancel.
 
-    `log` is taken where 1 + c is small and has lost its digits, the series c²/2 - c³/3 + … where c is small.
+    `log` is used where 1 + c is small and has lost its digits, the series c²/2 - c³/3 + … where c is small.
     """
     small = np.abs(c) < SMALL
     x = np.where(small, -c, 0.0)

@@ -27,8 +27,9 @@ TOLERANCE = 1e-8  # of the condition for the optimum, relative; the optimum itse
 def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
     """Algorithm 1: maximise M(π̃) = L_π(π̃) - C max_s KL(π‖π̃), C = 4εγ/(1-γ)², over all policies; solved exactly.
 
-    In every state the optimum lies on the same KL d, and there C = Σ_s ρ(s) μ_s(d): the gain in L that a nat buys. By
-    Eq. 10, η rises at least as much as M. Raises ValueError for a policy that never takes some action, and for γ = 1.
+    At the optimum every state has the same KL d, and C = Σ_s ρ(s) μ_s(d), where μ_s is the gain in L per unit of KL in
+    state s. By Eq. 10, η rises at least as much as M. Raises ValueError for a policy that never takes some action, and
+    for γ = 1.
     """
     values = evaluate(mdp, policy)
     curves, penalty = Curves.of(mdp, policy, values), penalty_constant(mdp.gamma, values.epsilon)
@@ -38,7 +39,7 @@ def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
     tilt: Tilt | None = None
 
     def miss(log_kl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far log C lies above the log of what a nat buys; rises with d."""
+        """log C minus the log of the gain in L per unit of KL; rises with d."""
         nonlocal tilt
         tilt = curves.at_kl(float(np.exp(log_kl[0])), tilt)
         bought = curves.weights * tilt.multiplier
@@ -70,7 +71,7 @@ def max_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
 def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
     """Eq. 12: maximise L_π(π̃) subject to the mean of KL(π‖π̃) over s ~ ρ_π <= δ, exactly.
 
-    A nat of KL then gains the same in every state. Raises as `max_kl_step`.
+    At the optimum the gain in L per unit of KL is the same in every state. Raises as `max_kl_step`.
     """
     values = evaluate(mdp, policy)
     curves = _curves(mdp, policy, values, delta)
@@ -80,7 +81,7 @@ def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
     tilt: Tilt | None = None
 
     def miss(log_multiplier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far log δ lies above the log of the mean KL; rises with the multiplier."""
+        """log δ minus the log of the mean KL; rises with the multiplier."""
         nonlocal tilt
         tilt = curves.at_multiplier(float(np.exp(log_multiplier[0])), tilt)
         spent = weights * tilt.kl
@@ -96,8 +97,8 @@ def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
 def trpo_step(mdp: FiniteMDP, policy: np.ndarray, delta: float, *, shrink: float = 0.5, max_tries: int = 20) -> Step:
     """TRPO's step (Appendix C) with exact expectations: natural direction, β = √(2δ/sᵀAs), line search on L and KL.
 
-    In the logits of a soft-max table A⁻¹g is the advantage itself, so there is nothing to iterate. Where no trial is
-    accepted the policy stays. Raises as `max_kl_step`.
+    In the logits of a soft-max table A⁻¹g is the advantage itself, so no conjugate gradient is needed. If no trial is
+    accepted, the policy stays. Raises as `max_kl_step`.
     """
     values = evaluate(mdp, policy)
     curves = _curves(mdp, policy, values, delta)
@@ -132,6 +133,6 @@ def _gain(curves: Curves, policy: np.ndarray) -> float:
 
 
 def _constrained(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray, residual: float = 0.0) -> Step:
-    """A step with the later theory's promise: Achiam et al. (2017), by the mean KL. NaN for γ = 1, which has none."""
+    """A step with the guarantee of Achiam et al. (2017), by the mean KL; NaN for γ = 1, for which there is none."""
     promise = mean_kl_bound(mdp, old, new).bound if mdp.gamma < 1 else math.nan
     return step_to(mdp, old, new, guaranteed=promise, residual=residual)

@@ -37,9 +37,9 @@ class Values:
 
 
 def evaluate(mdp: FiniteMDP, policy: np.ndarray) -> Values:
-    """η, V, Q, A and ρ of a policy [S, A].
+    """η, V, Q, A and ρ of a policy [S, A] (Section 2).
 
-    Raises ValueError for rows that are no distributions, and for γ = 1 where the policy never ends from some state.
+    Raises ValueError for rows that are not distributions, and for γ = 1 where the policy never ends from some state.
     """
     pi = checked(mdp, policy)
     moves = state_moves(mdp, pi)
@@ -60,7 +60,7 @@ def eta(mdp: FiniteMDP, policy: np.ndarray) -> float:
 
 
 def state_moves(mdp: FiniteMDP, pi: np.ndarray) -> np.ndarray:
-    """P_π [S, S] among living states: rows and columns of terminal ones are 0."""
+    """P_π [S, S] between states that are not terminal; rows and columns of terminal states are 0."""
     moves = np.einsum("sa,sat->st", pi, mdp.transitions)
     moves[mdp.terminal] = 0
     moves[:, mdp.terminal] = 0
@@ -68,7 +68,7 @@ def state_moves(mdp: FiniteMDP, pi: np.ndarray) -> np.ndarray:
 
 
 def checked(mdp: FiniteMDP, policy: np.ndarray, name: str = "policy") -> np.ndarray:
-    """A policy as float64 [S, A]. Raises ValueError, one sentence, unless living states have distributions."""
+    """A policy as float64 [S, A]. Raises ValueError unless every state that is not terminal has a distribution."""
     pi = np.asarray(policy, np.float64)
     if pi.shape != (mdp.states, mdp.actions):
         raise ValueError(f"{name}: shape {pi.shape}, must be {(mdp.states, mdp.actions)}, one row a state")
