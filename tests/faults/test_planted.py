@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests import reference
-from trpolab.numerics import LineSearchResult, LineSearchStatus, Trial, conjugate_gradient
-from trpolab.policies import DiagonalGaussian, Learner
+from tests.faults.points import plant
+from trpolab.numerics import conjugate_gradient
+from trpolab.policies import Learner
 from trpolab.sampling.batch import Estimator
 from trpolab.training.config import Config
-from trpolab.updates import problem, step, surrogate
-from trpolab.updates.methods import trpo as trust_region
+from trpolab.updates import step, surrogate
 
 
 def solve_with_shared_memory(A, b, *, iterations=10, tolerance=1e-10):
@@ -66,30 +66,19 @@ def kl_breach(delta: float = 0.5) -> float:
 @pytest.mark.reliability("R32")
 def test_swapped_kl_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kl_breach() <= 1e-9
-    honest = DiagonalGaussian.kl
-    monkeypatch.setattr(DiagonalGaussian, "kl", lambda self, old, new: honest(self, new, old))
+    plant("KL arguments swapped", monkeypatch)
     assert kl_breach() > 0.01
 
 
 @pytest.mark.reliability("R32")
 def test_a_line_search_that_ignores_the_kl(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = trust_region.backtrack
-
-    def careless(objective, constraint, start, full, **given):
-        return honest(objective, lambda x: 0.0, start, full, **given)
-
-    monkeypatch.setattr(trust_region, "backtrack", careless)
+    plant("a line search that ignores the KL", monkeypatch)
     assert kl_breach() > 0.01
 
 
 @pytest.mark.reliability("R32")
 def test_a_search_that_accepts_one_and_a_half_times_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = trust_region.backtrack
-
-    def lenient(*given, bound, **named):
-        return honest(*given, bound=1.5 * bound, **named)
-
-    monkeypatch.setattr(trust_region, "backtrack", lenient)
+    plant("a line search with one and a half times the bound", monkeypatch)
     assert kl_breach() > 0.01
 
 
@@ -104,11 +93,7 @@ def rejected_theta_is_the_same() -> bool:
 @pytest.mark.reliability("R13")
 def test_a_rejected_candidate_left_in_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rejected_theta_is_the_same()
-
-    def leaves_it(objective, constraint, start, full, **given):
-        return LineSearchResult(start + full, LineSearchStatus.ACCEPTED, (Trial(1.0, 0.0, math.inf, True),))
-
-    monkeypatch.setattr(trust_region, "backtrack", leaves_it)
+    plant("a rejected candidate left in the policy", monkeypatch)
     assert not rejected_theta_is_the_same()
 
 
@@ -125,8 +110,7 @@ def advantage_of_the_step() -> float:
 @pytest.mark.reliability("R32")
 def test_negated_advantages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert advantage_of_the_step() > 0
-    honest = surrogate.surrogate_slope
-    monkeypatch.setattr(problem, "surrogate_slope", lambda *given: (-honest(*given)[0], honest(*given)[1]))
+    plant("advantages negated", monkeypatch)
     assert advantage_of_the_step() < 0
 
 

@@ -10,16 +10,13 @@ import pytest
 import torch
 
 from tests import reference
-from trpolab import updates
-from trpolab.policies import DiagonalGaussian, Learner
+from tests.faults.points import plant
+from trpolab.policies import Learner
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.population import Population
 from trpolab.training.config import Config
-from trpolab.updates import Problem, fisher, propose, step
-from trpolab.updates.methods import cem as cross_entropy
+from trpolab.updates import Problem, propose, step
 from trpolab.updates.methods import kl_penalty, reps
-from trpolab.updates.methods import rwr as reward_weighted
-from trpolab.updates.methods import trpo as trust_region
 
 pytestmark = pytest.mark.reliability
 
@@ -42,13 +39,7 @@ def test_a_natural_gradient_that_is_rescaled_to_delta(monkeypatch: pytest.Monkey
         return float(take("natural_gradient", **{"natural_gradient.step": 2.0})[3].mean())
 
     assert spent() > 0.05
-    honest = trust_region.conjugate_gradient
-
-    def rescaled(*given, **named):
-        cg = honest(*given, **named)
-        return dataclasses.replace(cg, x=cg.x * math.sqrt(0.02 / cg.curvature) / 2.0)
-
-    monkeypatch.setattr(trust_region, "conjugate_gradient", rescaled)
+    plant("a natural gradient rescaled to δ", monkeypatch)
     assert spent() < 0.05
 
 
@@ -57,8 +48,7 @@ def test_a_max_kl_that_tests_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
         return float(take("max_kl", damping=0.0)[3].max()) - 0.01
 
     assert breach() <= 1e-9
-    monkeypatch.setattr(Problem, "max_kl", Problem.mean_kl)
-    monkeypatch.setattr(Problem, "largest_curvature", lambda self, v: float(v @ self.fisher()(v)))
+    plant("a max KL that tests the mean", monkeypatch)
     assert breach() > 1e-3
 
 
@@ -77,16 +67,13 @@ def uniform_error() -> float:
 
 def test_scores_of_another_proposal_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert uniform_error() < 1e-9
-    monkeypatch.setattr(fisher, "log_weights", lambda distribution, u, samples: torch.zeros_like(samples.log_q))
+    plant("scores of another proposal without weights", monkeypatch)
     assert uniform_error() > 0.05
 
 
 def test_scores_that_carry_the_advantages(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = fisher.log_weights
     assert uniform_error() < 1e-9
-    monkeypatch.setattr(
-        fisher, "log_weights", lambda d, u, samples: honest(d, u, samples) + samples.q_values.abs().log1p()
-    )
+    plant("scores that carry the advantages", monkeypatch)
     assert uniform_error() > 0.05
 
 
@@ -106,7 +93,7 @@ def test_a_penalty_whose_kl_slope_is_forgotten(monkeypatch: pytest.MonkeyPatch) 
         return float(reference.numeric_gradient(objective, at_end).norm())
 
     assert left() < 0.02
-    monkeypatch.setattr(DiagonalGaussian, "kl_slope", lambda self, old, new: torch.zeros_like(new))
+    plant("a penalty whose KL slope is forgotten", monkeypatch)
     assert left() > 0.05
 
 
@@ -115,7 +102,7 @@ def test_an_adaptive_penalty_that_turns_the_wrong_way(monkeypatch: pytest.Monkey
         return float(take("kl_penalty", delta=1e-6, **{"kl_penalty.penalty": 4.0})[2].state[kl_penalty.STATE][0])
 
     assert next_penalty() > 4.0
-    monkeypatch.setattr(kl_penalty, "BAND", 1e9)
+    plant("an adaptive penalty that does not adapt", monkeypatch)
     assert next_penalty() == 4.0
 
 
@@ -125,9 +112,8 @@ def test_a_regression_that_counts_all_actions_alike(monkeypatch: pytest.MonkeyPa
     def spread() -> float:
         return float(take("rwr", **{"rwr.temperature": 0.5, "rwr.steps": 10})[3].mean())
 
-    honest = reward_weighted.regression_weights
     good = spread()
-    monkeypatch.setattr(reward_weighted, "regression_weights", lambda begun, t: torch.ones_like(honest(begun, t)) / 60)
+    plant("a regression that counts all actions alike", monkeypatch)
     assert spread() < good / 3  # all alike: nothing was learned from Q̂
 
 
@@ -146,8 +132,7 @@ def missed_by_cem() -> float:
 
 def test_an_elite_of_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missed_by_cem() < 1.0
-    honest = cross_entropy.ranked
-    monkeypatch.setattr(cross_entropy, "ranked", lambda population: honest(population)[::-1])
+    plant("an elite of the worst", monkeypatch)
     assert missed_by_cem() > 5.0
 
 
@@ -171,14 +156,12 @@ def continues(method: str) -> bool:
 
 def test_a_stochastic_search_with_a_generator_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert continues("cem")
-    hidden = np.random.default_rng(0)
-    honest = updates.PROPOSALS["cem"]
-    monkeypatch.setitem(updates.PROPOSALS, "cem", lambda learner, config, _: honest(learner, config, hidden))
+    plant("a search with a generator of its own", monkeypatch)
     assert not continues("cem")
 
 
 def test_a_dual_that_is_not_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     returns = np.random.default_rng(0).normal(size=40)
     assert reps.reweight(returns, 0.5).kl == pytest.approx(0.5, rel=1e-6)
-    monkeypatch.setattr(reps, "_weights_and_kl", lambda a, t: (np.full(len(a), 1 / len(a)), 0.0))
+    plant("a dual that is not solved", monkeypatch)
     assert reps.reweight(returns, 0.5).kl == 0.0

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.faults.points import plant
 from tests.sampling import vine_checks
 from tests.theory import sampled, twins
 from trpolab import theory
-from trpolab.sampling import single_path
-from trpolab.simulators.finite_simulator import FiniteSimulator
-from trpolab.theory import coupling, surrogate, tilting, trust_region, values
 
 pytestmark = pytest.mark.reliability
 
@@ -24,13 +22,7 @@ def identity_error() -> float:
 def test_a_normalised_visitation(monkeypatch: pytest.MonkeyPatch) -> None:
     """ρ sums to 1/(1-γ); the mean over states is another thing."""
     assert identity_error() < 1e-8
-    honest = values.evaluate
-
-    def normalised(mdp, policy):
-        found = honest(mdp, policy)
-        return values.Values(found.eta, found.v, found.q, found.advantages, found.state_weights)
-
-    monkeypatch.setattr(surrogate, "evaluate", normalised)
+    plant("a normalised visitation", monkeypatch)
     assert identity_error() > 1e-2
 
 
@@ -42,21 +34,14 @@ def gap_to_the_first_term() -> float:
 
 def test_a_local_model_with_the_states_of_the_new_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gap_to_the_first_term() < 1e-8
-
-    def peeks(mdp, old, new):
-        ahead = surrogate.ahead_of(mdp, values.evaluate(mdp, old), new)
-        return values.eta(mdp, old) + float(values.evaluate(mdp, new).visits @ ahead)
-
-    monkeypatch.setattr(theory, "local_model", peeks)
+    plant("a local model with the states of the new policy", monkeypatch)
     assert gap_to_the_first_term() > 1e-3
 
 
 def test_an_epsilon_of_expected_advantages_with_a_squared_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     case = twins.t1_example()
     assert theory.theorem_1(*case).holds
-    monkeypatch.setattr(
-        values.Values, "epsilon", property(lambda self: np.abs((case[2] * self.advantages).sum(1)).max())
-    )
+    plant("an epsilon of expected advantages", monkeypatch)
     assert not theory.theorem_1(*case).holds
 
 
@@ -69,7 +54,7 @@ def agreement_short_of_its_promise() -> float:
 
 def test_one_uniform_for_both_policies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert agreement_short_of_its_promise() < 1e-12
-    monkeypatch.setattr(coupling.coupling_argument, "__defaults__", (50, coupling.shared_uniform_coupling))
+    plant("one uniform for both policies", monkeypatch)
     assert agreement_short_of_its_promise() > 0.1
 
 
@@ -84,8 +69,7 @@ def largest_kl_breach(delta: float = 0.2) -> float:
 
 def test_swapped_kl_arguments_in_an_exact_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert largest_kl_breach() < 1e-6
-    honest = trust_region.mean_kl
-    monkeypatch.setattr(trust_region, "mean_kl", lambda mdp, old, new: honest(mdp, new, old))
+    plant("KL arguments swapped in an exact step", monkeypatch)
     assert largest_kl_breach() > 1e-3
 
 
@@ -101,7 +85,7 @@ def worst_rise(iterations: int = 6) -> float:
 def test_a_penalty_without_the_squared_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
     """C without 1/(1-γ)²: the steps are larger, and M is no lower bound any more."""
     assert worst_rise() >= -1e-10
-    monkeypatch.setattr(trust_region, "penalty_constant", lambda gamma, epsilon: 0.3 * epsilon * gamma)
+    plant("a penalty without the squared horizon", monkeypatch)
     assert worst_rise() < -1e-4
 
 
@@ -109,13 +93,7 @@ def test_a_multiplier_that_is_not_the_constraints(monkeypatch: pytest.MonkeyPatc
     """A solver that takes 1/t for μ stops short of the maximum of M."""
     mdp, old, _ = next(twins.random_cases(1, seed=95))
     best = theory.algorithm_1_step(mdp, old).guaranteed
-    at = tilting.Curves.at
-
-    def wrong(self, log_y):
-        tilt = at(self, log_y)
-        return tilting.Tilt(tilt.log_y, tilt.policy, tilt.kl, 2 * tilt.multiplier, tilt.kl_slope, tilt.multiplier_slope)
-
-    monkeypatch.setattr(tilting.Curves, "at", wrong)
+    plant("a multiplier that is not the constraint's", monkeypatch)
     assert theory.algorithm_1_step(mdp, old).guaranteed < best - 1e-9
 
 
@@ -128,39 +106,22 @@ def single_path_deviation(weighting: str = "discounted") -> float:
 
 def test_states_without_their_discount(monkeypatch: pytest.MonkeyPatch) -> None:
     assert single_path_deviation() < 4
-    monkeypatch.setattr(single_path.np, "power", lambda gamma, t: np.ones(len(t)))
+    plant("states without their discount", monkeypatch)
     assert single_path_deviation() > 4
 
 
 def test_returns_that_do_not_discount(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = single_path.discounted_sums
-    monkeypatch.setattr(single_path, "discounted_sums", lambda x, start, factor: honest(x, start, 1.0))
+    plant("returns that do not discount", monkeypatch)
     assert single_path_deviation() > 4
 
 
 def test_a_restore_without_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert vine_checks.replay_difference("finite/random-20x4") == 0
-    restore = FiniteSimulator.restore
-
-    def forgetful(self, slots, snapshot, seeds=None):
-        noise = self._noise.copy()
-        obs = restore(self, slots, snapshot, seeds)
-        self._noise[:] = noise
-        return obs
-
-    monkeypatch.setattr(FiniteSimulator, "restore", forgetful)
+    plant("finite MDPs restored without the noise", monkeypatch)
     assert vine_checks.replay_difference("finite/random-20x4") > 0
 
 
 def test_a_finite_restore_without_the_step_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert vine_checks.steps_to_the_limit("finite/chain-8", 90) == 10
-    restore = FiniteSimulator.restore
-
-    def forgetful(self, slots, snapshot, seeds=None):
-        steps = self._steps.copy()
-        obs = restore(self, slots, snapshot, seeds)
-        self._steps[:] = steps
-        return obs
-
-    monkeypatch.setattr(FiniteSimulator, "restore", forgetful)
+    plant("finite MDPs restored without the step counter", monkeypatch)
     assert vine_checks.steps_to_the_limit("finite/chain-8", 90) > 10

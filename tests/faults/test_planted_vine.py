@@ -5,41 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.faults.points import plant
 from tests.sampling import vine_checks as checks
 from tests.sampling.test_proposals import PI, uniform_error
-from trpolab.sampling.vine import sampler as vine
-from trpolab.simulators.cartpole import CartPoleSimulator
-from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 
 
 @pytest.mark.reliability("R18")
 def test_a_restore_without_the_warm_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.replay_difference("Walker2d-v5") == 0
-    restore = MujocoSimulator.restore
-
-    def forgetful(self, slots, snapshot, seeds=None):
-        obs = restore(self, slots, snapshot, seeds)
-        self._batch.bind("qacc_warmstart")[slots] = 0
-        return obs
-
-    monkeypatch.setattr(MujocoSimulator, "restore", forgetful)
+    plant("MuJoCo restored without the warm start", monkeypatch)
     assert checks.replay_difference("Walker2d-v5") > 0
 
 
 @pytest.mark.reliability("R18")
-@pytest.mark.parametrize(("simulator", "task"), [(CartPoleSimulator, "CartPole-v1"), (MujocoSimulator, "Swimmer-v5")])
-def test_a_restore_without_the_step_counter(simulator, task, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("simulators", "task"), [("cart-poles", "CartPole-v1"), ("MuJoCo", "Swimmer-v5")])
+def test_a_restore_without_the_step_counter(simulators: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 500 if task == "CartPole-v1" else 1000
     assert checks.steps_to_the_limit(task, limit - 10) == 10
-    restore = simulator.restore
-
-    def forgetful(self, slots, snapshot, seeds=None):
-        steps = self._steps.copy()
-        obs = restore(self, slots, snapshot, seeds)
-        self._steps[:] = steps
-        return obs
-
-    monkeypatch.setattr(simulator, "restore", forgetful)
+    plant(f"{simulators} restored without the step counter", monkeypatch)
     assert checks.steps_to_the_limit(task, limit - 10) > 10
 
 
@@ -47,12 +30,7 @@ def test_a_restore_without_the_step_counter(simulator, task, monkeypatch: pytest
 @pytest.mark.parametrize("task", ["paper/Swimmer", checks.finite])
 def test_one_noise_sequence_for_all_states(task, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.equal_across_states(task) == 0
-    noise = vine._noise
-
-    def shared(policy, streams, length, iteration, names):
-        return noise(policy, streams, length, iteration, np.zeros_like(names))
-
-    monkeypatch.setattr(vine, "_noise", shared)
+    plant("one noise sequence for all states", monkeypatch)
     assert checks.equal_across_states(task) > 0
 
 
@@ -67,12 +45,12 @@ def test_equation_16_over_the_old_policy_when_actions_are_uniform() -> None:
 def test_equation_16_over_the_old_policy_points_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same through the draws themselves: 64 actions, 32 of them drawn, a peaked policy."""
     assert checks.uniform_gradient_cosine() > 0.9
-    monkeypatch.setattr(checks, "draw_first_actions", checks.over_the_old_policy)
+    plant("Equation 16 over the old policy, in its check", monkeypatch)
     assert checks.uniform_gradient_cosine() < 0.8
 
 
 @pytest.mark.reliability("R33")
 def test_equation_16_over_the_old_policy_in_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.uniform_log_q_error() < 1e-6
-    monkeypatch.setattr(vine, "draw_first_actions", checks.over_the_old_policy)
+    plant("Equation 16 over the old policy", monkeypatch)
     assert checks.uniform_log_q_error() > 0.1

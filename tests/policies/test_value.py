@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.faults.points import plant
 from trpolab.policies import FitStatus, ValueFunction, fit_value, make_value, value_fit
 from trpolab.policies.value_fit import explained_variance, lm_step, next_mu, with_statistics
 from trpolab.training.config import ValueConfig
@@ -142,8 +143,7 @@ def test_same_generator_same_fit_and_nothing_is_written_to() -> None:
 def test_a_step_that_raises_the_error_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = task()
     value = value_function()
-    honest = value_fit.lm_step
-    monkeypatch.setattr(value_fit, "lm_step", lambda *given: (-honest(*given)[0], honest(*given)[1]))
+    plant("a value function's step that is negated", monkeypatch)
     kept, report = fit(value, x, y)
     assert report.status is FitStatus.KEPT
     assert report.accepted_steps == 0

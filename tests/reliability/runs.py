@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,14 +172,3 @@ def killed_and_resumed(tmp_path: Path, name: str, plant: Callable[[], Any] = con
     assert whole(folder).iteration == 2
     with plant():
         same(Session(resume=folder, iterations=6).run(), reference)
-
-
-@contextlib.contextmanager
-def changed(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute set to something else for a while."""
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

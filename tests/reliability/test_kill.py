@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.faults.points import plant
 from tests.reliability.runs import (
     child,
     contents,
@@ -66,24 +67,15 @@ def dying_at(step: int, count: list[int]) -> Iterator[None]:
             setattr(os, name, honest)
 
 
-def write_in_place(folder: Any, task: str, standing: Any, requested: Any) -> Path:
-    """The planted fault: a checkpoint written where it is to lie, over what is there, the oldest dropped first."""
-    parent = folder.path / "ckpt"
-    target = parent / f"{standing.progress.iteration:06d}"
-    for old in sorted(parent.iterdir()):
-        shutil.rmtree(old)
-    target.mkdir(exist_ok=True)
-    for name, content in checkpoint._contents(folder, task, standing, requested).items():
-        checkpoint.write_synced(target / name, content)
-    return target
-
-
-def die_at_each_step(folder: Path, planted: bool) -> None:
+def die_at_each_step(folder: Path, fault: str) -> None:
     """In a child: one iteration more, whose checkpoint is written to a copy of the folder again and again.
 
     Each time by a fork that dies one step later than the one before; then this process dies too.
     """
-    honest = write_in_place if planted else checkpoint.write
+    patch = pytest.MonkeyPatch()
+    if fault:
+        plant(fault, patch)
+    honest = checkpoint.write
 
     def write(kept: RunFolder, *rest: Any) -> Path:
         for step in itertools.count(1):
@@ -98,7 +90,7 @@ def die_at_each_step(folder: Path, planted: bool) -> None:
                 os._exit(KILLED)
         raise AssertionError
 
-    checkpoint.write = write
+    patch.setattr(checkpoint, "write", write)
     Session(resume=folder, iterations=5).run()
 
 
@@ -109,9 +101,9 @@ def four_iterations(out: Path) -> Path:
     return path
 
 
-def killed_while_writing(base: Path, planted: bool = False) -> list[Path]:
+def killed_while_writing(base: Path, fault: str = "") -> list[Path]:
     """Copies of a run of four iterations, killed while the fifth's checkpoint was being written; a step apart."""
-    process = child(die_at_each_step, base, planted)
+    process = child(die_at_each_step, base, fault)
     assert ended(process) == KILLED
     found = [path / base.name for path in base.parent.iterdir() if path.name.startswith("killed-")]
     return sorted(found, key=lambda path: int(path.parent.name.removeprefix("killed-")))

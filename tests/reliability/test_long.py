@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.faults.points import plant
 from tests.reliability.runs import CARTPOLE, child, session
-from trpolab.training import session as session_module
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 
@@ -52,17 +52,10 @@ def slope(points: list[tuple[int, float]]) -> float:
     return float(np.polyfit(at, used, 1)[0] * 1000)
 
 
-def long_run(answer: Any, out: Path, iterations: int, warm: int, leak: bool) -> None:
+def long_run(answer: Any, out: Path, iterations: int, warm: int, fault: str) -> None:
     """In a child: one run on disk, sampled as it goes."""
-    hoard: list[Any] = []
-    if leak:
-        honest = session_module.Session._record
-
-        def hoarding(self: Any, iteration: Any, *rest: Any) -> None:
-            hoard.append(bytearray(30_000) if iteration.index else None)
-            honest(self, iteration, *rest)
-
-        session_module.Session._record = hoarding  # type: ignore[method-assign]
+    if fault:
+        plant(fault, pytest.MonkeyPatch())
     points, start = [], (0, 0)
     for iteration in session(out=out, iterations=iterations, **TINY).iterate():
         if iteration.index == warm:
@@ -134,9 +127,9 @@ def answer_of(work: Callable[..., None], *given: Any) -> Iterator[Any]:
     process.join(60)
 
 
-def stays_flat(out: Path, iterations: int, warm: int, most: float = SLOPE, leak: bool = False) -> None:
+def stays_flat(out: Path, iterations: int, warm: int, most: float = SLOPE, fault: str = "") -> None:
     """R30: memory grows by less than `most` MB for 1,000 iterations; nothing else grows at all."""
-    with answer_of(long_run, out, iterations, warm, leak) as grown:
+    with answer_of(long_run, out, iterations, warm, fault) as grown:
         print(f"{iterations} iterations: {grown}")
         assert grown.slope < most
         assert (grown.files, grown.threads, grown.children) == (0, 0, 0)

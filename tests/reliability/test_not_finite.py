@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.faults.points import plant
 from tests.reliability.environments import Switch
 from tests.sampling.scripted import ScriptedSimulator
 from tests.sampling.test_trajectories import collect, paths, policy  # noqa: F401  (a fixture)
@@ -20,7 +21,6 @@ from trpolab.sampling.workers.simulator_pool import NonFinite
 from trpolab.training import checkpoint, loop
 from trpolab.training.loop import Diverged, Iteration
 from trpolab.training.session import Session
-from trpolab.updates import problem
 
 SMALL = {"steps_per_iteration": 160, "slots": 4, "fisher_fraction": 1.0}
 BAD = [np.nan, np.inf, -np.inf]
@@ -103,36 +103,11 @@ def test_without_a_checkpoint_it_says_so() -> None:
         Session(switch.task(), out=None, iterations=9, normalize_observations=False, **SMALL).run()
 
 
-def nan_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = problem.surrogate_slope
-    monkeypatch.setattr(problem, "surrogate_slope", lambda *given: (honest(*given)[0] * np.nan, honest(*given)[1]))
-
-
-def infinite_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = problem.gauss_newton_product
-
-    def spoiled(*given):
-        product = honest(*given)
-        return lambda v: product(v) * np.inf
-
-    monkeypatch.setattr(problem, "gauss_newton_product", spoiled)
-
-
-def nan_advantage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "trpolab.sampling.single_path.standardized", lambda q: np.where(np.arange(len(q)) == 7, np.nan, q)
-    )
-
-
-def infinite_value_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trpolab.policies.value_fit._half_mean_square", lambda residuals: np.inf)
-
-
-FAULTS = {
-    "the gradient of the surrogate": nan_gradient,
-    "Fisher-vector product": infinite_product,
-    "q_values is not finite in row 7": nan_advantage,
-    "value function": infinite_value_loss,
+FAULTS = {  # by what names them in the message
+    "the gradient of the surrogate": "a gradient that is NaN",
+    "Fisher-vector product": "a Fisher product that is infinite",
+    "q_values is not finite in row 7": "an advantage that is NaN",
+    "value function": "a value function's error that is infinite",
 }
 
 
@@ -141,7 +116,7 @@ FAULTS = {
 def test_a_bad_number_in_the_update_is_named_and_changes_nothing(name: str) -> None:
     session = Session("CartPole-v1", out=None, iterations=4, **SMALL)
     with pytest.MonkeyPatch.context() as patch:
-        done = run_with_fault(session, lambda on: FAULTS[name](patch) if on else patch.undo(), at=3)
+        done = run_with_fault(session, lambda on: plant(FAULTS[name], patch) if on else patch.undo(), at=3)
     assert [iteration.metrics["outcome"] == "skipped_nonfinite" for iteration in done] == [False, False, True, False]
     assert name in done[2].metrics["message"]
     assert done[2].learner.policy.theta is done[1].learner.policy.theta
@@ -153,7 +128,7 @@ def test_a_bad_number_in_the_update_is_named_and_changes_nothing(name: str) -> N
 @pytest.mark.reliability("R11")
 @pytest.mark.parametrize("name", list(FAULTS))
 def test_three_bad_updates_in_a_row_end_the_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    FAULTS[name](monkeypatch)
+    plant(FAULTS[name], monkeypatch)
     session = Session("CartPole-v1", out=None, iterations=9, **SMALL)
     start = session.policy.theta
     with pytest.raises(Diverged, match=re.escape(name)):

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from tests import reference
+from tests.faults.points import instead, plant, replace
 from tests.reliability.environments import Line
 from trpolab.policies import Learner
 from trpolab.runs.reader import read_metrics
 from trpolab.training.config import Config
 from trpolab.training.session import Session
-from trpolab.updates import Outcome, problem, step
-from trpolab.updates.methods import trpo as trust_region
+from trpolab.updates import Outcome, step
 
 SMALL = {"steps_per_iteration": 160, "slots": 4, "fisher_fraction": 1.0}
 
@@ -48,7 +48,7 @@ def test_a_dead_network_takes_a_finite_step_within_delta(damping: float) -> None
 @pytest.mark.reliability("R12")
 @pytest.mark.parametrize("curvature", [-1.0, 0.0])
 def test_a_run_without_positive_curvature_stands_still(curvature: float, monkeypatch) -> None:
-    monkeypatch.setattr(problem, "gauss_newton_product", lambda *given: lambda v: curvature * v)
+    replace("update: Fisher product", instead(lambda *given: lambda v: curvature * v), monkeypatch)
     session = Session("CartPole-v1", out=None, iterations=3, damping=0.0, **SMALL)
     start = session.policy.theta
     session.run()
@@ -57,17 +57,9 @@ def test_a_run_without_positive_curvature_stands_still(curvature: float, monkeyp
     assert [row["kl_mean"] for row in session.history] == [None] * 3
 
 
-def never(objective, constraint, start, full, **given):
-    """The honest search along a direction on which every trial must fail."""
-    return trust_region_backtrack(objective, lambda x: math.inf, start, full, **given)
-
-
-trust_region_backtrack = trust_region.backtrack
-
-
 @pytest.mark.reliability("R13")
 def test_a_search_that_cannot_succeed_leaves_theta_and_writes_null(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(trust_region, "backtrack", never)
+    plant("a line search that gains nothing", monkeypatch)
     session = Session("CartPole-v1", out=tmp_path, iterations=2, **SMALL)
     start, copy = session.policy.theta, session.policy.theta.clone()
     session.run()

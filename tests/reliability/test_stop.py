@@ -14,39 +14,39 @@ from typing import Any
 
 import pytest
 
+from tests.faults.points import replace
 from tests.reliability.runs import fingerprint, same, session, until, whole
 from trpolab.cli import train as command
 from trpolab.cli.exits import Exit
 from trpolab.runs.reader import read_status
-from trpolab.sampling import single_path
-from trpolab.training import checkpoint, loop
 from trpolab.training.session import Session
-from trpolab.updates.methods import trpo as trust_region
 
 SECONDS = 2.0  # until Stop has been obeyed, on a quiet machine
-PHASES: dict[str, tuple[Any, str]] = {
-    "rollout": (single_path, "advance"),
-    "GAE": (single_path, "generalized_advantage"),
-    "CG": (trust_region, "conjugate_gradient"),
-    "line search": (trust_region, "backtrack"),
-    "value fit": (loop, "fit_value"),
-    "checkpoint": (checkpoint, "write"),
+PHASES = {
+    "rollout": "single path: rollout",
+    "GAE": "single path: advantages",
+    "CG": "TRPO: conjugate gradient",
+    "line search": "TRPO: line search",
+    "value fit": "loop: value fit",
+    "checkpoint": "checkpoint: write",
 }
 AT = 3  # the iteration in which it is stopped
 
 
 def in_phase(phase: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Have `act` called when the phase begins in iteration `AT`; the result is to be told of every iteration."""
-    module, name = PHASES[phase]
-    honest, now = getattr(module, name), [1]
+    now = [1]
 
-    def hooked(*given: Any, **named: Any) -> Any:
-        if now[0] == AT:
-            now[0] = -1
-            act()
-        return honest(*given, **named)
+    def hooked(honest: Any) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            if now[0] == AT:
+                now[0] = -1
+                act()
+            return honest(*given, **named)
 
-    monkeypatch.setattr(module, name, hooked)
+        return call
+
+    replace(PHASES[phase], hooked, monkeypatch)
 
     def tell(done: int) -> None:
         # writing a checkpoint is the end of an iteration, the other phases belong to the next one

@@ -12,7 +12,6 @@ from gymnasium.spaces import Box, Discrete
 from trpolab.policies import Categorical
 from trpolab.sampling.config import Vine
 from trpolab.sampling.streams import Streams
-from trpolab.sampling.vine import proposals
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.vine.sampler import VineSampler, parameters_at, q_values
 from trpolab.sampling.vine.trunks import choose_states, run_trunks
@@ -176,15 +175,6 @@ def uniform_log_q_error():
         batch = setting.sample(replace(SMALL, proposal="uniform", actions=2)).batch
         assert np.ptp(batch.old) > 1, "the policy is not peaked"
         return float(np.abs(batch.log_q + np.log(4)).max())
-
-
-def over_the_old_policy(distribution, old, vine, generator):
-    """The fault: Eq. 16 as it is printed, whatever q was."""
-    first = proposals.draw_first_actions(distribution, old, vine, generator)
-    flat = torch.from_numpy(first.actions.reshape(-1))
-    u = torch.from_numpy(np.repeat(old, first.actions.shape[1], axis=0))
-    log_pi = distribution.log_prob(u, flat).numpy().reshape(first.log_q.shape)
-    return FirstActions(first.actions, log_pi, first.estimator)
 
 
 def uniform_gradient_cosine(count=64, k=32, states=200):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests import reference
+from tests.faults.points import instead, plant, replace
 from trpolab.numerics import CGStatus, cg
 from trpolab.policies import MLP, Learner, Policy, categorical
 from trpolab.policies import mlp as networks
@@ -25,7 +26,6 @@ from trpolab.updates import (
     step,
     step_length,
 )
-from trpolab.updates.methods import trpo as trust_region
 
 KINDS = list(reference.ACTION_SPACES)
 
@@ -271,7 +271,7 @@ class TestOutcomes:
 
     @pytest.mark.reliability("R11")
     def test_a_product_that_is_not_finite(self, policy, batch, monkeypatch) -> None:
-        monkeypatch.setattr(problem, "gauss_newton_product", lambda *given: lambda v: v * math.nan)
+        replace("update: Fisher product", instead(lambda *given: lambda v: v * math.nan), monkeypatch)
         found = self.refused(policy, batch, Outcome.SKIPPED_NONFINITE)
         assert "product" in found.message
 
@@ -284,7 +284,7 @@ class TestOutcomes:
     @pytest.mark.reliability("R12")
     @pytest.mark.parametrize("curvature", [-1.0, 0.0])
     def test_nonpositive_curvature(self, policy, batch, monkeypatch, curvature: float) -> None:
-        monkeypatch.setattr(problem, "gauss_newton_product", lambda *given: lambda v: curvature * v)
+        replace("update: Fisher product", instead(lambda *given: lambda v: curvature * v), monkeypatch)
         found = self.refused(policy, batch, Outcome.REJECTED_NONPOSITIVE_CURVATURE, damping=0.0)
         assert found.beta is None
         assert "damping" in found.message
@@ -293,7 +293,7 @@ class TestOutcomes:
     def test_curvature_that_turns_negative_later_keeps_the_iterate_before(self, policy, batch, monkeypatch) -> None:
         sign = torch.ones(policy.size, dtype=torch.float64)
         sign[-1] = -0.5
-        monkeypatch.setattr(problem, "gauss_newton_product", lambda *given: lambda v: sign * v)
+        replace("update: Fisher product", instead(lambda *given: lambda v: sign * v), monkeypatch)
         learner, found = update(policy, batch, damping=0.0)
         assert found.cg.status is CGStatus.NONPOSITIVE_CURVATURE
         assert found.cg.iterations >= 1
@@ -303,13 +303,7 @@ class TestOutcomes:
 
     @pytest.mark.reliability("R13")
     def test_a_line_search_that_cannot_succeed(self, policy, batch, monkeypatch) -> None:
-        honest = trust_region.natural_direction
-
-        def backwards(*given):
-            cg = honest(*given)
-            return dataclasses.replace(cg, x=-cg.x)
-
-        monkeypatch.setattr(trust_region, "natural_direction", backwards)
+        plant("a direction that goes backwards", monkeypatch)
         found = self.refused(policy, batch, Outcome.REJECTED_LINE_SEARCH, max_tries=4)
         assert len(found.search.trials) == 4
         assert "did not gain in 4" in found.message
