@@ -101,7 +101,7 @@ PLACES = {
     "workers: end": "trpolab.sampling.workers.processes:_Worker.end",
     # settings and the loop
     "settings: problems of the vine": "trpolab.training.config:vine_problems",
-    "settings: problems of pixels": "trpolab.training.config:pixel_problems",
+    "settings: problems of worker processes": "trpolab.training.config:process_problems",
     "settings: resolved": "trpolab.training.session:resolve",
     "controls: replace": "trpolab.training.controls:Controls.replace",
     "controls: stop": "trpolab.training.controls:Controls.stop",
@@ -561,7 +561,7 @@ FAULTS: dict[str, dict[str, Make]] = {
     },
     "sticky games that give snapshots": {"Atari: demand for restores": instead(lambda self: None)},
     "a vine that nobody refuses": {"settings: problems of the vine": instead(lambda *given: [])},
-    "games that go on across batches": {"settings: problems of pixels": instead(lambda *given: [])},
+    "games that go on across batches": {"settings: problems of worker processes": instead(lambda *given: [])},
     "an emulator left as sticky as it comes": {
         "Atari: emulator": lambda honest: lambda rom, sticky, seed=0: honest(rom, 0.25, seed)
     },

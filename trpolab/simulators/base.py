@@ -172,4 +172,7 @@ class Task:
     paper_defaults: dict[str, Any] = field(default_factory=dict)  # the same for preset="paper"
     block: int | None = None  # most slots of one simulator object when sampling; None: all slots in one
     python: bool = False  # steps in Python and holds the GIL, so threads do not help
-    processes: bool = False  # holds the GIL in C++: sampled in worker processes, one per core
+    runs_in_processes: bool = False  # holds the GIL in C++: sampled in worker processes, one per core
+    sees_pixels: bool = False  # observations are stacks of grey frames [C, H, W] uint8
+    clip_rewards: bool = False  # learn from the sign of each reward; scores stay the task's own
+    kind: str = ""  # its entry in SIMULATORS; `find_task` fills it in

@@ -17,6 +17,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
 from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
+from trpolab.simulators.registry import SimulatorKind
 
 GRAVITY = 9.8
 CART_MASS = 1.0
@@ -223,6 +224,17 @@ def describe(name: str) -> Task:
     return Task(name, observations, actions, TIME_LIMIT, True, defaults=defaults, paper_defaults=paper_defaults)
 
 
-def make_cartpole(name: str, slots: int) -> CartPoleSimulator:
-    """A simulator of the task of this name, one of TASKS."""
+def make(name: str, slots: int, threads: int) -> CartPoleSimulator:
+    """A simulator of the task of this name, one of TASKS; NumPy steps all slots in this thread."""
     return CartPoleSimulator(name, TASKS[name][0], slots)
+
+
+KIND = SimulatorKind(
+    name="cartpole",
+    label="the cart and pole, all slots at once in NumPy",
+    source="Barto, Sutton and Anderson 1983",
+    takes=tuple(TASKS).__contains__,
+    names=lambda: tuple(TASKS),
+    describe=describe,
+    make=make,
+)

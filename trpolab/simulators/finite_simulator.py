@@ -9,8 +9,9 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
-from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
+from trpolab.simulators.base import Scene, Snapshot, Task, Transition, UnknownTask, refuse_misfit
 from trpolab.simulators.finite_mdp import FiniteMDP, chain, gridworld, random_mdp
+from trpolab.simulators.registry import SimulatorKind, nearest_tasks
 
 TASKS = ("finite/chain-8", "finite/gridworld-4x4", "finite/random-20x4")
 NAMES = r"finite/(chain)-(\d+)|finite/(gridworld)-(\d+)x(\d+)|finite/(random)-(\d+)x(\d+)(-\d+)?"
@@ -20,20 +21,12 @@ MOST_DRAWN = 150  # states; a picture of more shows nothing
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def is_name(name: str) -> bool:
-    """Whether a name has the form of a built-in finite MDP."""
-    return re.fullmatch(NAMES, name) is not None
-
-
 def finite_mdp(name: str) -> FiniteMDP:
     """The MDP that a task's name stands for: finite/chain-8, finite/gridworld-4x4, finite/random-20x4-7 …
 
     Raises ValueError for a name of another form, and for sizes that are too small or too large.
     """
-    match = re.fullmatch(
-        r"finite/(chain)-(\d+)|finite/(gridworld)-(\d+)x(\d+)|finite/(random)-(\d+)x(\d+)(-\d+)?", name
-    )
-    if match is None:
+    if (match := re.fullmatch(NAMES, name)) is None:
         raise ValueError(f"unknown finite MDP {name!r}: names are {PATTERNS}")
     kind, *sizes = (part for part in match.groups() if part is not None)
     numbers = [int(size.removeprefix("-")) for size in sizes]
@@ -194,8 +187,31 @@ def _where(slots: np.ndarray | None) -> np.ndarray | slice:
     return slice(None) if slots is None else np.asarray(slots)
 
 
-def describe(mdp: FiniteMDP) -> Task:
+def takes(source: object) -> bool:
+    """Whether it is a finite MDP or names one."""
+    return isinstance(source, FiniteMDP) or (isinstance(source, str) and source.startswith("finite/"))
+
+
+def mdp_of(source: str | FiniteMDP) -> FiniteMDP:
+    """The finite MDP that was given or named. Raises UnknownTask for a finite/ name that names none."""
+    if isinstance(source, FiniteMDP):
+        return source
+    if re.fullmatch(NAMES, source) is None:
+        raise UnknownTask(f"unknown task {source!r}; {nearest_tasks(source)} (finite MDPs: {PATTERNS})")
+    try:
+        return finite_mdp(source)
+    except ValueError as error:
+        raise UnknownTask(f"{source}: {error}") from None
+
+
+def make(source: str | FiniteMDP, slots: int, threads: int) -> FiniteSimulator:
+    """A simulator of a finite MDP; NumPy steps all slots in this thread."""
+    return FiniteSimulator(mdp_of(source), slots)
+
+
+def describe(source: str | FiniteMDP) -> Task:
     """A finite MDP as a task: a soft-max of one number per state and action learns it in seconds."""
+    mdp = mdp_of(source)
     observations, actions = spaces(mdp)
     limit = mdp.time_limit or 100
     shared: dict[str, Any] = {
@@ -224,3 +240,14 @@ def describe(mdp: FiniteMDP) -> Task:
         defaults={**shared, **modern},
         paper_defaults={**shared, "steps_per_iteration": 5000, "path.horizon": limit},
     )
+
+
+KIND = SimulatorKind(
+    name="finite",
+    label="finite MDPs, all slots at once in NumPy",
+    source="Section 2",
+    takes=takes,
+    names=lambda: TASKS,
+    describe=describe,
+    make=make,
+)

@@ -15,10 +15,8 @@ from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.memory import memory_problem
 from trpolab.sampling.vine.budget import vine_cost, vine_problems
 from trpolab.settings import ConfigError, Setting, nearest, registry, setting
-from trpolab.simulators import find_task
-from trpolab.simulators.atari.games import AtariGame
+from trpolab.simulators import SIMULATORS, Atari, configured, find_task
 from trpolab.simulators.base import Task
-from trpolab.simulators.config import Atari
 from trpolab.updates.catalogue import METHODS
 from trpolab.updates.config import (
     Covariance,
@@ -197,7 +195,8 @@ def check(config: Config, task: Task) -> None:
 
 def task_under(config: Config, task: Task) -> Task:
     """The task as these settings show it. Raises ValueError where they don't go together."""
-    return find_task(AtariGame(task.name, config.atari)) if task.processes else task
+    kind = SIMULATORS.get(task.kind)
+    return task if kind is None or kind.configured is None else find_task(configured(task.name, config))
 
 
 def combination_problems(config: Config, task: Task) -> list[str]:
@@ -207,15 +206,17 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         task = task_under(config, task)
     except ValueError as error:
         return [str(error)]
-    if METHODS[config.method].population and task.processes:
+    if METHODS[config.method].population and task.sees_pixels:
         return [
             f"method = {config.method!r}: {task.name} is seen as pixels, and candidates with convolutions are not "
             "evaluated side by side; use a method that learns from states and actions, as 'trpo'"
         ]
     if METHODS[config.method].population:
         return [*search_problems(config, task), *_device_problems(config)]
-    if task.processes:
+    if task.sees_pixels:
         problems += pixel_problems(config, task)
+    if task.runs_in_processes:
+        problems += process_problems(config, task)
     if config.sampler == "single-path" and path.whole:
         longest = min(path.horizon, task.time_limit or path.horizon)
         if path.steps_per_iteration < longest:
@@ -241,16 +242,21 @@ def _device_problems(config: Config) -> list[str]:
     return []
 
 
+def process_problems(config: Config, task: Task) -> list[str]:
+    """The same for tasks that run in worker processes, where episodes that go on are restored in every iteration."""
+    if config.sampler != "single-path" or config.path.whole or task.can_restore:
+        return []
+    return [
+        f"path.whole = false: episodes that go on across iterations must be restored exactly, and {task.name} can't be "
+        f"({task.restore_reason}); play whole episodes (path.whole = true, advantage = 'monte_carlo' or 'centred')"
+    ]
+
+
 def pixel_problems(config: Config, task: Task) -> list[str]:
     """The same for games that are seen as pixels."""
     problems = []
     if config.policy.normalize_observations:
         problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
-    if config.sampler == "single-path" and not config.path.whole and not task.can_restore:
-        problems.append(
-            f"atari.sticky = {config.atari.sticky}: episodes that go on across iterations must be restored exactly; "
-            "play whole games (path.whole = true, advantage = 'monte_carlo' or 'centred') or set atari.sticky = 0"
-        )
     kept, named = cost(config, task), f"steps_per_iteration = {config.path.steps_per_iteration:,}"
     if config.sampler == "vine":  # of branches only the states that they start from are kept, each a whole stack
         vine, stack = config.vine, (task.observation_space.shape or (1,))[0]

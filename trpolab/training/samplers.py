@@ -17,7 +17,7 @@ from trpolab.sampling.workers.processes import ProcessPool
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
-from trpolab.training.config import Config
+from trpolab.training.config import Config, task_under
 from trpolab.training.state import RunningEpisodes, stand, take_up
 from trpolab.updates import propose
 from trpolab.updates.catalogue import METHODS
@@ -29,7 +29,7 @@ class Samplers:
 
     def __init__(self, source: Source, task: Task, slots: int, threads: int, streams: Streams):
         self.source, self.task, self.slots, self.threads, self.streams = source, task, slots, threads, streams
-        self.processes = ProcessPool(threads) if task.processes else None  # shared by both samplers
+        self.processes = ProcessPool(threads) if task.runs_in_processes else None  # shared by both samplers
         self._single: SinglePathSampler | None = None
         self._vine: VineSampler | None = None
 
@@ -73,11 +73,11 @@ class Samplers:
             return self._with_dropped(self._drop_episodes(), self._population(learner, config, iteration, interrupt))
         if config.sampler == "single-path":
             trajectories = self.single_path.trajectories(learner.policy, config.path, iteration, interrupt)
-            if self.task.processes and config.atari.clip_rewards:
+            if task_under(config, self.task).clip_rewards:
                 trajectories = replace(trajectories, rewards=np.sign(trajectories.rewards))
             return single_path_batch(trajectories, learner, config.path, config.gamma, config.state_weighting)
         dropped = self._drop_episodes()
-        signs = self.task.processes and config.atari.clip_rewards
+        signs = task_under(config, self.task).clip_rewards
         collected = self.vine.sample(
             learner, config.vine, config.gamma, config.state_weighting, iteration, interrupt, signs
         )

@@ -61,10 +61,10 @@ class Session:
         if saved is None:
             task_as_named = find_task(source)
             config = resolve(task_as_named, overrides=settings)
-            self.source = configured(source, config.atari)
+            self.source = configured(source, config)
             self.task: Task = task_as_named if self.source is source else find_task(self.source)
         else:
-            self.source = configured(source, saved.config.atari)
+            self.source = configured(source, saved.config)
             self.task = task_of(saved, self.source)
             config = config_of(saved, settings)
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)

@@ -22,7 +22,7 @@ def search_problems(config: Config, task: Task) -> list[str]:
             f"method = {config.method!r} judges candidates by whole episodes and has no use for sampler = "
             f"{config.sampler!r}; use sampler = 'single-path'"
         )
-    if task.processes:
+    if task.sees_pixels:
         problems.append(
             f"method = {config.method!r} plays candidates with dense networks, not {task.name}'s convolutional one; "
             "use a method that follows the gradient, such as 'trpo'"

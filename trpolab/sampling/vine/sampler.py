@@ -152,7 +152,7 @@ class VineSampler:
 
     def branch_pool(self, branches: int) -> SimulatorPool:
         """Slots for so many branches; those that find no slot wait for one."""
-        if self.task.processes and self.task.block is not None:
+        if self.task.runs_in_processes and self.task.block is not None:
             width = min(self.task.block, branches)
             return self._pool("branches", width * min(PROCESS_BLOCKS, -(-branches // width)), width)
         if self.task.block is None:

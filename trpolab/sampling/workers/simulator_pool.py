@@ -49,9 +49,9 @@ class SimulatorPool:
 
     A block is the unit of work: its width comes from the task or the sampler, not from the machine, so a batch does not
     depend on the number of threads. Tasks that step in Python stay in one thread: the interpreter's lock would get in
-    the way. Those that hold it in C++ (`Task.processes`) run in worker processes; then simulators live there, and what
-    goes on from unit to unit is kept here as snapshots. `processes` lends a process pool that is closed elsewhere;
-    without it the simulator pool makes its own.
+    the way. Those that hold it in C++ (`Task.runs_in_processes`) run in worker processes; then simulators live there,
+    and what goes on from unit to unit is kept here as snapshots. `processes` lends a process pool that is closed
+    elsewhere; without it the simulator pool makes its own.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SimulatorPool:
         self.slots, self._source = slots, task
         self._threads: ThreadPoolExecutor | None = None
         self._processes, self._owns = processes, False
-        if self.task.processes:
+        if self.task.runs_in_processes:
             self.simulators: tuple[Any, ...] = tuple(ParkedSimulator(self.task.name, size) for size in self.widths)
             if processes is None:
                 self._processes, self._owns = ProcessPool(threads), True
@@ -92,7 +92,7 @@ class SimulatorPool:
         that they use. If units raise, all of them have ended before the first error is raised here.
         """
         rows = list(zip(*columns, strict=True)) if columns else [()] * len(self)
-        if self.task.processes:
+        if self.task.runs_in_processes:
             return self._map_processes(unit, rows, interrupt, goes_on)
         pairs = list(zip(self.simulators, rows, strict=True))
         if self._threads is None:

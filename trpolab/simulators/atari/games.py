@@ -1,4 +1,4 @@
-"""Which games there are, what each takes, and what `ALE/...` tasks are by name. Needs ale-py."""
+"""The Atari games: their settings, the actions of each, and the tasks that they pose. Needs ale-py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from trpolab.extras import explained
-from trpolab.settings import ConfigError, registry
+from trpolab.settings import ConfigError, registry, setting
 from trpolab.simulators.atari.pixels import DQN_SIZE, STACK, paper_size
 from trpolab.simulators.base import Task, UnknownTask
-from trpolab.simulators.config import Atari
 
 PREFIX, SUFFIX = "ALE/", "-v5"
 PAPER_GAMES = ("BeamRider", "Breakout", "Enduro", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
@@ -31,6 +30,46 @@ STICKY = (
     "atari.sticky is above 0, and a saved emulator does not hold the action that it would repeat: one in eight replays "
     "would come out differently"
 )
+
+
+@dataclass(frozen=True)
+class Atari:
+    """How `ALE/...` tasks are shown and played; other tasks don't read it."""
+
+    pixels: str = setting(
+        "paper",
+        "what is seen of the last four frames: a quarter of the screen's size (the paper), or 84 x 84 with the maximum "
+        "of two frames (Mnih et al. 2015)",
+        choices=("paper", "dqn"),
+        source="Section 8.2",
+        live=False,
+    )
+    frame_skip: int | None = setting(
+        None, "frames that an action lasts (none: 4, and 3 in Space Invaders)", low=1, high=60, live=False
+    )
+    actions: str = setting(
+        "auto",
+        "all 18 positions of the joystick, or the game's own minimal set (auto: full with paper pixels, else minimal)",
+        choices=("auto", "full", "minimal"),
+        live=False,
+    )
+    factored: bool | None = setting(
+        None,
+        "the 18 actions as a tuple of 3 x 3 x 2 (Appendix D); none: with paper pixels, where all 18 are there",
+        source="App. D",
+        live=False,
+    )
+    clip_rewards: bool = setting(
+        False, "learn from the sign of each reward (Mnih et al. 2013); scores are always the game's own"
+    )
+    sticky: float = setting(
+        0.0,
+        "probability with which the console repeats its last action, frame by frame",
+        low=0,
+        high=1,
+        open_high=True,
+        live=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -161,7 +200,9 @@ def describe(game: AtariGame) -> Task:
         defaults=DEFAULTS,
         paper_defaults=PAPER_DEFAULTS,
         block=BLOCK,
-        processes=True,
+        runs_in_processes=True,
+        sees_pixels=True,
+        clip_rewards=game.config.clip_rewards,
     )
 
 

@@ -1,0 +1,65 @@
+"""Any Gymnasium environment, by its id or from a callable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+
+from trpolab.simulators.base import Simulator, Task, UnknownTask
+from trpolab.simulators.gym_adapter import adapter
+from trpolab.simulators.registry import SimulatorKind, nearest_tasks
+
+
+def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
+    """What makes the environments of a source. Raises UnknownTask for one that makes none."""
+    if isinstance(source, str):
+        return _by_id(source)
+    if not callable(source):
+        raise UnknownTask(
+            f"a task is a name or a callable that returns a gymnasium.Env, not {type(source).__name__}; for an "
+            "environment that takes no arguments give its class, else `lambda: ...`"
+        )
+    return source
+
+
+def describe(source: Any) -> Task:
+    """The task that the source's environments pose. Raises UnknownTask and UnsupportedSpace."""
+    return adapter.describe(factory_of(source), source if isinstance(source, str) else None)
+
+
+def make(source: Any, slots: int, threads: int) -> Simulator:
+    """A simulator whose slots are environments of the source."""
+    return adapter.GymnasiumSimulator(describe(source), factory_of(source), slots)
+
+
+def _by_id(name: str) -> Callable[[], gymnasium.Env]:
+    """Makes environments of a Gymnasium id. Raises UnknownTask where Gymnasium cannot."""
+    if name not in gymnasium.registry and ":" not in name and "-v" not in name:
+        # Gymnasium would take the newest version, and pass by the built-in task of that name.
+        raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}")
+
+    if "mujoco" in str(getattr(gymnasium.registry.get(name), "entry_point", "")):
+        from trpolab.simulators.mujoco.model import silence_log_file
+
+        silence_log_file()
+
+    def factory() -> gymnasium.Env:
+        try:
+            return gymnasium.make(name, disable_env_checker=True)
+        except gymnasium.error.UnregisteredEnv:
+            raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}") from None
+        except (gymnasium.error.Error, ImportError) as failure:
+            raise UnknownTask(f"Gymnasium cannot make {name!r}: {' '.join(str(failure).split())}") from failure
+
+    return factory
+
+
+KIND = SimulatorKind(
+    name="gymnasium",
+    label="any Gymnasium environment",
+    takes=lambda source: True,  # asked last
+    describe=describe,
+    make=make,
+)

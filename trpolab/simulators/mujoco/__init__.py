@@ -1,0 +1,46 @@
+"""MuJoCo tasks: the paper's and Gymnasium's. `mujoco` itself is loaded when one of them is used."""
+
+from __future__ import annotations
+
+from trpolab.simulators.base import Simulator, Task
+from trpolab.simulators.registry import SimulatorKind
+
+TASKS = (
+    "paper/Swimmer",
+    "paper/Hopper",
+    "paper/Walker",
+    "Swimmer-v5",
+    "Hopper-v5",
+    "Walker2d-v5",
+    "HalfCheetah-v5",
+    "InvertedPendulum-v5",
+    "InvertedDoublePendulum-v5",
+    "Reacher-v5",
+    "Ant-v5",
+    "Humanoid-v5",
+)
+
+
+def describe(name: str) -> Task:
+    """The task of this name, one of TASKS."""
+    from trpolab.simulators.mujoco import catalogue, mujoco_simulator
+
+    return mujoco_simulator.describe(catalogue.mujoco_task(name))
+
+
+def make(name: str, slots: int, threads: int) -> Simulator:
+    """A simulator of the task of this name, one of TASKS."""
+    from trpolab.simulators.mujoco import catalogue, mujoco_simulator
+
+    return mujoco_simulator.MujocoSimulator(catalogue.mujoco_task(name), slots, threads)
+
+
+KIND = SimulatorKind(
+    name="mujoco",
+    label="MuJoCo: all slots step at once in C++",
+    source="Section 8.1",
+    takes=TASKS.__contains__,
+    names=lambda: TASKS,
+    describe=describe,
+    make=make,
+)

@@ -1,0 +1,94 @@
+"""Kinds of simulators: which tasks each one plays, how it describes them, and how it makes a simulator of one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import gymnasium
+
+from trpolab.registry import Entry, Registry
+from trpolab.simulators.base import Simulator, Task
+
+# What a task may be given as: a name, a callable that returns a gymnasium.Env, or whatever else a kind takes.
+Source = Hashable
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorKind(Entry):
+    """One kind of simulators.
+
+    A worker process that makes a simulator imports `make` from its module.
+    """
+
+    functions: ClassVar[tuple[str, ...]] = ("make", "describe", "takes", "names")
+
+    takes: Callable[[Any], bool]  # whether this kind plays the task given as this source
+    describe: Callable[[Any], Task]  # what is known of it, before a simulator is made
+    make: Callable[[Any, int, int], Simulator]  # from a source, the number of slots, and the most threads to use
+    names: Callable[[], tuple[str, ...]] = tuple  # the tasks to list
+    configured: Callable[[Any, Any], Source] | None = None  # the source under the given `settings`
+
+
+class Simulators(Registry[SimulatorKind]):
+    """The kinds of simulators by name."""
+
+    def of(self, source: Source) -> SimulatorKind:
+        """The kind that plays a task. Kinds added later are asked first; Gymnasium's, the first one, takes anything."""
+        return next(kind for kind in reversed(list(self.values())) if kind.takes(source))
+
+    def _problems(self, entry: SimulatorKind) -> Iterator[str]:
+        yield from super()._problems(entry)
+        if (entry.settings is None) != (entry.configured is None):
+            yield "settings and configured go together: give both or none"
+
+
+SIMULATORS = Simulators("simulator", SimulatorKind)
+
+
+def task_names() -> tuple[str, ...]:
+    """The tasks that the kinds list; of Atari the paper's seven games, where ale-py is installed.
+
+    Any other Gymnasium id or Atari game, and a callable that returns an environment, work too.
+    """
+    return tuple(name for kind in SIMULATORS.values() for name in kind.names())
+
+
+def nearest_tasks(name: str) -> str:
+    """The names closest to `name`, in words: listed ones and the newest versions of Gymnasium's."""
+    latest: dict[tuple[str | None, str], int] = {}
+    specs = [spec for spec in gymnasium.registry.values() if "ale_py" not in str(spec.entry_point)]
+    for spec in specs:
+        family = (spec.namespace, spec.name)
+        latest[family] = max(spec.version or 0, latest.get(family, 0))
+    newest = [spec.id for spec in specs if spec.version == latest[spec.namespace, spec.name]]
+    known = {known.lower(): known for known in (*newest, *task_names())}
+    close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)]
+    return f"nearest: {', '.join(close)}" if close else f"known: {', '.join(task_names())}, and every Gymnasium id"
+
+
+def configured(task: Source, config: Any) -> Source:
+    """What `find_task` and `make` take for a task under a config, which holds the kind's settings as its part."""
+    kind = SIMULATORS.of(task)
+    return task if kind.configured is None else kind.configured(task, getattr(config, kind.part))
+
+
+def find_task(task: Source) -> Task:
+    """What is known of a task: a name from `task_names`, a Gymnasium id, a finite MDP, or a callable that returns an
+    environment.
+
+    Of an id or a callable an environment is made and tried out. Raises UnknownTask with the nearest names,
+    UnsupportedSpace for observations or actions that no policy here can take, and ImportError with the line that
+    installs it where a task needs an optional package.
+    """
+    kind = SIMULATORS.of(task)
+    return replace(kind.describe(task), kind=kind.name)
+
+
+def make(task: Source, slots: int = 1, threads: int = 1) -> Simulator:
+    """A simulator of `slots` slots; physics in C++ runs on `threads` threads. Raises as `find_task` does."""
+    if slots < 1 or threads < 1:
+        raise ValueError(f"slots = {slots}, threads = {threads}: both must be at least 1")
+    return SIMULATORS.of(task).make(task, slots, threads)
