@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from trpolab.cli import main
 from trpolab.runs.reader import RunFolderError
-from trpolab.settings import ConfigError, PlainError
+from trpolab.settings import ELSEWHERE, ConfigError, PlainError, unknown_setting
 from trpolab.simulators import UnknownTask, UnsupportedSpace
-from trpolab.training.config import Config
+from trpolab.training.config import Config, settings
 
 
 def shown_by_ipython(code: str) -> str:
@@ -40,3 +44,58 @@ def test_the_frames_of_the_library_are_left_out() -> None:
     assert any("test_settings.py" in line for line in lines)
     assert not any("training/config.py" in line for line in lines)
     assert lines[-1] == "ConfigError: delta = -1: must be > 0"
+
+
+# What others call it, and what the answer must contain.
+FOREIGN = {
+    "target_kl": "`target_kl` is called `delta` here",
+    "gae_lambda": "called `lam`",
+    "n_steps": "`steps_per_iteration` counts the steps of all slots together",
+    "num_envs": "called `slots`",
+    "learning_rate": "no learning rate",
+    "total_timesteps": "`iterations` × `steps_per_iteration`",
+    "batch_size": "the whole batch",
+    "cg_max_steps": "called `cg_iterations`",
+    "cg_damping": "called `damping`",
+    "line_search_shrinking_factor": "called `shrink`",
+    "line_search_max_iter": "called `max_tries`",
+    "n_critic_updates": "called `value.fit_steps`",
+    "sub_sampling_factor": "1 / sub_sampling_factor",
+    "policy_kwargs": "give `hidden` and `activation`",
+    "normalize_advantage": "called `path.standardize`",
+    "discount_factor": "called `gamma`",
+    "max_backtracks": "called `max_tries`",
+    "ent_coef": "no entropy bonus",
+    "env": "called `task`",
+}
+
+
+@pytest.mark.parametrize(("name", "told"), FOREIGN.items(), ids=FOREIGN)
+def test_other_libraries_names_are_answered_with_ours(name: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config().replace(**{name: 1})
+    assert told in str(caught.value) and name in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["--set", "target_kl=0.01"], ["--config", "run.toml"]])
+def test_the_terminal_and_files_are_answered_alike(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.toml").write_text("[trust]\ntarget-kl = 0.01\n")
+    assert main(["train", "CartPole-v1", *words]) != 0
+    assert "is called `delta` here" in capsys.readouterr().err
+
+
+def test_every_name_that_is_answered_with_is_a_setting_and_none_that_is_asked_for_is() -> None:
+    known = settings()
+    for name, ours in ELSEWHERE.items():
+        named = re.findall("`([^`]+)`", ours) if " " in ours else [ours]
+        assert named or " " in ours
+        assert all(setting in known for setting in named), name
+    assert not known.keys() & ELSEWHERE.keys()
+
+
+def test_a_part_of_a_name_and_its_spelling_do_not_matter() -> None:
+    assert unknown_setting("trust.Max-KL", settings()) == "unknown setting: `trust.Max-KL` is called `delta` here"
+    assert unknown_setting("detla", settings()) .startswith("unknown setting 'detla'; did you mean delta")

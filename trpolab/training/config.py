@@ -14,7 +14,7 @@ from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.memory import memory_problem
 from trpolab.sampling.vine.budget import vine_cost, vine_problems
-from trpolab.settings import ConfigError, Setting, nearest, registry, setting
+from trpolab.settings import ConfigError, Setting, registry, setting, unknown_setting
 from trpolab.simulators import SIMULATORS, Atari, configured, find_task
 from trpolab.simulators.base import Task
 from trpolab.updates.catalogue import METHODS
@@ -85,7 +85,7 @@ class Config:
             elif name in PARTS and isinstance(value, PARTS[name]):
                 config = _set(config, (name,), value)
             elif name not in known:
-                problems.append(f"unknown setting {name!r}{nearest(name, known)}")
+                problems.append(unknown_setting(name, known))
             elif (value := tuple(value) if isinstance(value, list) else value) is not None and (
                 problem := known[name].problem(value)
             ):
