@@ -235,10 +235,3 @@ def test_ci_runs_the_second_line_of_the_readme(checkout: Path, tmp_path: Path) -
 def script(path: Path, text: str) -> None:
     path.write_text(f"#!/bin/bash\n{text}\n")
     path.chmod(0o755)
-
-
-def test_what_the_readme_points_to_is_there(checkout: Path) -> None:
-    """Relative links and pictures of the README."""
-    targets = re.findall(r"\]\(([^)#]+)\)", (checkout / "README.md").read_text(encoding="utf-8"))
-    missing = [target for target in targets if "://" not in target and not (checkout / target).exists()]
-    assert missing == []

@@ -1,7 +1,7 @@
 """The pytest plugin of the scoreboard: `pytest -m "reliability and not soak" --scoreboard=FILE` writes what was found.
 
 `@pytest.mark.reliability("R10")` says which rows of `ROWS` a test stands for; a mark without rows belongs to none.
-`python -m tests.reliability.table FILE ...` makes the README's table of such files.
+`python -m tests.reliability.table FILE ...` makes the table of docs/reliability.md from such files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m tests.reliability.table FILE ...`: put the scoreboard of these files into the README, or print it."""
+"""`python -m tests.reliability.table FILE ...`: put the scoreboard into docs/reliability.md, or print it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.reliability.scoreboard import SCHEMA
 from trpolab.selftest.rows import ROWS, order
 
 BEGIN, END = "<!-- scoreboard -->", "<!-- /scoreboard -->"
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def scores(files: Sequence[Path]) -> tuple[dict[str, Score], str]:
 
 
 def markdown(by_row: dict[str, Score], origin: str) -> str:
-    """The table for the README."""
+    """The table for the page."""
     lines = ["| row | fault or bad input | what must happen | tests, of them planted faults | seconds | result |"]
     lines.append("|---|---|---|---|---|---|")
     for name, score in by_row.items():
@@ -69,7 +69,7 @@ def markdown(by_row: dict[str, Score], origin: str) -> str:
 
 
 def put(text: str, table: str) -> str:
-    """The README's text with the table between its markers. Raises ValueError where they are missing."""
+    """The page's text with the table between its markers. Raises ValueError where they are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -79,15 +79,15 @@ def put(text: str, table: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the files, write or print the table."""
-    parser = argparse.ArgumentParser(description="The README's scoreboard from files that pytest --scoreboard wrote.")
+    parser = argparse.ArgumentParser(description="The scoreboard from files that pytest --scoreboard wrote.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--print", action="store_true", help="print the table and leave the README alone")
+    parser.add_argument("--print", action="store_true", help="print the table and leave the page alone")
     args = parser.parse_args(argv)
     table = markdown(*scores(args.files))
     if args.print:
         print(table)
     else:
-        README.write_text(put(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
     text = put(f"before\n{BEGIN}\nold\n{END}\nafter\n", table)
     assert text == f"before\n{BEGIN}\n\n{table}\n\n{END}\nafter\n"
     with pytest.raises(ValueError, match="scoreboard"):
-        put("a README without markers", table)
+        put("a page without markers", table)
 
 
 def test_rows_are_told_in_one_line_each() -> None:
@@ -92,9 +92,9 @@ def marked(folder: Path) -> set[str]:
     return set(re.findall(r'"(R\d+)"', " ".join(mark for found in marks for mark in found)))
 
 
-def test_every_row_has_a_test_and_a_line_in_the_readme(checkout: Path) -> None:
+def test_every_row_has_a_test_and_a_line_on_the_page(checkout: Path) -> None:
     assert set(ROWS) <= marked(checkout / "tests"), "no test"
-    table = (checkout / "README.md").read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    table = (checkout / "docs" / "reliability.md").read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     for name, row in ROWS.items():
         assert f"| {name} | {row.fault} | {row.expected} |" in table, (
             "make the table anew: python -m tests.reliability.table"

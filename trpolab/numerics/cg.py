@@ -1,4 +1,4 @@
-"""Conjugate gradient (Hestenes and Stiefel, 1952) on a matrix given as a function."""
+"""Conjugate gradient (Hestenes and Stiefel, 1952) on a matrix given as a function: s ≈ A⁻¹g in Appendix C."""
 
 from __future__ import annotations
 

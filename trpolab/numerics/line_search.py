@@ -1,4 +1,4 @@
-"""Backtracking line search under a constraint."""
+"""Backtracking line search under a constraint: the last part of Appendix C."""
 
 from __future__ import annotations
 

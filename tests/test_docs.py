@@ -1,0 +1,251 @@
+"""README and docs: what they name is there, what they claim of the code is true, and their commands are understood."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import urllib.parse
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.test_architecture import imports
+from trpolab.bench import names as benchmarks
+from trpolab.cli.main import parser
+from trpolab.cli.settings_help import settings_page
+from trpolab.cli.train import make_plan
+from trpolab.selftest import CHECKS
+from trpolab.settings import parse_value
+from trpolab.training.config import PARTS, settings
+from trpolab.updates.catalogue import METHODS
+
+CHECKOUT = Path(__file__).parent.parent
+PACKAGE = CHECKOUT / "trpolab"
+README = CHECKOUT / "README.md"
+PAGES = [README, CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+FILE = re.compile(r"`((?:trpolab|tests|notebooks|docs)/[\w./-]+\.\w+)`")
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return FENCE.sub("", text_of(page))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [block for kind, block in FENCE.findall(text_of(page)) if kind == language]
+
+
+def section(page: Path, heading: str) -> str:
+    """The text below a heading of the second level."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text_of(page), re.M | re.S)
+    assert found, f"{named(page)} has no section {heading!r}"
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row, without the heads; an escaped bar is part of its cell."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    rules = {i for i, row in enumerate(cells) if all(set(cell) <= set("-:") for cell in row)}
+    return [row for i, row in enumerate(cells) if i not in rules and i + 1 not in rules]
+
+
+def quoted(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading may be, by GitHub's rule."""
+    heads = re.findall(r"^#+ (.+)$", prose(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+# -- what is named is there ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    missing = []
+    for link in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        target, _, anchor = urllib.parse.unquote(link).partition("#")
+        if "://" in target:
+            continue
+        there = (page.parent / target).resolve() if target else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            missing.append(link)
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_that_are_named_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return  # it names what was
+    assert [name for name in FILE.findall(text_of(page)) if not (CHECKOUT / name).exists()] == []
+
+
+def test_every_page_of_docs_is_linked_from_the_readme() -> None:
+    links = re.findall(r"\]\((docs/[^)#]+)", text_of(README))
+    assert {named(page) for page in PAGES if page.parent == CHECKOUT / "docs"} <= set(links)
+
+
+def test_commands_are_understood() -> None:
+    """Every `trpolab ...` line: the command, its options, its settings and the names of benchmarks."""
+    pages = [page for page in PAGES if page.name != "CHANGELOG.md"]
+    lines = [line for page in pages for block in blocks(page, "") + blocks(page, "bash") for line in block.splitlines()]
+    lines += [quote for page in pages for quote in quoted(prose(page))]
+    found = 0
+    for line in lines:
+        words = shlex.split(line.partition(" #")[0]) if line.startswith("trpolab ") else []
+        if len(words) < 3 or set(line) & set("…[<|") or words[1] == "lab" or {"-h", "--help"} & set(words):
+            continue
+        args = parser().parse_args(words[1:])
+        found += 1
+        if words[1] == "train" and ("ALE/" not in line or find_spec("ale_py")):
+            make_plan(args)
+        assert set(getattr(args, "names", [])) - {"NAME"} <= set(benchmarks()), line
+    assert found > 20
+
+
+# -- the README ------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len(README.read_bytes()) <= 16_000
+
+
+def test_the_tree_of_the_house_is_the_packages_own() -> None:
+    (tree,) = [block for block in blocks(README, "") if block.startswith("notebooks/")]
+    folders, above = set(), ""
+    for line in tree.splitlines()[1:]:
+        indent, name = re.match(r"( *)(\S+)", line).groups()
+        if not name.endswith("/"):
+            assert (PACKAGE / name).is_file(), name
+        elif len(indent) == 2:
+            above = name
+            folders.add(name.rstrip("/"))
+        elif len(indent) == 4:
+            folders.add((above + name).rstrip("/"))
+    there = {str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.rglob("__init__.py")} - {"."}
+    assert folders == there
+
+
+def reading_order() -> list[Path]:
+    return [CHECKOUT / name for name in re.findall(r"^\d+\. `([^`]+)`", section(README, "Reading order"), re.M)]
+
+
+def test_the_reading_order_is_short() -> None:
+    files = reading_order()
+    assert (files[0].name, files[-1].name) == ("cg.py", "loop.py")
+    assert len(files) == len(set(files)) <= 15
+    assert sum(len(text_of(file).splitlines()) for file in files) <= 2000
+
+
+def test_no_file_of_the_reading_order_needs_a_later_one() -> None:
+    modules = [".".join(file.relative_to(CHECKOUT).with_suffix("").parts) for file in reading_order()]
+    for place, file in enumerate(reading_order()):
+        imported = {name for _, name in imports(ast.parse(text_of(file)))}
+        assert not imported & set(modules[place + 1 :]), named(file)
+
+
+def test_the_table_of_methods_is_the_registrys() -> None:
+    table = [(quoted(name)[0], what, source) for name, what, source in rows(section(README, "Methods"))]
+    assert table == [(name, entry.what, entry.source) for name, entry in METHODS.items()]
+
+
+def test_switches_of_the_deviations_are_settings() -> None:
+    for page in (README, CHECKOUT / "docs" / "atari.md"):
+        for _, _, switch in rows(section(page, "Deviations from the paper")):
+            for quote in quoted(switch):
+                name, _, value = quote.partition("=")
+                if name.endswith(".*"):
+                    assert name.removesuffix(".*") in PARTS, name
+                else:
+                    assert name in settings(), name
+                    assert not value or settings()[name].problem(parse_value(value)) is None, quote
+
+
+def test_results_are_those_of_the_tables() -> None:
+    """Every number of a line of results stands in the table of the benchmark that it names."""
+    tables = text_of(CHECKOUT / "docs" / "results.md").split("\n**")
+    lines = rows(section(README, "Results"))
+    assert len(lines) == 8
+    for measured, result, command in lines:
+        name = quoted(command)[0].removeprefix("trpolab bench ")
+        (table,) = [table for table in tables if f"(`trpolab bench {name}`)" in table]
+        numbers = set(re.findall(r"-?\d[\d,.]*\d|\d", re.sub(r"-v\d", "", f"{measured} {result}")))
+        assert numbers <= set(re.findall(r"-?\d[\d,.]*\d|\d", table)), (name, numbers)
+
+
+# -- equations -------------------------------------------------------------------------------------------------------
+
+NUMBERS = re.compile(
+    r"(Eq\.|Section|App\.|Appendix) ((?:[A-D\d](?:[\d.]*\d)?)(?:(?:, | and |-)(?:[A-D\d](?:[\d.]*\d)?))*)"
+)
+
+
+def places(text: str) -> set[str]:
+    """Every equation, section and appendix of the paper that a text names, one by one."""
+    found = set()
+    for kind, numbers in NUMBERS.findall(text):
+        kind = "App." if kind == "Appendix" else kind
+        for part in re.split(r", | and ", numbers):
+            first, _, last = part.partition("-")
+            span = [str(n) for n in range(int(first), int(last) + 1)] if last else [first]
+            found |= {f"{kind} {number}" for number in span}
+    return found
+
+
+def definitions(file: Path) -> Iterator[tuple[str, str]]:
+    """Name and source of every function, class and method of a file."""
+    source = text_of(file)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name, ast.get_source_segment(source, node) or ""
+        for inner in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(inner, ast.FunctionDef):
+                yield f"{node.name}.{inner.name}", ast.get_source_segment(source, inner) or ""
+
+
+@pytest.mark.parametrize("page", [README, CHECKOUT / "docs" / "theory.md"], ids=named)
+def test_equations_stand_where_the_table_says(page: Path) -> None:
+    """Each function is in its file, and names one of its row's equations there; together they name all of them."""
+    table = rows(section(page, "Equations"))
+    assert len(table) > 15
+    for paper, _, functions, file in table:
+        (name,) = quoted(file)
+        known = dict(definitions(PACKAGE / name))
+        module = places(ast.get_docstring(ast.parse(text_of(PACKAGE / name))) or "")
+        told = {function: places(known[function]) | module for function in quoted(functions)}
+        wanted = places(paper)
+        assert wanted and wanted <= set().union(*told.values()), (paper, told)
+        assert all(wanted & there for there in told.values()), (paper, told)
+
+
+def test_places_are_told_one_by_one() -> None:
+    assert places("Eq. 5, 6 and Eq. 9; Eq. 14-16") == {f"Eq. {n}" for n in (5, 6, 9, 14, 15, 16)}
+    assert places("Section 8.2 (Appendix C.1), App. A") == {"Section 8.2", "App. C.1", "App. A"}
+
+
+# -- pages that are made ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_settings_is_made_from_the_declarations() -> None:
+    page = text_of(CHECKOUT / "docs" / "settings.md")
+    assert page == settings_page(), "make it anew: python -m trpolab.cli.settings_help > docs/settings.md"
+    assert [row[0].split(" ")[0].strip("`") for row in rows(page)] == list(settings())
+
+
+def test_the_page_of_reliability_counts_the_self_tests() -> None:
+    assert f"the checks of {len(CHECKS)} of the rows" in text_of(CHECKOUT / "docs" / "reliability.md")
