@@ -11,7 +11,7 @@ import difflib
 import math
 import tomllib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -50,7 +50,7 @@ def setting(
     open_low: bool = False,
     open_high: bool = False,
     scale: str = "linear",
-    choices: tuple[Any, ...] | None = None,
+    choices: tuple[Any, ...] | Callable[[], tuple[Any, ...]] | None = None,
     source: str = "",
     live: bool = True,
     flat: bool = False,
@@ -60,7 +60,8 @@ def setting(
 
     `low` and `high` are the bounds (open where said), `shown` the range of a slider within them, `scale` is `linear`
     or `log`, `source` the place in the paper, `live` whether a change applies at the next iteration (else at Reset),
-    and `flat` whether the name stands without its part ("delta", not "trust.delta").
+    and `flat` whether the name stands without its part ("delta", not "trust.delta"). `choices` may be a function,
+    called when settings are listed.
     """
     metadata = {k: v for k, v in locals().items() if k != "default"}
     if isinstance(default, type):
@@ -162,6 +163,8 @@ def registry(config_type: type) -> dict[str, Setting]:
             about = dict(entry.metadata)
             name = entry.name if about.pop("flat", False) or not path else ".".join(here)
             default = entry.default if entry.default is not MISSING else None
+            if callable(about["choices"]):
+                about["choices"] = about["choices"]()
             found[name] = Setting(name=name, path=here, kind=hints[entry.name], default=default, **about)
 
     walk(config_type, ())

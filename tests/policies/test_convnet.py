@@ -17,10 +17,11 @@ from trpolab.policies import (
     read_policy,
     save_policy,
 )
+from trpolab.policies import network as base
 from trpolab.policies.activations import ACTIVATIONS
+from trpolab.policies.categorical import FactoredCategorical
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.policies.convnet import ConvNet
-from trpolab.policies.distributions import FactoredCategorical
 from trpolab.policies.frames import Frames
 from trpolab.policies.value_fit import FitStatus, fit_value
 from trpolab.simulators import Atari, AtariGame, find_task
@@ -62,7 +63,7 @@ def test_the_larger_pixels_have_their_own_honest_count() -> None:
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once with NumPy between the convolutions, as on the CPU, and once with torch alone, as on other devices."""
     if request.param == "torch":
-        for module in (mlp, convnet):
+        for module in (mlp, base, convnet):
             monkeypatch.setattr(module, "as_array", lambda tensor: tensor.detach())
 
 

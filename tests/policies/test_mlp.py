@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from trpolab.policies import mlp as networks
+from trpolab.policies import network as base
 from trpolab.policies.activations import ACTIVATIONS
 from trpolab.policies.mlp import MLP
 
@@ -23,7 +24,8 @@ def case(sizes: tuple[int, ...], activation: str, bias: bool, rows: int = 7) -> 
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run once in NumPy, as on the CPU, and once in torch, as on other devices."""
     if request.param == "torch":
-        monkeypatch.setattr(networks, "as_array", lambda tensor: tensor.detach())
+        for module in (networks, base):
+            monkeypatch.setattr(module, "as_array", lambda tensor: tensor.detach())
     return request.param
 
 

@@ -12,7 +12,7 @@ import torch
 from trpolab.policies import Categorical, DiagonalGaussian, FactoredCategorical
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
-from trpolab.sampling.vine.proposals import action_count, different_indices, draw_first_actions, joint_action, widened
+from trpolab.sampling.vine.proposals import different_indices, draw_first_actions
 from trpolab.updates.surrogate import state_values
 
 # The running example of a four-armed state: soft-max of THETA, and Q.
@@ -136,7 +136,7 @@ def test_gaussian_draws_and_widened_ones():
 
 
 def test_widened_logits_are_flatter_and_nothing_is_left_out():
-    wide = widened(Categorical(4), THETA[None].astype(np.float32), 2.0)
+    wide = Categorical(4).widened(THETA[None].astype(np.float32), 2.0)
     probabilities = np.exp(wide[0]) / np.exp(wide[0]).sum()
     np.testing.assert_allclose(probabilities, np.sqrt(PI) / np.sqrt(PI).sum(), rtol=1e-6)
 
@@ -177,8 +177,8 @@ def test_every_pair_of_different_numbers_is_equally_likely():
 
 def test_joint_actions_of_factors_count_every_combination_once():
     distribution = FactoredCategorical((2, 3), start=(0, 5))
-    assert action_count(distribution) == 6
-    assert joint_action(distribution, np.arange(6)).tolist() == [[0, 5], [0, 6], [0, 7], [1, 5], [1, 6], [1, 7]]
+    assert distribution.action_count == 6
+    assert distribution.joint_action(np.arange(6)).tolist() == [[0, 5], [0, 6], [0, 7], [1, 5], [1, 6], [1, 7]]
     first = draw(distribution, np.zeros((2, 5)), proposal="all")
     assert first.actions.shape == (2, 6, 2)
     assert np.allclose(first.log_q, -math.log(6))

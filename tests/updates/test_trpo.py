@@ -14,6 +14,7 @@ from tests.faults.points import instead, plant, replace
 from trpolab.numerics import CGStatus, cg
 from trpolab.policies import MLP, Learner, Policy, categorical
 from trpolab.policies import mlp as networks
+from trpolab.policies import network as base
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.training.config import Config
 from trpolab.updates import (
@@ -179,7 +180,7 @@ def test_other_devices_run_the_same_step_in_torch(kind: str, monkeypatch: pytest
     policy = reference.small_policy(kind)
     batch = reference.small_batch(policy, states=40)
     in_numpy = update(policy, batch)[0].policy.theta
-    for module in (networks, categorical, fisher, problem, cg):
+    for module in (networks, base, categorical, fisher, problem, cg):
         monkeypatch.setattr(module, "as_array", lambda tensor: tensor.detach())
     monkeypatch.setattr(np, "tanh", lambda *given, **named: pytest.fail("NumPy was used"))
     assert torch.allclose(update(policy, batch)[0].policy.theta, in_numpy, rtol=1e-9)

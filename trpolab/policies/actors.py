@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from trpolab.policies.activations import activate_
-from trpolab.policies.convnet import BRIGHTEST, ConvNet
+from trpolab.policies.convnet import ConvNet
+from trpolab.policies.frames import BRIGHTEST
 from trpolab.policies.mlp import MLP
 from trpolab.policies.normalizer import CLIP
 

@@ -2,62 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gymnasium import spaces
 from torch import Tensor
 
 from trpolab.numerics.arrays import Array, as_array, as_tensor, namespace
+from trpolab.policies.distributions import Distribution
+from trpolab.policies.kinds import DistributionKind
 
 
-class _Logits:
-    """What distributions over finite sets share: u are the network's outputs, and nothing is their own."""
+class _Logits(Distribution):
+    """What distributions over finite sets share: u are the network's outputs, and there are no own parameters."""
 
-    outputs: int
-
-    own_parameters = 0
     action_dtype = np.dtype(np.int64)
-
-    @property
-    def parameter_count(self) -> int:
-        """U."""
-        return self.outputs
-
-    def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
-        """u [B, U] = logits."""
-        return outputs
-
-    def assemble_jvp(self, own: Tensor, d_outputs: Tensor, d_own: Tensor) -> Tensor:
-        """Tangent of u."""
-        return d_outputs
 
     def assemble_vjp(self, own: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
         """Cotangents of the outputs and of no own parameters."""
         return cotangent, cotangent.new_zeros(0)
 
-    def output_metric(self, outputs: Array, own: Array) -> Callable[[Array], Array]:
-        """M, as du [B, U] ↦ M·du [B, U]."""
-        raise NotImplementedError
-
-    def own_metric(self, own: Tensor) -> Tensor:
-        """Of no own parameters: [0]."""
-        return own
-
-    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
-        """M·du [B, U]: second derivative of the KL in the logits."""
-        return as_tensor(self.output_metric(as_array(u), None)(as_array(du)))
-
-    def bounded(self, own: Tensor) -> Tensor:
-        """Nothing to bound."""
-        return own
-
-    def clamped(self, own: Tensor) -> int:
-        """Nothing is ever clamped."""
-        return 0
+    def widened(self, u: np.ndarray, factor: float) -> np.ndarray:
+        """Logits [N, U] divided by the factor, a temperature."""
+        return (u / np.float32(factor)).astype(u.dtype)
 
 
 @dataclass(frozen=True)
@@ -75,8 +48,13 @@ class Categorical(_Logits):
     action_shape = ()
 
     @property
-    def outputs(self) -> int:  # type: ignore[override]
+    def outputs(self) -> int:
         """Width of the network's output."""
+        return self.n
+
+    @property
+    def action_count(self) -> int:
+        """A."""
         return self.n
 
     def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
@@ -128,6 +106,10 @@ class Categorical(_Logits):
         """The likeliest actions [B]."""
         return self.start + u.argmax(axis=1)
 
+    def joint_action(self, indices: np.ndarray) -> np.ndarray:
+        """Actions [...] from their numbers 0 … n - 1 [...]."""
+        return indices.astype(np.int64) + self.start
+
     def _index(self, actions: Tensor) -> Tensor:
         return actions.reshape(-1, 1).long() - self.start
 
@@ -144,9 +126,14 @@ class FactoredCategorical(_Logits):
             raise ValueError(f"FactoredCategorical: nvec = {self.nvec}, start = {self.start}: each factor needs n >= 1")
 
     @property
-    def outputs(self) -> int:  # type: ignore[override]
+    def outputs(self) -> int:
         """Width of the network's output."""
         return sum(self.nvec)
+
+    @property
+    def action_count(self) -> int:
+        """A, all combinations."""
+        return math.prod(self.nvec)
 
     @property
     def noise_size(self) -> int:
@@ -225,3 +212,31 @@ class FactoredCategorical(_Logits):
     def mode(self, u: np.ndarray) -> np.ndarray:
         """The likeliest actions [B, factors]."""
         return np.stack([part.mode(u[:, columns]) for part, columns in self.factors], axis=1)
+
+    def joint_action(self, indices: np.ndarray) -> np.ndarray:
+        """Actions [..., factors] from their numbers 0 … A - 1 [...]; the last factor counts fastest."""
+        factors = np.stack(np.unravel_index(indices, self.nvec), axis=-1)
+        return factors + np.array(self.start or (0,) * len(self.nvec), np.int64)
+
+
+def _make_factored(space: Any, _: None) -> FactoredCategorical:
+    start = tuple(int(first) for first in space.start)
+    return FactoredCategorical(tuple(int(n) for n in space.nvec), start if any(start) else None)
+
+
+KIND = DistributionKind(
+    name="categorical",
+    label="one of finitely many actions",
+    source="Appendix D",
+    distribution=Categorical,
+    make=lambda space, _: Categorical(int(space.n), int(space.start)),
+    fits=lambda space: isinstance(space, spaces.Discrete),
+)
+FACTORED = DistributionKind(
+    name="factored",
+    label="a tuple of independent categoricals",
+    source="Appendix D",
+    distribution=FactoredCategorical,
+    make=_make_factored,
+    fits=lambda space: isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1,
+)

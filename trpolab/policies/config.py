@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trpolab.policies.kinds import AUTO, DISTRIBUTIONS, NETWORKS
 from trpolab.settings import setting
 
 
@@ -11,6 +12,12 @@ from trpolab.settings import setting
 class PolicyConfig:
     """The policy's network and its start."""
 
+    network: str = setting(
+        AUTO, "kind of network (auto: the first that fits the task)", choices=lambda: (AUTO, *NETWORKS), live=False
+    )
+    distribution: str = setting(
+        AUTO, "kind of distribution (auto: the same)", choices=lambda: (AUTO, *DISTRIBUTIONS), live=False
+    )
     hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers; [] is linear", live=False, flat=True)
     activation: str = setting(
         "tanh", "nonlinearity of the hidden layers", choices=("tanh", "relu", "softplus", "elu"), live=False, flat=True

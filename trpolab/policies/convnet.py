@@ -7,7 +7,6 @@ the hand-written products to torch's autograd in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,14 +19,14 @@ from torch import Tensor
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.activations import activate, activate_, slope
-from trpolab.policies.frames import Frames
-from trpolab.policies.mlp import MLP, Layer, Linearized, orthogonal
-
-BRIGHTEST = 255  # inputs are taken as fractions of it
+from trpolab.policies.frames import Frames, fractions
+from trpolab.policies.kinds import NetworkKind
+from trpolab.policies.mlp import MLP, Linearized, orthogonal
+from trpolab.policies.network import Layer, Network
 
 
 @dataclass(frozen=True)
-class ConvNet:
+class ConvNet(Network):
     """Bytes [C, H, W] -> two convolutions without padding -> hidden layers -> linear output.
 
     With 16 filters of 4 x 4 at stride 2 on 4 x 52 x 40, a hidden layer of 20 and the 8 logits of the factored joystick
@@ -44,6 +43,8 @@ class ConvNet:
     kernel: int = 4
     stride: int = 2
 
+    sees_pixels = True
+    side_by_side = False
     chunk = 64  # rows at a time: most of their activations stay in the cache of a core
     kept_rows = 2**14  # rows whose activations may be kept (about 70 kB a row)
     parallel = True  # its update is long enough for every core
@@ -80,6 +81,12 @@ class ConvNet:
         return MLP((self.filters * height * width, *self.hidden, self.outputs), self.activation, self.bias)
 
     @property
+    def last(self) -> Layer:
+        """The output layer as it lies in θ."""
+        last = self.head.last
+        return Layer(self.layers[-1].end + last.start, last.fan_in, last.fan_out, last.bias)
+
+    @property
     def size(self) -> int:
         """P, the number of parameters."""
         return self.layers[-1].end + self.head.size
@@ -114,17 +121,6 @@ class ConvNet:
     def linearized(self, theta: Array, x: Frames | Tensor) -> LinearizedConvolutions:
         """The network at θ [P] and states x, with what products with J need."""
         return LinearizedConvolutions.at(self, as_tensor(theta), x)
-
-    def linearize(
-        self, theta: Tensor, x: Frames | Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-        """Outputs at θ and the two products with J = ∂outputs/∂θ: see `MLP.linearize`."""
-        linearized = self.linearized(theta.detach(), x)
-        return (
-            as_tensor(linearized.out),
-            lambda v: as_tensor(linearized.jvp(as_array(v))),
-            lambda c: as_tensor(linearized.vjp(as_array(c))),
-        )
 
     def _convolve(self, x: Tensor, theta: Tensor, layer: Layer) -> Tensor:
         return F.conv2d(x, self.kernels(theta, layer), layer.biases(theta), stride=self.stride)
@@ -221,10 +217,14 @@ class LinearizedConvolutions:
         return below
 
 
-def fractions(x: Frames | Tensor, like: Tensor) -> Tensor:
-    """States as numbers from 0 to 1 [B, C, H, W] of the precision of `like`, channels fastest in memory."""
-    if isinstance(x, Frames):
-        x = x.pixels()
-    if x.dtype is torch.uint8:
-        return x.to(memory_format=torch.channels_last).to(like.dtype).div_(BRIGHTEST)
-    return x.to(like.dtype)
+def _make(shape: tuple[int, int, int], outputs: int, config: Any, _: None) -> ConvNet:
+    return ConvNet(shape, config.hidden, outputs, config.activation, config.bias)
+
+
+KIND = NetworkKind(
+    name="convnet",
+    label="two convolutions and fully connected layers, for stacks of grey frames",
+    source="Section 8.2",
+    network=ConvNet,
+    make=_make,
+)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+BRIGHTEST = 255  # networks see pixels as fractions of it
+
 
 @dataclass(frozen=True, eq=False)
 class Frames:
@@ -93,6 +95,18 @@ class Frames:
 def is_stack(shape: Sequence[int], dtype: Any) -> bool:
     """Whether arrays [C, H, W] are a few grey frames of bytes: C is the shortest axis."""
     return dtype == np.uint8 and len(shape) == 3 and shape[0] < min(shape[1:])
+
+
+def fractions(x: Any, like: Tensor) -> Tensor:
+    """Stacks of frames or bytes as numbers from 0 to 1 [B, C, H, W], channels fastest in memory; others as they are.
+
+    All of them have the precision of `like`.
+    """
+    if isinstance(x, Frames):
+        x = x.pixels()
+    if x.dtype is torch.uint8:
+        return x.to(memory_format=torch.channels_last).to(like.dtype).div_(BRIGHTEST)
+    return x.to(like.dtype)
 
 
 def _from_arrays(frames: np.ndarray, index: np.ndarray) -> Frames:

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from trpolab.numerics.arrays import Array, namespace
+from trpolab.policies.distributions import Distribution
+from trpolab.policies.kinds import DistributionKind
 
 LOG_STD_LOW, LOG_STD_HIGH = -5.0, 2.0  # outside, exp(log σ) soon under- or overflows in float32
 
 
 @dataclass(frozen=True)
-class DiagonalGaussian:
+class DiagonalGaussian(Distribution):
     """Independent normals whose log standard deviations do not depend on the state; u = [mean, log σ], U = 2·size.
 
     log σ is clamped to [-5, 2]. The gradient passes inside and on the bounds and is zero outside; an update brings
@@ -43,11 +46,6 @@ class DiagonalGaussian:
         return self.size
 
     @property
-    def parameter_count(self) -> int:
-        """U."""
-        return 2 * self.size
-
-    @property
     def noise_size(self) -> int:
         """Random numbers that one action takes."""
         return self.size
@@ -57,10 +55,9 @@ class DiagonalGaussian:
         """*A."""
         return (self.size,) if self.shape is None else self.shape
 
-    @property
-    def action_dtype(self) -> np.dtype[Any]:
-        """Of sampled actions."""
-        return np.dtype(np.float32)
+    def initial(self, log_std: float) -> Tensor:
+        """log σ [size] at the start: all the same."""
+        return torch.full((self.size,), log_std, dtype=torch.float32)
 
     def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
         """u [B, U] from network outputs [B, size] and log σ [size]."""
@@ -115,11 +112,6 @@ class DiagonalGaussian:
         """Differential entropy [B] in nats."""
         return u[:, self.size :].sum(1) + 0.5 * self.size * (1 + math.log(2 * math.pi))
 
-    def fisher_product(self, u: Tensor, du: Tensor) -> Tensor:
-        """M·du [B, U], M = diag(1/σ², 2): second derivative of the KL in (mean, log σ) at u."""
-        d_mean, d_log_std = du.chunk(2, dim=1)
-        return torch.cat([d_mean * torch.exp(-2 * u[:, self.size :]), 2 * d_log_std], dim=1)
-
     def output_metric(self, outputs: Array, own: Array) -> Callable[[Array], Array]:
         """The block of M that belongs to the network's outputs, as d_outputs [B, size] ↦ cotangent [B, size]."""
         xp = namespace(own)
@@ -145,5 +137,26 @@ class DiagonalGaussian:
         """The likeliest actions [B, *A]: the means."""
         return u[:, : self.size].reshape(-1, *self.action_shape).copy()
 
+    def widened(self, u: np.ndarray, factor: float) -> np.ndarray:
+        """Parameters [N, U] with σ times the factor."""
+        wider = u.copy()
+        wider[:, self.size :] += np.float32(math.log(factor))
+        return wider
+
     def _inside(self, own: Tensor) -> Tensor:
         return ((own >= LOG_STD_LOW) & (own <= LOG_STD_HIGH)).to(own.dtype)
+
+
+def _make(space: Any, _: None) -> DiagonalGaussian:
+    shape = tuple(int(width) for width in space.shape)
+    return DiagonalGaussian(int(np.prod(shape)), None if len(shape) == 1 else shape)
+
+
+KIND = DistributionKind(
+    name="gaussian",
+    label="a normal whose diagonal covariance does not depend on the state",
+    source="Appendix D",
+    distribution=DiagonalGaussian,
+    make=_make,
+    fits=lambda space: isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating),
+)

@@ -6,51 +6,25 @@ value fit alike; tests hold them to torch's autograd in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, from_numpy
 
-from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor, namespace
+from trpolab.numerics.arrays import QUIET, Array, as_array, namespace
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.activations import ACTIVATIONS, activate, activate_, slope
+from trpolab.policies.kinds import NetworkKind
+from trpolab.policies.network import Layer, Network
 
 CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
 
 
 @dataclass(frozen=True)
-class Layer:
-    """Where one layer lies in θ: its weights [out, in] row by row, then its biases [out]."""
-
-    start: int
-    fan_in: int
-    fan_out: int
-    bias: bool
-
-    @cached_property
-    def split(self) -> int:
-        """End of the weights, start of the biases."""
-        return self.start + self.fan_in * self.fan_out
-
-    @cached_property
-    def end(self) -> int:
-        """One past the layer's last parameter."""
-        return self.split + (self.fan_out if self.bias else 0)
-
-    def weight(self, theta: Array) -> Array:
-        """View [out, in] of an array or tensor θ [P]."""
-        return theta[self.start : self.split].reshape(self.fan_out, self.fan_in)
-
-    def biases(self, theta: Array) -> Array | None:
-        """View [out], or None without biases."""
-        return theta[self.split : self.end] if self.bias else None
-
-
-@dataclass(frozen=True)
-class MLP:
+class MLP(Network):
     """The shape of a network with linear output: sizes (in, *hidden, out); no hidden layer makes it linear.
 
     θ [P] holds, layer after layer, the weights [out, in] and then the biases [out].
@@ -94,6 +68,11 @@ class MLP:
             start = found[-1].end
         return tuple(found)
 
+    @property
+    def last(self) -> Layer:
+        """The output layer."""
+        return self.layers[-1]
+
     def initial(self, generator: np.random.Generator, output_scale: float) -> Tensor:
         """A random θ [P] float32: orthogonal weights, gain √2 in hidden layers, `output_scale` in the last; no bias."""
         theta = np.zeros(self.size)
@@ -128,21 +107,6 @@ class MLP:
         for layer in hidden:
             x = activate_(self.activation, affine(x, layer.weight(theta), layer.biases(theta)))
         return affine(x, last.weight(theta), last.biases(theta))
-
-    def linearize(
-        self, theta: Tensor, x: Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-        """Outputs at θ and the two products with J = ∂outputs/∂θ, activations computed once.
-
-        Returns (out [B, out], jvp, vjp) with jvp(v [P]) = Jv [B, out] and vjp(c [B, out]) = Jᵀc [P], summed over rows.
-        Give it at most some thousand rows at a time.
-        """
-        linearized = self.linearized(as_array(theta), x)
-        return (
-            as_tensor(linearized.out),
-            QUIET(lambda v: as_tensor(linearized.jvp(as_array(v)))),
-            QUIET(lambda c: as_tensor(linearized.vjp(as_array(c)))),
-        )
 
     def linearized(self, theta: Array, x: Tensor | Array) -> Linearized:
         """The network at θ [P] and x [B, in], with what products with J need."""
@@ -218,3 +182,16 @@ def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> np.nd
     q, r = np.linalg.qr(tall)
     q = q * np.sign(np.diag(r))  # without the signs, QR's convention would bias the draw
     return q if rows >= columns else q.T
+
+
+def _make(shape: tuple[int, ...], outputs: int, config: Any, _: None) -> MLP:
+    return MLP((int(np.prod(shape)), *config.hidden, outputs), config.activation, config.bias)
+
+
+KIND = NetworkKind(
+    name="mlp",
+    label="fully connected layers",
+    source="Section 8.1",
+    network=MLP,
+    make=_make,
+)

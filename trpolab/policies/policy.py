@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ from torch import Tensor
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.actors import Actor, PixelActor
 from trpolab.policies.config import PolicyConfig
-from trpolab.policies.convnet import ConvNet
-from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
-from trpolab.policies.frames import Frames, is_stack
-from trpolab.policies.mlp import MLP
+from trpolab.policies.distributions import Distribution
+from trpolab.policies.frames import Frames
+from trpolab.policies.kinds import distribution_kind, network_kind, settings_of
+from trpolab.policies.network import Network
 from trpolab.policies.normalizer import Normalizer
 
 
@@ -27,7 +27,7 @@ from trpolab.policies.normalizer import Normalizer
 class Policy:
     """π_θ(a|s). θ [D] holds the network's parameters, then the distribution's own; nothing here is written in place."""
 
-    network: MLP | ConvNet
+    network: Network
     distribution: Distribution
     theta: Tensor  # [D] float32
     normalizer: Normalizer | None
@@ -52,7 +52,7 @@ class Policy:
     @property
     def sees_pixels(self) -> bool:
         """Whether observations are stacks of frames, and features `Frames`."""
-        return isinstance(self.network, ConvNet)
+        return self.network.sees_pixels
 
     def replace(self, **changes: Any) -> Policy:
         """A copy with fields changed, e.g. `replace(theta=...)`."""
@@ -69,8 +69,11 @@ class Policy:
         """Why this policy cannot act in these spaces, in a sentence; "" if it can."""
         if tuple(observation_space.shape or ()) != self.obs_shape:
             return f"it observes arrays of shape {self.obs_shape}, the task gives {observation_space.shape}"
-        wanted = distribution_for(action_space)
-        return "" if wanted == self.distribution else f"its actions are {self.distribution}, the task takes {wanted}"
+        wanted, found = distribution_kind(action_space).make(action_space, None), self.distribution
+        fits = wanted == found
+        if type(found) is not type(wanted):  # another distribution over the same actions will do
+            fits = (found.action_shape, found.action_count) == (wanted.action_shape, wanted.action_count)
+        return "" if fits else f"its actions are {found}, the task takes {wanted}"
 
     def clamped(self) -> int:
         """How many of the distribution's own parameters (log σ) stand on or beyond a bound."""
@@ -142,48 +145,48 @@ def make_policy(
     action_space: spaces.Space[Any],
     config: PolicyConfig,
     generator: np.random.Generator,
+    settings: Mapping[str, Any] | None = None,
 ) -> Policy:
     """A fresh policy for these spaces.
 
     Observations must be a Box (simulators give discrete ones one-hot); actions a Box of floats, Discrete or
-    MultiDiscrete. Raises ValueError that quotes the space otherwise.
+    MultiDiscrete. `settings` are those of networks and distributions that have some, by the name of their part; their
+    defaults if not given. Raises ValueError that quotes the space otherwise.
     """
-    if not isinstance(observation_space, spaces.Box):
-        raise ValueError(f"observation space {observation_space}: must be a Box (or Discrete, given one-hot)")
-    distribution = distribution_for(action_space)
-    obs_shape = tuple(int(width) for width in observation_space.shape)
-    network = _network_for(observation_space, distribution, config)
-    if isinstance(network, ConvNet) and config.normalize_observations:
+    network, distribution = shapes_for(observation_space, action_space, config, settings)
+    obs_shape = _shape_of(observation_space)
+    if network.sees_pixels and config.normalize_observations:
         raise ValueError("normalize_observations = True: pixels are not normalised, they go in as 0 to 1")
-    own = torch.full((distribution.own_parameters,), config.log_std, dtype=torch.float32)
-    theta = torch.cat([network.initial(generator, config.output_scale), own])
+    theta = torch.cat([network.initial(generator, config.output_scale), distribution.initial(config.log_std)])
     normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None
     return Policy(network, distribution, theta, normalizer, obs_shape)
 
 
-def policy_size(observation_space: spaces.Space[Any], action_space: spaces.Space[Any], config: PolicyConfig) -> int:
+def shapes_for(
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    config: PolicyConfig,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Network, Distribution]:
+    """The network and the distribution that `make_policy` would take. Raises ValueError as it does."""
+    of_network = network_kind(observation_space, config.network)
+    of_distribution = distribution_kind(action_space, config.distribution)
+    distribution = of_distribution.make(action_space, settings_of(of_distribution, settings))
+    shape = _shape_of(observation_space)
+    network = of_network.make(shape, distribution.outputs, config, settings_of(of_network, settings))
+    return network, distribution
+
+
+def policy_size(
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    config: PolicyConfig,
+    settings: Mapping[str, Any] | None = None,
+) -> int:
     """D, the number of parameters that `make_policy` would give."""
-    distribution = distribution_for(action_space)
-    return _network_for(observation_space, distribution, config).size + distribution.own_parameters
+    network, distribution = shapes_for(observation_space, action_space, config, settings)
+    return network.size + distribution.own_parameters
 
 
-def _network_for(space: spaces.Space[Any], distribution: Distribution, config: PolicyConfig) -> MLP | ConvNet:
-    shape = tuple(int(width) for width in space.shape or ())
-    if is_stack(shape, space.dtype):
-        image = (shape[0], shape[1], shape[2])
-        return ConvNet(image, config.hidden, distribution.outputs, config.activation, config.bias)
-    return MLP((int(np.prod(shape)), *config.hidden, distribution.outputs), config.activation, config.bias)
-
-
-def distribution_for(action_space: spaces.Space[Any]) -> Distribution:
-    """The distribution that fits an action space; ValueError quoting the space if none does."""
-    match action_space:
-        case spaces.Box() if np.issubdtype(action_space.dtype, np.floating):
-            shape = tuple(int(width) for width in action_space.shape)
-            return DiagonalGaussian(int(np.prod(shape)), None if len(shape) == 1 else shape)
-        case spaces.Discrete():
-            return Categorical(int(action_space.n), int(action_space.start))
-        case spaces.MultiDiscrete() if action_space.nvec.ndim == 1:
-            start = tuple(int(first) for first in action_space.start)
-            return FactoredCategorical(tuple(int(n) for n in action_space.nvec), start if any(start) else None)
-    raise ValueError(f"action space {action_space}: must be a Box of floats, Discrete, or a flat MultiDiscrete")
+def _shape_of(space: spaces.Space[Any]) -> tuple[int, ...]:
+    return tuple(int(width) for width in space.shape or ())

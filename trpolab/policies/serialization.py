@@ -16,8 +16,10 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
+from trpolab.policies.categorical import Categorical, FactoredCategorical
 from trpolab.policies.convnet import ConvNet
-from trpolab.policies.distributions import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
+from trpolab.policies.distributions import Distribution
+from trpolab.policies.gaussian import DiagonalGaussian
 from trpolab.policies.mlp import MLP
 from trpolab.policies.normalizer import Normalizer
 from trpolab.policies.policy import Policy
@@ -45,12 +47,13 @@ def policy_content(policy: Policy, about: dict[str, Any]) -> bytes:
     tensors = {"theta": policy.theta.detach().cpu().numpy()}
     if policy.normalizer is not None:
         tensors |= {"normalizer.mean": policy.normalizer.mean, "normalizer.var": policy.normalizer.var}
-    distribution, network = policy.distribution, policy.network
+    distribution: Any = policy.distribution
+    network: Any = policy.network
     description = {
         "schema": SCHEMA,
         "sizes": network.head.sizes if isinstance(network, ConvNet) else network.sizes,
-        "activation": policy.network.activation,
-        "bias": policy.network.bias,
+        "activation": network.activation,
+        "bias": network.bias,
         "distribution": {
             "kind": type(distribution).__name__,
             **{f.name: getattr(distribution, f.name) for f in dataclasses.fields(distribution)},

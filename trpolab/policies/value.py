@@ -37,11 +37,9 @@ class ValueFunction:
 
     def rescaled(self, mean: float, std: float) -> ValueFunction:
         """The same function with other target statistics: the last layer is rewritten (PopArt, van Hasselt 2016)."""
-        head = self.network.head if isinstance(self.network, ConvNet) else self.network
-        theta = self.theta.clone()
-        last, inner = head.layers[-1], theta[len(theta) - head.size :]
-        inner[last.start : last.split] *= self.target_std / std
-        inner[last.split :] = (inner[last.split :] * self.target_std + (self.target_mean - mean)) / std
+        theta, last = self.theta.clone(), self.network.last
+        theta[last.start : last.split] *= self.target_std / std
+        theta[last.split :] = (theta[last.split :] * self.target_std + (self.target_mean - mean)) / std
         return dataclasses.replace(self, theta=theta, target_mean=mean, target_std=std)
 
 
@@ -62,7 +60,7 @@ def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np
     `inputs` as for `value_network`.
     """
     network = value_network(inputs, config)
-    if isinstance(network, ConvNet):
+    if network.sees_pixels:
         # pixels are not centred, so the first steps of a fit go wrong with less damping
         return ValueFunction(network, network.initial(generator, 1.0), mu=1.0)
     return ValueFunction(network, network.initial(generator, 1.0))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trpolab.policies import Categorical, DiagonalGaussian, Distribution, FactoredCategorical
+from trpolab.policies import Distribution
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
 from trpolab.sampling.vine.budget import enumerates
@@ -39,7 +39,7 @@ def draw_first_actions(
     - `all`: every action once. log q = -log A makes the importance estimator Eq. 15:
       mean_k A·π(a_k)·Q̂_k = Σ_a π(a)·Q̂_a.
     """
-    count = action_count(distribution)
+    count = distribution.action_count
     asked = Estimator.SELF_NORMALIZED if vine.estimator == "self-normalized" else Estimator.IMPORTANCE
     n = len(old)
     if enumerates(vine, count) or vine.proposal == "uniform":
@@ -50,43 +50,13 @@ def draw_first_actions(
         else:
             indices, estimator = different_indices(generator, n, vine.actions, count), asked
         log_q = np.full(indices.shape, -math.log(count), np.float32)
-        return FirstActions(joint_action(distribution, indices), log_q, estimator)
-    u = old if vine.proposal == "policy" else widened(distribution, old, vine.widening)
+        return FirstActions(distribution.joint_action(indices), log_q, estimator)
+    u = old if vine.proposal == "policy" else distribution.widened(old, vine.widening)
     repeated = np.repeat(u, vine.actions, axis=0)
     actions = distribution.sample_from(repeated, distribution.noise(generator, (len(repeated),)))
     log_q = distribution.log_prob(torch.from_numpy(repeated), torch.from_numpy(actions)).numpy()
     actions = actions.reshape(n, vine.actions, *distribution.action_shape)
     return FirstActions(actions, log_q.reshape(n, vine.actions), asked)
-
-
-def widened(distribution: Distribution, u: np.ndarray, factor: float) -> np.ndarray:
-    """Parameters [N, U] of a wider distribution: σ times the factor, or logits divided by it (a temperature)."""
-    if isinstance(distribution, DiagonalGaussian):
-        wider = u.copy()
-        wider[:, distribution.size :] += np.float32(math.log(factor))
-        return wider
-    return (u / np.float32(factor)).astype(u.dtype)
-
-
-def action_count(distribution: Distribution) -> int | None:
-    """A, the number of actions, all combinations of factored ones; None for continuous ones."""
-    match distribution:
-        case Categorical():
-            return distribution.n
-        case FactoredCategorical():
-            return math.prod(distribution.nvec)
-    return None
-
-
-def joint_action(distribution: Distribution, indices: np.ndarray) -> np.ndarray:
-    """Actions [..., *A] from their numbers 0 … A - 1 [...]; factored ones count with the last factor fastest."""
-    match distribution:
-        case Categorical():
-            return indices.astype(np.int64) + distribution.start
-        case FactoredCategorical():
-            factors = np.stack(np.unravel_index(indices, distribution.nvec), axis=-1)
-            return factors + np.array(distribution.start or (0,) * len(distribution.nvec), np.int64)
-    raise ValueError(f"{distribution} has no finite set of actions")
 
 
 def different_indices(generator: np.random.Generator, n: int, k: int, count: int) -> np.ndarray:

@@ -1,0 +1,79 @@
+"""Networks and distributions that a policy can have: an entry each, and which one suits a task's spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from gymnasium import spaces
+
+from trpolab.policies.distributions import Distribution
+from trpolab.policies.frames import is_stack
+from trpolab.policies.network import Network
+from trpolab.registry import Entry, Registry
+from trpolab.settings import PlainError
+
+AUTO = "auto"  # the first entry that fits the task
+Space = spaces.Space[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkKind(Entry):
+    """A network: how it is made, and for which observations."""
+
+    functions: ClassVar[tuple[str, ...]] = ("make", "fits")
+
+    network: type[Network]  # its fields are what policy files hold of it
+    make: Callable[..., Network]  # (shape of an observation, outputs, PolicyConfig, its own settings)
+    # Whether it takes observations of this space. One that sees pixels is asked about stacks of frames only.
+    fits: Callable[[Space], bool] = lambda space: isinstance(space, spaces.Box)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributionKind(Entry):
+    """A distribution: how it is made, and for which actions."""
+
+    functions: ClassVar[tuple[str, ...]] = ("make", "fits")
+
+    distribution: type[Distribution]  # its fields are what policy files hold of it
+    make: Callable[..., Distribution]  # (action space, its own settings)
+    fits: Callable[[Space], bool]  # whether it takes actions of this space
+
+
+NETWORKS: Registry[NetworkKind] = Registry("network", NetworkKind)
+DISTRIBUTIONS: Registry[DistributionKind] = Registry("distribution", DistributionKind)
+
+
+def settings_of(kind: Entry, settings: Mapping[str, Any] | None) -> Any:
+    """An entry's own settings among those given by the name of their part; their defaults if not given."""
+    return (settings or {}).get(kind.part, kind.settings and kind.settings())
+
+
+K = TypeVar("K", NetworkKind, DistributionKind)
+
+
+def network_kind(observation_space: Space, name: str = AUTO) -> NetworkKind:
+    """The network of this name, or the first that fits. Raises PlainError that quotes the space where none does."""
+    pixels = is_stack(observation_space.shape or (), observation_space.dtype)
+    fitting = [
+        kind for kind in NETWORKS.values() if kind.network.sees_pixels == pixels and kind.fits(observation_space)
+    ]
+    wrong = f"observation space {observation_space}: must be a Box (or Discrete, given one-hot)"
+    return _chosen(fitting, f"policy.network = {name!r}", name, wrong)
+
+
+def distribution_kind(action_space: Space, name: str = AUTO) -> DistributionKind:
+    """The same for a distribution."""
+    fitting = [kind for kind in DISTRIBUTIONS.values() if kind.fits(action_space)]
+    wrong = f"action space {action_space}: must be a Box of floats, Discrete, or a flat MultiDiscrete"
+    return _chosen(fitting, f"policy.distribution = {name!r}", name, wrong)
+
+
+def _chosen(fitting: list[K], setting: str, name: str, wrong: str) -> K:
+    if not fitting:
+        raise PlainError(wrong)
+    for kind in fitting:
+        if name in (AUTO, kind.name):
+            return kind
+    raise PlainError(f"{setting}: does not fit the task; use one of {AUTO}, {', '.join(kind.name for kind in fitting)}")

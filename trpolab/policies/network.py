@@ -1,0 +1,137 @@
+"""What a network is: a shape. Its parameters θ [P] are a flat vector that is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
+from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.policies.frames import Frames, fractions
+
+
+class Network:
+    """Base of networks: frozen dataclasses whose fields are numbers, texts, booleans or tuples of them.
+
+    A network says `inputs` (the shape of one input), `outputs` (how many numbers it gives) and `size` (P), and has
+    `initial` and `forward`. The rest follows from `forward`; where its speed counts, a network writes it by hand.
+    Inputs are the normalised, flattened observation; (C, H, W) fractions of 255 for a network that sees pixels.
+    """
+
+    sees_pixels: ClassVar[bool] = False  # observations are stacks of frames, bytes [C, H, W]
+    side_by_side: ClassVar[bool] = True  # candidates of a search can be evaluated together: see `batched_runner`
+    chunk: ClassVar[int] = 1024  # rows at a time
+    kept_rows: ClassVar[int] = 2**14  # rows whose activations may be kept from product to product
+    parallel: ClassVar[bool] = False  # whether its update is long enough for every core
+
+    if TYPE_CHECKING:  # not there at run time: a dataclass would take them for defaults of its fields
+
+        @property
+        def inputs(self) -> tuple[int, ...]: ...
+
+        @property
+        def outputs(self) -> int: ...
+
+        @property
+        def size(self) -> int: ...
+
+    def initial(self, generator: np.random.Generator, output_scale: float) -> Tensor:
+        """A random θ [P] float32; `output_scale` is the gain of the last layer."""
+        raise NotImplementedError
+
+    def forward(self, theta: Tensor, x: Any) -> Tensor:
+        """Outputs [B, out] at inputs x [B, *inputs]; torch can differentiate it twice in θ."""
+        raise NotImplementedError
+
+    def evaluate(self, theta: Tensor, x: Any, workers: ThreadTeam = SERIAL) -> Tensor:
+        """Outputs [B, out] without a graph, in chunks of rows; x may be `Frames`."""
+
+        def run(part: Any) -> Tensor:
+            with torch.no_grad():
+                return self.forward(theta, fractions(part, theta))
+
+        return torch.cat(workers.map(run, x.split(self.chunk)))
+
+    def linearized(self, theta: Array, x: Any) -> Any:
+        """The network at θ [P] and x, with what products with J = ∂outputs/∂θ need: see `LinearizedForward`."""
+        return LinearizedForward.at(self, as_tensor(theta), x)
+
+    def linearize(self, theta: Tensor, x: Any) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Outputs at θ and the two products with J = ∂outputs/∂θ, activations computed once.
+
+        Returns (out [B, out], jvp, vjp) with jvp(v [P]) = Jv [B, out] and vjp(c [B, out]) = Jᵀc [P], summed over rows.
+        Give it at most some thousand rows at a time.
+        """
+        linearized = self.linearized(as_array(theta), x)
+        return (
+            as_tensor(linearized.out),
+            QUIET(lambda v: as_tensor(linearized.jvp(as_array(v)))),
+            QUIET(lambda c: as_tensor(linearized.vjp(as_array(c)))),
+        )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where one layer lies in θ: its weights [out, in] row by row, then its biases [out]."""
+
+    start: int
+    fan_in: int
+    fan_out: int
+    bias: bool
+
+    @cached_property
+    def split(self) -> int:
+        """End of the weights, start of the biases."""
+        return self.start + self.fan_in * self.fan_out
+
+    @cached_property
+    def end(self) -> int:
+        """One past the layer's last parameter."""
+        return self.split + (self.fan_out if self.bias else 0)
+
+    def weight(self, theta: Array) -> Array:
+        """View [out, in] of an array or tensor θ [P]."""
+        return theta[self.start : self.split].reshape(self.fan_out, self.fan_in)
+
+    def biases(self, theta: Array) -> Array | None:
+        """View [out], or None without biases."""
+        return theta[self.split : self.end] if self.bias else None
+
+
+@dataclass(frozen=True, eq=False)
+class LinearizedForward:
+    """A network at one θ, its graph kept; B rows. Jv is the derivative of Jᵀc in c, which is linear in c."""
+
+    theta: Tensor  # [P]
+    outputs: Tensor  # [B, out], of `theta`
+    cotangent: Tensor  # [B, out] zeros
+    pulled: Tensor  # Jᵀc [P], of `cotangent`
+
+    @classmethod
+    def at(cls, network: Network, theta: Tensor, x: Frames | Tensor) -> LinearizedForward:
+        """Run the network forward and back once."""
+        theta = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            outputs = network.forward(theta, fractions(x, theta))
+            cotangent = torch.zeros_like(outputs, requires_grad=True)
+            (pulled,) = torch.autograd.grad(outputs, theta, cotangent, create_graph=True)
+        return cls(theta, outputs, cotangent, pulled)
+
+    @property
+    def out(self) -> Array:
+        """Outputs [B, out]."""
+        return as_array(self.outputs)
+
+    def jvp(self, v: Array) -> Array:
+        """Jv [B, out] for v [P]."""
+        return as_array(torch.autograd.grad(self.pulled, self.cotangent, as_tensor(v), retain_graph=True)[0])
+
+    def vjp(self, cotangent: Array) -> Array:
+        """Jᵀc [P] for c [B, out], summed over rows."""
+        return as_array(torch.autograd.grad(self.outputs, self.theta, as_tensor(cotangent), retain_graph=True)[0])
