@@ -98,4 +98,4 @@ def test_every_name_that_is_answered_with_is_a_setting_and_none_that_is_asked_fo
 
 def test_a_part_of_a_name_and_its_spelling_do_not_matter() -> None:
     assert unknown_setting("trust.Max-KL", settings()) == "unknown setting: `trust.Max-KL` is called `delta` here"
-    assert unknown_setting("detla", settings()) .startswith("unknown setting 'detla'; did you mean delta")
+    assert unknown_setting("detla", settings()).startswith("unknown setting 'detla'; did you mean delta")
