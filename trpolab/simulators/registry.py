@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from trpolab.registry import Entry, Registry
+from trpolab.registry import Entry, RegistrationError, Registry
 from trpolab.simulators.base import Simulator, Task
 
 # What a task may be given as: a name, a callable that returns a gymnasium.Env, or whatever else a kind takes.
@@ -81,10 +81,16 @@ def find_task(task: Source) -> Task:
 
     Of an id or a callable an environment is made and tried out. Raises UnknownTask with the nearest names,
     UnsupportedSpace for observations or actions that no policy here can take, and ImportError with the line that
-    installs it where a task needs an optional package.
+    installs it where a task needs an optional package. RegistrationError: worker processes can't import its kind.
     """
     kind = SIMULATORS.of(task)
-    return replace(kind.describe(task), kind=kind.name)
+    about = replace(kind.describe(task), kind=kind.name)
+    if about.runs_in_processes and (kind.module == "__main__" or "<" in getattr(kind.make, "__qualname__", "")):
+        raise RegistrationError(
+            f"simulator {kind.name!r}: {about.name} runs in worker processes, which import `make`; define it at the "
+            "top of a module, not in a notebook, a script or a function"
+        )
+    return about
 
 
 def make(task: Source, slots: int = 1, threads: int = 1) -> Simulator:

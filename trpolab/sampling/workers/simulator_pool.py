@@ -10,7 +10,7 @@ import numpy as np
 
 from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.sampling.workers.processes import Bench, ProcessPool
-from trpolab.simulators import Source, find_task, make
+from trpolab.simulators import SIMULATORS, Source, find_task, make
 from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Task
 
 __all__ = ["Interrupted", "NonFinite", "SimulatorPool", "never"]
@@ -118,7 +118,7 @@ class SimulatorPool:
         assert self._processes is not None
         states = [parked.state if goes_on else None for parked in self.simulators]
         work = [
-            (self._source, width, unit, state, goes_on, row)
+            (SIMULATORS.of(self._source).make, self._source, width, unit, state, goes_on, row)
             for width, state, row in zip(self.widths, states, rows, strict=True)
         ]
         answers = self._processes.map(_run_unit, work, interrupt)
@@ -130,6 +130,7 @@ class SimulatorPool:
 
 def _run_unit(
     bench: Bench,
+    make: Callable[[Source, int, int], Simulator],
     source: Source,
     width: int,
     unit: Callable[..., Result],
@@ -138,9 +139,12 @@ def _run_unit(
     row: tuple[Any, ...],
     interrupt: Callable[[], bool],
 ) -> tuple[Result, Snapshot | None]:
-    """In a worker: one block's unit, between the snapshot that it begins with and the one that it leaves."""
+    """In a worker: one block's unit, between the snapshot that it begins with and the one that it leaves.
+
+    `make` comes along, for kinds that were registered outside the package are not registered in a worker.
+    """
     if (source, width) not in bench:
-        bench[source, width] = make(source, width)
+        bench[source, width] = make(source, width, 1)
     simulator: Simulator = bench[source, width]
     if state is not None:
         simulator.restore(None, state)

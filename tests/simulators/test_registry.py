@@ -1,0 +1,151 @@
+"""Kinds of simulators: those built in, and one from outside the package that is one file and a line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trpolab
+from tests.simulators import corridors
+from tests.simulators.contract import SimulatorContract
+from tests.simulators.corridors import KIND, Corridor
+from trpolab.cli import main
+from trpolab.registry import RegistrationError
+from trpolab.simulators import SIMULATORS, AtariGame, FiniteMDP, configured, find_task, make, task_names
+from trpolab.simulators.registry import Simulators
+
+PLAIN = replace(KIND, settings=None, configured=None)
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    """The corridors, for the time of a test."""
+    SIMULATORS.add(PLAIN)
+    yield
+    del SIMULATORS._entries["corridor"]
+
+
+class TestContract(SimulatorContract):
+    """The suite that every simulator passes."""
+
+    @pytest.fixture(params=["corridor/10", "busy-corridor/10"])
+    def task(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
+
+
+def arrays() -> FiniteMDP:
+    return trpolab.theory.chain(3)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("CartPole-v1", "cartpole"),
+        ("paper/CartPole", "cartpole"),
+        ("finite/chain-5", "finite"),
+        (arrays(), "finite"),
+        ("paper/Hopper", "mujoco"),
+        ("ALE/Pong-v5", "atari"),
+        (AtariGame("ALE/Pong-v5"), "atari"),
+        ("Pendulum-v1", "gymnasium"),
+        (arrays, "gymnasium"),
+        ("corridor/7", "corridor"),
+    ],
+    ids=str,
+)
+def test_each_source_has_one_kind(source: Any, kind: str) -> None:
+    assert SIMULATORS.of(source).name == kind
+    assert [name for name, other in SIMULATORS.items() if other.takes(source)] in (["gymnasium"], ["gymnasium", kind])
+
+
+@pytest.mark.parametrize("name", [name for name in task_names() if not name.startswith("ALE/")])
+def test_a_task_knows_its_kind(name: str) -> None:
+    assert find_task(name).kind == SIMULATORS.of(name).name
+
+
+def test_what_a_kind_lists_is_listed() -> None:
+    assert task_names()[-2:] == ("corridor/10", "busy-corridor/10")
+
+
+def test_one_slot_unless_more_are_asked() -> None:
+    assert trpolab.make("corridor/10").width == 1
+
+
+@pytest.mark.parametrize("sampler", ["single-path", "vine"])
+def test_it_is_trained_on(sampler: str) -> None:
+    session = trpolab.train("corridor/10", iterations=2, out=None, sampler=sampler)
+    assert session.task.name == "corridor/10" and len(session.history) == 2
+    assert trpolab.evaluate(session.policy, "corridor/10", episodes=2, seed=0).returns.shape == (2,)
+
+
+def test_it_is_trained_on_from_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--iterations", "1", "--seed", "3", "--out", str(tmp_path)]
+    assert main(["train", "corridor/10", *words]) == 0
+    assert "corridor/10: trpo, single-path, seed 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sampler", ["single-path", "vine"])
+def test_worker_processes_give_what_this_process_gives(sampler: str) -> None:
+    """The workers are fresh interpreters, in which nobody has registered the kind."""
+    here, there = (
+        trpolab.train(task, iterations=2, out=None, sampler=sampler, threads=2, seed=5)
+        for task in ("corridor/10", "busy-corridor/10")
+    )
+    assert there.task.runs_in_processes and not here.task.runs_in_processes
+    assert np.array_equal(here.policy.theta, there.policy.theta)
+    assert [record["return_mean"] for record in here.history] == [record["return_mean"] for record in there.history]
+
+
+def test_a_kind_that_workers_cannot_import_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    local = replace(PLAIN, make=lambda source, slots, threads: corridors.make(source, slots, threads))
+    monkeypatch.setitem(SIMULATORS._entries, "corridor", local)
+    assert find_task("corridor/10").name == "corridor/10"
+    with pytest.raises(RegistrationError, match=r"busy-corridor/10 runs in worker processes, which import `make`"):
+        find_task("busy-corridor/10")
+
+
+def test_its_settings_shape_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIMULATORS._entries, "corridor", KIND)
+    config = SimpleNamespace(corridor=Corridor(stride=3))
+    simulator = make(configured("corridor/10", config), 1)
+    simulator.reset(None, np.array([0]))
+    steps = 1
+    while not simulator.step(None, np.array([1])).terminated[0]:
+        steps += 1
+    assert steps in (3, 4) and KIND.part == "corridor"
+    assert configured("CartPole-v1", config) == "CartPole-v1"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"name": "atari"}, "the name is taken"),
+        ({"name": "No Name"}, "a name has lower-case letters"),
+        ({"name": "other", "make": None}, "make = None: must be a function"),
+        ({"name": "other", "settings": Corridor}, "settings and configured go together"),
+    ],
+)
+def test_a_faulty_kind_is_refused(wrong: dict[str, Any], told: str) -> None:
+    registry = Simulators("simulator", type(PLAIN))
+    for kind in SIMULATORS.values():
+        registry.add(kind)
+    with pytest.raises(RegistrationError, match=re.escape(told)):
+        registry.add(replace(PLAIN, **wrong))
+
+
+def test_a_list_of_tasks_loads_no_engine(checkout: Path) -> None:
+    code = (
+        "import sys; from trpolab.simulators import task_names; task_names()\n"
+        "print(*({'mujoco', 'ale_py', 'torch'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == ""
