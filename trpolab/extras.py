@@ -17,6 +17,7 @@ EXTRAS = {
     "ale_py": "atari",
     "pyarrow": "parquet",
     "cma": "cma",
+    "tensorboard": "tensorboard",
 }
 
 

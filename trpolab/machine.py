@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "<microseconds> <period>" or "max <period>", as a container is given it
+import psutil
 
-
+# Limits of the control group that a container runs in; psutil reports the whole machine's.
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "<microseconds> <period>" or "max <period>"
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes or "max"
 
 
-def usable_memory() -> int | None:
-    """Bytes of memory that this process and its children may use; None where the system doesn't tell."""
+def usable_memory() -> int:
+    """Bytes of memory that this process and its children may use: the machine's, cut by the control group's limit."""
+    physical: int = psutil.virtual_memory().total
     try:
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
-    try:
-        limit = MEMORY_LIMIT.read_text(encoding="ascii").strip()
-    except OSError:
+        return min(physical, int(MEMORY_LIMIT.read_text(encoding="ascii")))
+    except (OSError, ValueError):  # no control groups, or no limit
         return physical
-    return physical if limit == "max" else min(physical, int(limit))
 
 
 def usable_cores() -> int:
@@ -29,6 +26,6 @@ def usable_cores() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = QUOTA.read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # no control groups, or their older form
+        return max(1, min(allowed, int(quota) // int(period)))
+    except (OSError, ValueError):  # no control groups, or no quota
         return allowed
-    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))

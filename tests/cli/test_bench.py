@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from trpolab.bench import Table, names
@@ -19,6 +21,15 @@ def test_it_prints_the_table_of_each_name(monkeypatch: pytest.MonkeyPatch, capsy
     shown = capsys.readouterr()
     assert shown.out.index(f"About {first}") < shown.out.index("| speed | 3.0") < shown.out.index(f"About {second}")
     assert shown.err.splitlines() == [f"running {first}", f"running {second}"]
+
+
+def test_a_terminal_gets_the_table_laid_out(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("update", "About [b]", ("what", "measured"), (("speed", "3.0"),), ("read <b>this</b>",))
+    monkeypatch.setattr(bench, "run", lambda name, report: table)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["bench", "update"]) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("About [b]", "speed", "3.0", "this")) and "|" not in out and "**" not in out
 
 
 def test_unknown_names_are_told_before_anything_runs(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:

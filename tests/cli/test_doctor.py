@@ -41,7 +41,7 @@ def test_a_core_package_that_is_missing_or_broken_fails(monkeypatch: pytest.Monk
     assert doctor.doctor() != 0
 
 
-def test_what_is_missing_comes_with_the_line_that_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_comes_with_the_line_that_gets_it(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     find = importlib.util.find_spec
     gone = {"jupyterlab", "ale_py", "ipykernel"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in gone else find(name))
@@ -52,6 +52,7 @@ def test_what_is_missing_comes_with_the_line_that_gets_it(monkeypatch: pytest.Mo
     assert checks["kernel python3"].advice == 'pip install "trpolab[lab]"'
     assert checks["Chromium"].advice == "apt-get install chromium"
     assert doctor.doctor() == 0  # the core still runs
+    assert '  pip install "trpolab[lab]"' in capsys.readouterr().out
 
 
 def test_ipykernel_7_0_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +15,19 @@ from trpolab.cli.progress import ProgressLine, duration
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+    def lines(self) -> list[str]:
+        """What a person sees: each line as it was last drawn, without the bar."""
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
+        return [line.rsplit("\r", 1)[-1].rstrip(" ━╸╺") for line in re.split(r"\r?\n", plain)]
+
+
+@pytest.fixture(autouse=True)
+def a_usual_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 class Clock:
@@ -31,33 +46,65 @@ def metrics(iteration: int, **changes: Any) -> dict[str, Any]:
 def test_a_terminal_gets_one_line_that_is_redrawn() -> None:
     stream, clock = Terminal(), Clock()
     progress = ProgressLine(stream, 4, clock=clock)
+    assert stream.lines() == ["iteration 0/4"]
     for iteration in (1, 2):
         clock.now += 0.5
         progress.show(metrics(iteration))
-    assert "\n" not in stream.getvalue()
-    last = stream.getvalue().split("\r")[-1]
-    assert last == "iteration 2/4  return 12.3  KL 0.0098  2,000 steps/s  0:01 left\x1b[K"
+    assert stream.lines() == ["iteration 2/4  return 12.3  KL 0.0098  2,000 steps/s  0:01 left"]
+    assert stream.getvalue().count("━") > 20
     progress.close()
-    assert stream.getvalue().endswith("left\x1b[K\n")
+    assert stream.lines() == ["iteration 2/4  return 12.3  KL 0.0098  2,000 steps/s  0:01 left", ""]
 
 
-def test_a_line_never_reaches_the_edge_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "30")
-    stream = Terminal()
-    ProgressLine(stream, 4, clock=Clock()).show(metrics(1))
-    assert len(stream.getvalue().removeprefix("\r").removesuffix("\x1b[K")) == 29
-
-
-def test_a_note_stays_above_the_line() -> None:
+@pytest.mark.parametrize("columns", [10, 30, 64, 100])
+def test_a_line_never_grows_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     stream = Terminal()
     progress = ProgressLine(stream, 4, clock=Clock())
     progress.show(metrics(1))
-    line = stream.getvalue()
-    progress.note("look")
-    assert stream.getvalue() == f"{line}\r\x1b[Klook\n{line}"
+    progress.close()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert "\n" not in plain.rstrip("\n") and max(map(len, re.split(r"[\r\n]", plain))) == columns
 
 
-def test_a_log_gets_whole_lines_now_and_then_and_the_last() -> None:
+def test_what_is_printed_meanwhile_stays_above_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    progress = ProgressLine(stream, 4, clock=Clock())
+    progress.show(metrics(1))
+    (line,) = stream.lines()
+    progress.note("look [bold]")
+    print("a task's own words")
+    progress.note("w" * 150)
+    assert stream.lines() == ["look [bold]", "a task's own words", "w" * 150, line]
+    progress.close()
+    assert sys.stdout is stream
+
+
+@pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("TTY_INTERACTIVE", "0")])
+def test_a_terminal_that_redraws_nothing_gets_whole_lines(name: str, value: str, monkeypatch) -> None:
+    monkeypatch.setenv(name, value)
+    stream = Terminal()
+    progress = ProgressLine(stream, 1, clock=Clock())
+    progress.show(metrics(1))
+    progress.close()
+    assert stream.getvalue().startswith("iteration 1/1  return 12.3") and stream.getvalue().count("\n") == 1
+    assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    progress = ProgressLine(stream, 1, clock=Clock())
+    progress.show(metrics(1))
+    progress.close()
+    assert not re.search(r"\x1b\[[0-9;]*m", stream.getvalue())
+
+
+@pytest.mark.parametrize("colours", ["", "1"])
+def test_a_log_gets_whole_lines_now_and_then_and_the_last(colours: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if colours:  # asked for where programs write into a log of which a browser shows the colours
+        monkeypatch.setenv("FORCE_COLOR", colours)
     stream, clock = io.StringIO(), Clock()
     progress = ProgressLine(stream, 100, every=5.0, clock=clock)
     for iteration in range(1, 101):

@@ -15,7 +15,7 @@ pytest.importorskip("ale_py", reason='needs games: pip install "trpolab[atari]"'
 
 from tests.lab.fakes import FakeSession
 from trpolab.lab.lab import Lab
-from trpolab.lab.pictures.apng import LAST_FRAME_SECONDS, MOST_BYTES
+from trpolab.lab.pictures.animation import LAST_FRAME_SECONDS, MOST_BYTES
 from trpolab.lab.pictures.game_poster import MOST_SECONDS, draw_game
 from trpolab.lab.pictures.poster import draw_poster
 from trpolab.lab.pictures.rollout import NOISE, GameRollout, record
@@ -131,7 +131,7 @@ def noise(decisions: int, rows: int) -> GameRollout:
 
 def test_an_animation_stays_small_and_tells_how_much_it_shows() -> None:
     palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    for rows, seconds, gap in ((2, 20.0, 1), (4, 20.0, 2), (210, None, 2)):
+    for rows, seconds, gap in ((2, 20.0, 1), (6, 20.0, 2), (210, None, 2)):
         rollout = noise(450, rows)
         poster = draw_game(GameRollout(**{**vars(rollout), "palette": palette}))
         assert len(poster.png) <= MOST_BYTES

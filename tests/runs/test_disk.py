@@ -6,6 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from trpolab.runs import disk
@@ -54,8 +55,31 @@ def test_an_owner_is_this_process_and_no_other_with_its_pid() -> None:
     assert not dataclasses.replace(me, boot="another").alive()
     assert dataclasses.replace(me, host="another").elsewhere
     assert str(me).startswith(f"process {me.pid} on {me.host}, started 20")
-    for nonsense in (None, [], {"pid": "7"}, {}):
+    for nonsense in (None, [], {"pid": "7"}, {}, {"pid": 0}, {"pid": -1}):
         assert Owner.of(nonsense) is None
+    assert not Owner(2**70, 0).alive()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_records_of_earlier_versions_name_the_same_process() -> None:
+    """They hold what the kernel says of a process's start, in ticks of a hundredth of a second."""
+    me = Owner.this()
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    assert os.sysconf("SC_CLK_TCK") == 100 and me.ticks == int(fields[19])
+    assert me.boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    record = {"pid": me.pid, "host": me.host, "process_ticks": int(fields[19]), "boot_id": me.boot}
+    found = Owner.of({**record, "process_started": me.started})
+    assert found == me and found.alive()
+    unknown = Owner.of({"pid": me.pid, "host": me.host, "process_ticks": 0, "boot_id": ""})  # as written on macOS
+    assert unknown is not None and unknown.alive()
+
+
+def test_a_clock_that_is_set_meanwhile_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    me, booted = Owner.this(), psutil.boot_time()
+    if psutil.LINUX:  # elsewhere the kernel keeps the time of the start as it was
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: booted + 3600.0)
+        monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600.0)
+    assert me.alive()
 
 
 def test_a_dead_process_is_dead_and_so_is_a_zombie() -> None:

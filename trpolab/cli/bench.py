@@ -1,9 +1,12 @@
-"""`trpolab bench [NAME ...]`: benchmarks, a table each."""
+"""`trpolab bench [NAME ...]`: benchmarks, a table each; Markdown as the docs hold it, laid out in a terminal."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markdown import Markdown
 
 from trpolab.bench import machine, names, run
 from trpolab.cli.exits import Exit, refuse
@@ -18,8 +21,11 @@ def bench(chosen: Sequence[str]) -> int:
         return refuse([*unknown, f"there are {', '.join(known)}"])
     print(f"{machine()}\n", flush=True)
     for name in chosen or known:
-        table = run(name, lambda line: print(line, file=sys.stderr, flush=True))
-        print(f"{table.markdown()}\n", flush=True)
+        table = run(name, lambda line: print(line, file=sys.stderr, flush=True)).markdown()
+        if sys.stdout.isatty():
+            Console().print(Markdown(table), "")
+        else:
+            print(f"{table}\n", flush=True)
     return Exit.FINISHED
 
 

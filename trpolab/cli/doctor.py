@@ -16,6 +16,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
 from trpolab import __version__
 from trpolab.cli.exits import Exit
 from trpolab.extras import install_line
@@ -29,6 +34,8 @@ CORE = {  # distribution: module
     "safetensors": "safetensors",
     "threadpoolctl": "threadpoolctl",
     "imageio": "imageio",
+    "psutil": "psutil",
+    "rich": "rich",
 }
 OPTIONAL = {
     "jupyterlab": "jupyterlab",
@@ -41,18 +48,19 @@ OPTIONAL = {
     "ale-py": "ale_py",
     "pyarrow": "pyarrow",
     "cma": "cma",
+    "tensorboard": "tensorboard",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LEAST_DISK = 2.0  # GB; a long run with its checkpoints takes some hundred MB
 
 
 class State(Enum):
-    """How a check ended."""
+    """How a check ended, and the colour that it is shown in."""
 
-    OK = "ok"
-    OPTIONAL = "--"  # absent, and only some things need it
-    WARNING = "warn"
-    MISSING = "MISS"  # the core can't run
+    OK = "ok", "green"
+    OPTIONAL = "--", "dim"  # absent, and only some things need it
+    WARNING = "warn", "yellow"
+    MISSING = "MISS", "bold red"  # the core can't run
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,13 @@ class Check:
 
 def doctor() -> int:
     """Print the report. Returns 0 when the core can run, else 1."""
+    table = Table.grid(padding=(0, 2))
     checks = list(examine())
-    width = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{check.state.value:>4}  {check.name:<{width}}  {check.found}")
-        if check.advice:
-            print(f"{'':>4}  {'':<{width}}    {check.advice}")
+        state, style = check.state.value
+        advice = [Padding.indent(check.advice, 2)] if check.advice else []
+        table.add_row(Text(state, style), check.name, Group(check.found, *advice))
+    Console(markup=False, emoji=False, highlight=False).print(table)
     broken = [check.name for check in checks if check.state is State.MISSING]
     print(f"\nThe core can't run: {', '.join(broken)}." if broken else "\nThe core can run.")
     return Exit.CRASHED if broken else Exit.FINISHED

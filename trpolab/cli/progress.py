@@ -1,18 +1,21 @@
-"""The progress of a run in a terminal (one line that is redrawn) or in a log (a line every few seconds)."""
+"""The progress of a run: a line with a bar that is redrawn in a terminal, a line every few seconds in a log."""
 
 from __future__ import annotations
 
-import shutil
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
 
 class ProgressLine:
-    """Shows iterations as they end; `note` puts a line of its own above a progress line that is being redrawn.
+    """Shows iterations as they end; what is printed meanwhile, by `note` or otherwise, stands above the line.
 
-    Threads may write in turn. A signal handler must not: it may have interrupted a write.
+    Nothing is redrawn in a file, a pipe or a terminal that cannot move its cursor. Threads may write in turn. A signal
+    handler must not: it may have interrupted a write.
     """
 
     def __init__(
@@ -26,36 +29,25 @@ class ProgressLine:
         clock: Callable[[], float] = time.monotonic,
     ):
         """`total` iterations, `done` of them with `sim_steps` behind; `every`: seconds between the lines of a log."""
-        self._stream, self._clock, self._every = stream, clock, every
+        self._clock, self._every = clock, every
         self._total, self._first, self._done, self._steps = total, done, done, sim_steps
-        self._live = stream.isatty()
         self._started = self._last = clock()
         self._written = -float("inf")
-        self._line = ""
-        self._writing = threading.Lock()
+        self._console = Console(file=stream, force_jupyter=False)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=None),
+            console=self._console,
+            auto_refresh=False,  # drawn when an iteration ends, by no thread of its own
+            disable=not (stream.isatty() and self._console.is_interactive),
+        )
+        self._task = self._bar.add_task(f"iteration {done}/{total}", total=total, completed=done)
+        if not self._bar.disable:
+            self._bar.start()
+            self._console.show_cursor()  # a process that is killed could not bring it back
 
     def show(self, metrics: Mapping[str, Any]) -> None:
         """An iteration has ended with these metrics."""
-        with self._writing:
-            self._show(metrics)
-
-    def note(self, text: str) -> None:
-        """A line that stays."""
-        with self._writing:
-            if self._live:
-                self._stream.write("\r\x1b[K")
-            print(text, file=self._stream, flush=True)
-            if self._live and self._line:
-                self._redraw(self._line)
-
-    def close(self) -> None:
-        """End the line that was redrawn."""
-        with self._writing:
-            if self._live and self._line:
-                print(file=self._stream, flush=True)
-            self._line = ""
-
-    def _show(self, metrics: Mapping[str, Any]) -> None:
         now = self._clock()
         self._done += 1
         rate = (metrics["sim_steps"] - self._steps) / max(now - self._last, 1e-9)
@@ -70,17 +62,19 @@ class ProgressLine:
         outcome = metrics.get("outcome") or "accepted"
         if not outcome.startswith("accepted"):
             line += f"  {outcome}"
-        if self._live:
-            self._redraw(line)
-        elif now - self._written >= self._every or self._done >= self._total:
+        self._bar.update(self._task, completed=self._done, description=line, refresh=True)
+        if self._bar.disable and (now - self._written >= self._every or self._done >= self._total):
             self._written = now
-            print(line, file=self._stream, flush=True)
+            self.note(line)
 
-    def _redraw(self, line: str) -> None:
-        self._line = line
-        width = shutil.get_terminal_size().columns - 1  # a full line would wrap, and the next one scroll
-        self._stream.write(f"\r{line[:width]}\x1b[K")
-        self._stream.flush()
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._console.out(text, highlight=False)
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+        if not self._bar.disable:
+            self._bar.stop()
 
 
 def number(value: float | None, form: str) -> str:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 import time
 
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
 from trpolab.cli.exits import Exit
-from trpolab.selftest import CHECKS, Verdict, run
+from trpolab.selftest import CHECKS, run
 
 INDENT = 11  # columns left of what came of a check
 
 
 def selftest() -> int:
     """Run every check and print its verdict. Returns 0 when all passed, else 1."""
-    print(f"\nSelf-test: {len(CHECKS)} checks in temporary folders, a minute or two", flush=True)
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.print(f"\nSelf-test: {len(CHECKS)} checks in temporary folders, a minute or two")
     began, failed = time.perf_counter(), []
     for verdict in run():
-        print(shown(verdict, shutil.get_terminal_size().columns), flush=True)
+        state = ("  ok", "green") if verdict.passed else ("FAIL", "bold red")
+        console.print(Text.assemble(state, f"  {verdict.row:<4} {verdict.name}  ({verdict.seconds:.1f} s)"))
+        console.print(Padding.indent(verdict.detail, INDENT))
         if not verdict.passed:
             failed.append(verdict.row)
     took = f"{time.perf_counter() - began:.0f} s"
-    print(f"\n{', '.join(failed)} failed ({took})." if failed else f"\nAll {len(CHECKS)} passed ({took}).")
+    console.print(f"\n{', '.join(failed)} failed ({took})." if failed else f"\nAll {len(CHECKS)} passed ({took}).")
     return Exit.CRASHED if failed else Exit.FINISHED
-
-
-def shown(verdict: Verdict, width: int) -> str:
-    """A verdict in two lines or more: what was tried, and what came of it."""
-    head = f"{'ok' if verdict.passed else 'FAIL':>4}  {verdict.row:<4} {verdict.name}  ({verdict.seconds:.1f} s)"
-    detail = textwrap.wrap(verdict.detail, max(40, width - INDENT))
-    return "\n".join([head, *(" " * INDENT + line for line in detail)])

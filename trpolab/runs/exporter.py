@@ -14,7 +14,6 @@ from trpolab.extras import explained
 from trpolab.runs.archive import pack
 from trpolab.runs.disk import write_atomically
 from trpolab.runs.reader import RunFolderError, each_metrics, read_metrics, read_run
-from trpolab.runs.tensorboard_events import event_file
 
 KINDS = ("csv", "parquet", "tensorboard", "zip")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a text that begins so
@@ -25,7 +24,7 @@ def export(folder: str | Path, to: str, out: str | Path | None = None) -> Path:
 
     Without `out`, a file named after the run in the working directory; for TensorBoard the run's own folder `tb`, with
     a sub-folder for each time that the run was taken up. Raises RunFolderError for a folder that is no run, for a file
-    that exists already and for an unknown kind, and ImportError naming the command that installs pyarrow.
+    that exists already and for an unknown kind, and ImportError naming the command that installs a missing package.
     """
     if to not in KINDS:
         raise RunFolderError(f"to = {to!r}: must be one of {', '.join(KINDS)}")
@@ -68,22 +67,37 @@ def to_parquet(folder: str | Path, target: Path) -> Path:
 def to_tensorboard(folder: str | Path, target: Path) -> Path:
     """Event files `segment-<n>/events.out.tfevents...`, read by `tensorboard --logdir`; written anew by a new export.
 
-    Times are those of the run's start and the iterations' own seconds: pauses are left out.
+    Times are those of the run's start and the iterations' own seconds: pauses are left out. Raises ImportError naming
+    the command where tensorboard is missing.
     """
-    began = datetime.fromisoformat(str(read_run(folder)["created"])).timestamp()
-    segments: dict[int, list[tuple[float, int, dict[str, float]]]] = {}
+    with explained("an export to TensorBoard"):
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+    time = datetime.fromisoformat(str(read_run(folder)["created"])).timestamp()
+    segments: dict[int, list[Event]] = {}
     for record in each_metrics(folder):
-        began += _number(record.get("seconds_total")) or 0.0
-        numbers = {name: number for name, value in record.items() if (number := _number(value)) is not None}
-        for name in ("segment", "iteration"):
-            numbers.pop(name, None)
-        segments.setdefault(int(record.get("segment", 0)), []).append((began, record["iteration"], numbers))
-    for segment, steps in segments.items():
-        inside = target / f"segment-{segment:03d}"
-        inside.mkdir(parents=True, exist_ok=True)
-        write_atomically(inside / f"events.out.tfevents.{int(steps[0][0]):010d}.trpolab", event_file(steps))
+        time += _number(record.get("seconds_total")) or 0.0
+        summary = Summary(
+            value=[
+                Summary.Value(tag=name, simple_value=number)
+                for name, value in record.items()
+                if name not in ("segment", "iteration") and (number := _number(value)) is not None
+            ]
+        )
+        begins = [Event(wall_time=time, file_version="brain.Event:2")]
+        events = segments.setdefault(int(record.get("segment", 0)), begins)
+        events.append(Event(wall_time=time, step=record["iteration"], summary=summary))
     if not segments:
         raise RunFolderError(f"{str(folder)!r} holds no iteration yet")
+    for segment, events in segments.items():
+        content = io.BytesIO()
+        for event in events:
+            RecordWriter(content).write(event.SerializeToString())
+        inside = target / f"segment-{segment:03d}"
+        inside.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(events[0].wall_time):010d}.trpolab"
+        write_atomically(inside / name, content.getvalue())
     return target
 
 

@@ -1,4 +1,4 @@
-"""Which process writes a run, told so that it can be recognised later: a pid is given out again, its start is not."""
+"""Which process writes a run. A pid is given out again by the system; together with the process's start it is not."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PROC = Path("/proc")
+import psutil
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process on a machine since its last start. 0 and "" where the system does not tell."""
+    """A process on a machine. 0 and "" stand for what is not known."""
 
     pid: int
-    ticks: int  # clock ticks from the machine's start to the process's
+    ticks: int  # hundredths of a second, see `_ticks`
     host: str = ""
     boot: str = ""  # the kernel's id of this start of the machine
     started: str = ""  # the process's start, for people
@@ -30,8 +32,8 @@ class Owner:
 
     @staticmethod
     def of(record: Any) -> Owner | None:
-        """The owner that `record` tells of, or None where it tells of none."""
-        if not isinstance(record, dict) or not isinstance(record.get("pid"), int):
+        """The owner that a record names, or None where it names none."""
+        if not isinstance(record, dict) or not isinstance(record.get("pid"), int) or record["pid"] <= 0:
             return None
         ticks = record.get("process_ticks")
         texts = [str(record.get(name) or "") for name in ("host", "boot_id", "process_started")]
@@ -52,55 +54,49 @@ class Owner:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether it ran on another machine, where this one cannot look."""
+        """Whether it runs on another machine, where this one cannot look."""
         return self.host not in ("", socket.gethostname())
 
     def alive(self) -> bool:
-        """Whether the process still runs on this machine; a later one with its pid does not count, nor does a zombie.
+        """Whether the process still runs on this machine: not a zombie, and not a later process with the same pid.
 
-        Not to be asked of an owner elsewhere.
+        Says nothing about an owner elsewhere.
         """
         if self.boot and self.boot != boot_id():
             return False
-        if (PROC / "self").exists():
-            state, ticks = _stat(self.pid)
-            return state not in ("", "Z", "X") and (not self.ticks or ticks == self.ticks)
         try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
+            process = psutil.Process(self.pid)
+            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                return False
+            return self.ticks in (0, _ticks(process))
+        except psutil.NoSuchProcess:
             return False
-        except PermissionError:  # somebody else's process
+        except psutil.AccessDenied:  # somebody else's process
             return True
-        return True
 
 
 @cache
 def boot_id() -> str:
-    """The kernel's id of this start of the machine, or ""."""
+    """The kernel's id of this start of the machine; "" on systems without one."""
     try:
-        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return BOOT_ID.read_text().strip()
     except OSError:
         return ""
 
 
 @cache
 def _describe(pid: int) -> Owner:
-    """This process: keyed by its pid, so that a fork does not take its parent's."""
-    _, ticks = _stat(pid)
-    began = datetime.now(UTC)
-    try:
-        booted = next(line for line in (PROC / "stat").read_text().splitlines() if line.startswith("btime"))
-        began = datetime.fromtimestamp(int(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK"), UTC)
-    except (OSError, StopIteration):
-        pass  # no /proc: the first time that somebody asked is near enough for people
-    return Owner(pid, ticks, socket.gethostname(), boot_id(), f"{began:%Y-%m-%dT%H:%M:%SZ}")
+    """This process. The cache is keyed by the pid, so that a fork does not take its parent's entry."""
+    process = psutil.Process(pid)
+    started = datetime.fromtimestamp(process.create_time(), UTC)
+    return Owner(pid, _ticks(process), socket.gethostname(), boot_id(), f"{started:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _stat(pid: int) -> tuple[str, int]:
-    """State and start of a process; ("", 0) where there is none."""
-    try:
-        text = (PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return "", 0
-    fields = text.rpartition(")")[2].split()  # the name before may hold anything
-    return fields[0], int(fields[19])
+def _ticks(process: psutil.Process) -> int:
+    """Start of a process in hundredths of a second, the same number whenever it is asked for.
+
+    Counted from the machine's start on Linux, where the kernel keeps it so and the wall clock may be set later; from
+    1970 elsewhere, where the kernel keeps the time of the wall clock.
+    """
+    origin = psutil.boot_time() if psutil.LINUX else 0.0
+    return round(100 * (process.create_time() - origin))

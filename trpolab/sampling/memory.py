@@ -29,7 +29,7 @@ def memory_problem(task: Task, steps: int, threads: int | None, named: str) -> s
     available = usable_memory()
     processes = threads or usable_cores()
     needed = batch_bytes(task, steps, processes)
-    if available is None or needed <= MOST * available:
+    if needed <= MOST * available:
         return None
     return (
         f"{named}: a batch that keeps {steps:,} states of {task.name} takes about {needed / GIB:.1f} GiB with "

@@ -1,17 +1,12 @@
-"""An animated PNG of a game: the console's own screens, colour by number, as Pillow writes them.
-
-Pillow stores of each frame the box that changed: at most 150 kB for twenty seconds of the games that were tried.
-"""
+"""An animated PNG of a game: the console's own screens, at most 150 kB for twenty seconds of the games tried."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from trpolab.lab.pictures.apng import FRAMES_PER_SECOND, LAST_FRAME_SECONDS, MOST_BYTES
+from trpolab.lab.pictures.animation import FRAMES_PER_SECOND, LAST_FRAME_SECONDS, MOST_BYTES, encode
 from trpolab.lab.pictures.rollout import GameRollout
 
 MOST_SECONDS = 20.0  # of the console's time that are shown
@@ -45,17 +40,6 @@ def _draw(rollout: GameRollout, seconds: float, gap: int) -> GamePoster:
     """Every frame by number `gap`, up to so many seconds."""
     last = min(len(rollout.screens) - 1, round(seconds / rollout.seconds_per_frame))
     frames = np.unique([*range(0, last + 1, gap), last])  # the last one is shown for longer
-    images = [Image.fromarray(rollout.screens[frame]) for frame in frames]
-    for image in images:
-        image.putpalette(rollout.palette.tobytes())
     durations = [round(1000 * step * rollout.seconds_per_frame) for step in np.diff(frames)]
-    out = io.BytesIO()
-    images[0].save(
-        out,
-        format="PNG",
-        save_all=True,
-        append_images=images[1:],
-        duration=[*durations, round(1000 * LAST_FRAME_SECONDS)],
-        loop=0,
-    )
-    return GamePoster(out.getvalue(), last * rollout.seconds_per_frame)
+    png = encode(rollout.screens[frames], [*durations, round(1000 * LAST_FRAME_SECONDS)], rollout.palette)
+    return GamePoster(png, last * rollout.seconds_per_frame)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
-from trpolab.lab.pictures import apng
-from trpolab.lab.pictures.apng import FRAMES_PER_SECOND, LAST_FRAME_SECONDS, MOST_BYTES
+from trpolab.lab.pictures.animation import FRAMES_PER_SECOND, LAST_FRAME_SECONDS, MOST_BYTES, encode
 from trpolab.lab.pictures.game_poster import draw_game
 from trpolab.lab.pictures.rollout import GameRollout, Rollout
 from trpolab.simulators.base import Scene
@@ -68,7 +67,7 @@ def draw_poster(rollout: Rollout | GameRollout) -> bytes:
     size = next((size for size in SIZES if _expected_bytes(scene, poses, shapes, size) <= MOST_BYTES), SIZES[-1])
     images = Artist(scene, poses, shapes, size).draw(range(len(frames)))
     durations = [round(gap * rollout.seconds_per_frame * 1000) for gap in np.diff(frames)]
-    return apng.encode(images, [*durations, round(LAST_FRAME_SECONDS * 1000)], palette(scene), (0, 255, 255, 255))
+    return encode(images, [*durations, round(LAST_FRAME_SECONDS * 1000)], palette(scene), transparency=CLEAR)
 
 
 def pick_frames(rollout: Rollout) -> np.ndarray:
@@ -77,9 +76,10 @@ def pick_frames(rollout: Rollout) -> np.ndarray:
     return np.arange(0, min(len(rollout.poses), round(MOST_SECONDS / rollout.seconds_per_frame) + 1), gap)
 
 
-def palette(scene: Scene) -> tuple[str, ...]:
-    """The four colours; with moving boxes (a cart), these are blue and all other parts orange."""
-    return (*COLOURS[:3], BOX_COLOUR) if has_boxes(scene) else COLOURS
+def palette(scene: Scene) -> np.ndarray:
+    """The four colours [4, 3] uint8; with moving boxes (a cart), these are blue and all other parts orange."""
+    colours = (*COLOURS[:3], BOX_COLOUR) if has_boxes(scene) else COLOURS
+    return np.array([ImageColor.getrgb(colour) for colour in colours], np.uint8)
 
 
 def has_boxes(scene: Scene) -> bool:
@@ -91,7 +91,7 @@ def _expected_bytes(scene: Scene, poses: np.ndarray, shapes: list[Shape], size: 
     """From three frames."""
     some = sorted({0, len(poses) // 2, len(poses) - 1})
     drawn = Artist(scene, poses, shapes, size).draw(some)
-    return len(apng.encode(drawn, [1] * len(some), COLOURS, (0, 255, 255, 255))) / len(some) * len(poses)
+    return len(encode(drawn, [1] * len(some), palette(scene), transparency=CLEAR)) / len(some) * len(poses)
 
 
 class Artist:
