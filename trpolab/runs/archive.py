@@ -1,4 +1,4 @@
-"""A run as one zip file, and such a file taken in: checked name by name and byte by byte before it counts."""
+"""A run as one zip file, and the way back: every name, size and checksum is checked before the run appears."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from trpolab.runs.reader import RunFolderError, read_run
 
 MOST_FILES = 200_000
 LARGEST = 8 * 2**30  # bytes of all files together, unpacked
-RATIO = 200  # unpacked over packed, beyond which a file is made to fill disks; JSON lines reach about 20
+RATIO = 200  # largest unpacked size over packed size; JSON lines reach about 20
 CHUNK = 2**20
 BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError)  # the last: encrypted
 TOP = ("run.json", "status.json", "metrics.jsonl", "events.jsonl", "policies", "ckpt", "media")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows takes for devices
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 
 
 def pack(folder: str | Path, target: Path) -> Path:
     """Write `<run id>/...` into a zip file: records, policies, checkpoints and media, no links, no half-written files.
 
-    Raises RunFolderError for what is no run, or one that changed meanwhile.
+    Raises RunFolderError for a folder that is not a run, and for a run that changed meanwhile.
     """
     source, name = Path(folder), str(read_run(folder)["id"])
     if (problem := name_problem(name)) is not None:
@@ -51,8 +51,8 @@ def pack(folder: str | Path, target: Path) -> Path:
 def unpack(file: str | Path, out: str | Path = "runs", largest: int = LARGEST) -> Path:
     """Make `<out>/<run id>/` from a zip file that `pack` wrote elsewhere, and return it.
 
-    Names, kinds and sizes are checked before anything is written, the bytes while they are; the folder appears whole or
-    not at all, and never over another. Raises RunFolderError with the reason, and OSError where the disk refuses.
+    Names, kinds and sizes are checked before anything is written, the bytes while they are written. The folder appears
+    whole or not at all, and never replaces another. Raises RunFolderError with the reason, and OSError for a full disk.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -80,14 +80,14 @@ def unpack(file: str | Path, out: str | Path = "runs", largest: int = LARGEST) -
 
 
 def name_problem(name: str) -> str | None:
-    """Why a part of a path is not taken in, or None."""
+    """Why a part of a path is refused, or None."""
     if not NAME.fullmatch(name) or name.endswith("."):
         return f"{name!r} is not a name that a run's files have"
     return f"{name!r} is a device on Windows" if DEVICES.fullmatch(name) else None
 
 
 def _checked(archive: zipfile.ZipFile, largest: int, packed: int) -> tuple[str, list[zipfile.ZipInfo]]:
-    """The run's id and the files to write. Raises RunFolderError for anything that a run's archive does not hold."""
+    """The run's id and its files. Raises RunFolderError for an archive with anything that a run does not have."""
     where, everything = archive.filename, archive.infolist()
     entries = [entry for entry in everything if not entry.is_dir()]
     if not entries or len(entries) > MOST_FILES:
@@ -110,7 +110,7 @@ def _checked(archive: zipfile.ZipFile, largest: int, packed: int) -> tuple[str, 
 
 
 def _entry_problem(entry: zipfile.ZipInfo) -> str | None:
-    """Why an entry is none of a run's files or folders, or None."""
+    """Why an entry is refused, or None."""
     parts = entry.filename.removesuffix("/").split("/")
     if entry.orig_filename != entry.filename:
         return "its name holds a NUL"
@@ -125,7 +125,7 @@ def _entry_problem(entry: zipfile.ZipInfo) -> str | None:
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    """One file, no byte more than its entry says; its checksum is compared at the end."""
+    """Write one file, no longer than its entry says; zipfile compares its checksum at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(entry) as source, target.open("xb") as file:
         left = entry.file_size

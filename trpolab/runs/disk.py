@@ -1,4 +1,4 @@
-"""Bytes on disk, so that a reader finds the old ones or all of the new; every file of a run is written through here."""
+"""How the files of a run are written: a reader finds the old content of a file or all of the new, never a part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEMPORARY = re.compile(r"^\..+\.(\d+)-(\d+)\.tmp$")  # .<name>.<pid>-<ticks>.tm
 
 
 def temporary(path: Path) -> Path:
-    """Where this process writes what is to become `path`: beside it, and known as its own."""
+    """A path beside `path` for its new content. The name tells which process writes it, for `sweep`."""
     me = Owner.this()
     return path.with_name(f".{path.name}.{me.pid}-{me.ticks}.tmp")
 
@@ -49,7 +49,7 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder, or the content of a file, last."""
+    """Force the names in a folder, or the content of a file, to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -69,7 +69,7 @@ def sync_together(paths: Sequence[Path]) -> None:
 
 
 def sweep(folder: Path) -> list[str]:
-    """Remove what writers that are no more have left half done in a folder; returns the names."""
+    """Remove the temporary files and folders of dead processes from a folder. Returns their names."""
     swept = []
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         found = _TEMPORARY.match(entry.name)
@@ -86,8 +86,8 @@ def sweep(folder: Path) -> list[str]:
 class LineFile:
     """A JSON-lines file with one writer: one `os.write` a line.
 
-    What a failed write, or a writer that was killed, has left of a line is cut off before the next one; a line that
-    was ever whole is never touched.
+    Part of a line, left by a failed write or a killed writer, is cut off before the next line is written. Whole lines
+    are never touched.
     """
 
     def __init__(self, path: Path):
@@ -104,12 +104,12 @@ class LineFile:
         self._end += len(line)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a JSON text says. Raises ValueError for anything else, nested too deep to be read included."""
+    """The value of a JSON text. Raises ValueError for anything else, and for a text that is nested too deep."""
     try:
         return json.loads(text, parse_constant=_not_json)
     except RecursionError:
@@ -121,7 +121,7 @@ def _not_json(constant: str) -> None:
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:
-    """JSON without NaN: a non-finite number becomes null, and its object lists it under "nonfinite"."""
+    """JSON without NaN: a non-finite number becomes null, and its object lists its name under "nonfinite"."""
     return json.dumps(_plain(value), allow_nan=False, indent=indent)
 
 

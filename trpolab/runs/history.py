@@ -1,4 +1,4 @@
-"""The metrics of every iteration, kept small: a run of a hundred thousand iterations still has them all at hand."""
+"""The metrics of every iteration in little memory, so that all of a hundred thousand iterations are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _LARGEST = 2**63
 class History(Sequence[Row]):
     """Rows (dicts of metrics) in order. It grows at its end; a row that is taken out is a copy.
 
-    A row is held as its layout, which it shares with rows like it, its numbers in eight bytes each, and the rest.
+    Rows with the same keys and types share one layout. A row holds its layout, its numbers packed into eight bytes
+    each, and its other values.
     """
 
     def __init__(self, rows: Iterable[Row] = ()):
@@ -34,7 +35,7 @@ class History(Sequence[Row]):
         self._rows.append((layout, struct.pack(_format(layout), *numbers), shared))
 
     def keep_until(self, iteration: int) -> None:
-        """Drop rows of later iterations: they are about to be done again."""
+        """Drop rows of later iterations, which will be done again."""
         while self._rows and self[-1]["iteration"] > iteration:
             self._rows.pop()
 

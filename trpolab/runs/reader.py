@@ -1,4 +1,4 @@
-"""The run folder, read: the truth on disk, which takes no library to read, and this to read in comfort.
+"""Reading a run folder. Its files are plain JSON and safetensors; these functions read them with their checks.
 
 runs/<UTC>-<task>-<6 hex>/
   run.json        what was asked; written once
@@ -41,7 +41,7 @@ _HEAD = re.compile(rb'\{"segment": ?\d+, ?"iteration": ?(\d+)[,}]')
 
 
 class RunFolderError(PlainError):
-    """A folder that is not a run, or not one that can be used for what was asked."""
+    """A folder that is not a run, or a run that cannot be used for what was asked."""
 
 
 class RunLocked(RunFolderError):
@@ -121,7 +121,7 @@ def read_status(folder: str | Path) -> Status:
 
 
 def is_written(owner: Owner | None, heartbeat: datetime | None) -> bool:
-    """Whether the writer still writes: looked up on this machine, by its heartbeat on another."""
+    """Whether the writer is alive: by its process on this machine, by its heartbeat on another."""
     if owner is not None and not owner.elsewhere:
         return owner.alive()
     return heartbeat is not None and (datetime.now(UTC) - heartbeat).total_seconds() < SILENCE_SECONDS
@@ -130,9 +130,9 @@ def is_written(owner: Owner | None, heartbeat: datetime | None) -> bool:
 def read_metrics(folder: str | Path, most: int | None = None) -> list[dict[str, Any]]:
     """Every iteration's record, once each: where a run was resumed, the later segment counts.
 
-    With `most`, at most so many records, evenly spread, the last among them: what else there is is not parsed, so a
-    million lines take about a second and no memory to speak of. A torn last line is ignored. Raises RunFolderError
-    naming a bad line elsewhere.
+    With `most`, at most so many records, evenly spread, the last among them. The other lines are not parsed, so that a
+    million lines take about a second and little memory. A torn last line is ignored. Raises RunFolderError naming any
+    other bad line.
     """
     return list(each_metrics(folder, most))
 
@@ -158,7 +158,7 @@ def each_metrics(folder: str | Path, most: int | None = None) -> Iterator[dict[s
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file, with a torn last line left out. Raises RunFolderError naming a bad line."""
+    """The objects of a JSON-lines file without a torn last line. Raises RunFolderError naming any other bad line."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
@@ -212,12 +212,12 @@ def installed_versions() -> dict[str, str]:
 
 
 def _lines_that_count(path: Path) -> array[int]:
-    """Offsets of the lines that later segments have not taken back, in the order of their iterations."""
+    """Offsets of the newest line of each iteration, in the order of the iterations."""
     offsets, iterations, at = array("q"), array("q"), 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                break  # torn: its writer was killed, or is writing it now
+                break  # torn: its writer was killed, or is still writing it
             head = _HEAD.match(line)
             iteration = int(head[1]) if head is not None and line.endswith(b"}\n") else _iteration(path, number, line)
             while iterations and iterations[-1] >= iteration:

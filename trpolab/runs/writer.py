@@ -1,4 +1,4 @@
-"""The run folder, written: by one process at a time, whole or not at all, and never over what is there."""
+"""Writing a run folder: one process at a time, files whole or not at all, and nothing that is there is replaced."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ FOLDERS = ("policies", "ckpt")
 
 
 class RunFolder:
-    """One run on disk, with one writer. Raises RunLocked naming another, and RunFolderError for what is no run.
+    """A run on disk that this process writes. Raises RunLocked naming another writer, RunFolderError if it is no run.
 
-    `found` says what an earlier writer left: "crashed" if it was killed, and which half-written files were swept away.
+    `found` is the status that the last writer left, "crashed" if it was killed; `swept` names the half-written files
+    that were removed.
     """
 
     def __init__(self, path: Path, segment: int):
@@ -95,7 +96,7 @@ class RunFolder:
         return record
 
     def status(self, state: str, iteration: int, message: str = "") -> None:
-        """created, running, paused, stopped, finished or diverged; "crashed" is for readers to find out."""
+        """Write created, running, paused, stopped, finished or diverged. "crashed" is found out by readers."""
         with self._writing:
             self._status = {
                 "schema": SCHEMA,
@@ -109,8 +110,8 @@ class RunFolder:
     def keep_policy(self, policy: Policy, iteration: int, score: float | None, task: str, always: bool) -> None:
         """Write `policies/<iteration>.safetensors`, whole or not at all.
 
-        Unless `always`, only while the policies of as many iterations are small. They are not forced to the disk: a
-        checkpoint is.
+        Unless `always`, it is kept only while the policies of all iterations stay small together. It is not forced to
+        the disk; checkpoints are.
         """
         content = policy_content(policy, {"task": task, "iteration": iteration, "score": score})
         if always or len(content) * iteration <= SMALL_POLICIES:
@@ -118,11 +119,11 @@ class RunFolder:
 
     @property
     def line_files(self) -> tuple[Path, Path]:
-        """What is appended to: it must last before a checkpoint that stands on it."""
+        """The files that are appended to. They must be on the disk before a checkpoint that refers to their lines."""
         return self.path / "metrics.jsonl", self.path / "events.jsonl"
 
     def close(self) -> None:
-        """Let go of files and lock."""
+        """Close the files and give the lock back."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -137,7 +138,7 @@ class RunFolder:
                 try:
                     self._write_status()
                 except OSError:
-                    continue  # whoever writes metrics meets it too, and holds the run; the next beat tries again
+                    continue  # writing metrics fails too, and pauses the run; the next beat tries again
 
     def _write_status(self) -> None:
         if self._status:
@@ -179,8 +180,8 @@ def _about(name: str, task: str, settings: dict[str, Any], label: str) -> dict[s
 def _take_lock(path: Path) -> int:
     """An exclusive lock for as long as the writer lives. Raises RunLocked naming the other writer.
 
-    Where the file system knows no locks, the writer that status.json names counts while it lives, or, on another
-    machine, while its heart beats.
+    On a file system without locks, the writer named in status.json counts instead: while its process lives, or, on
+    another machine, while its heartbeat is recent.
     """
     descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
