@@ -69,7 +69,8 @@ def test_the_wheel_carries_the_notebooks_and_nothing_else_of_the_checkout(wheel:
     notebooks = {f"trpolab/{path.relative_to(checkout)}" for path in (checkout / "notebooks").glob("*.ipynb")}
     assert notebooks and notebooks <= set(names)
     assert {name.split("/")[0] for name in names} == {"trpolab", "trpolab-" + version(wheel) + ".dist-info"}
-    assert not [name for name in names if ".ipynb_checkpoints" in name or "/runs/" in name or "__pycache__" in name]
+    unwanted = (".ipynb_checkpoints", "notebooks/runs/", "__pycache__")
+    assert not [name for name in names if any(part in name for part in unwanted)]
 
 
 def version(wheel: Path) -> str:
