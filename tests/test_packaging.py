@@ -22,6 +22,9 @@ from pathlib import Path
 
 import pytest
 
+from trpolab.cli import doctor
+from trpolab.extras import CORE, EXTRAS
+
 DEADLINE = 120.0  # seconds for JupyterLab to answer, generous on a busy machine
 
 
@@ -186,13 +189,15 @@ def test_all_is_the_sum_of_the_extras(project: dict) -> None:
     assert set(re.fullmatch(r"trpolab\[(.*)\]", everything)[1].split(",")) == extras
 
 
-def test_every_optional_package_is_brought_by_the_extra_that_the_error_names(project: dict) -> None:
-    from trpolab.cli.doctor import OPTIONAL
-    from trpolab.extras import EXTRAS
+def test_doctor_and_error_sentences_know_what_pyproject_names(project: dict) -> None:
+    def names(lines: list[str]) -> list[str]:
+        return [re.split(r"[<>=!]", line)[0] for line in lines]
 
-    for distribution, module in OPTIONAL.items():
-        names = [re.split(r"[<>=!]", line)[0] for line in project["optional-dependencies"][EXTRAS[module]]]
-        assert distribution in names
+    brought = {extra: names(lines) for extra, lines in project["optional-dependencies"].items()}
+    assert list(CORE) == names(project["dependencies"])
+    assert set(doctor.OPTIONAL) == {name for extra in set(EXTRAS.values()) for name in brought[extra]}
+    for distribution in doctor.OPTIONAL:
+        assert distribution in brought[EXTRAS[doctor.MODULES.get(distribution, distribution)]]
 
 
 def readme_line(checkout: Path, name: str) -> str:

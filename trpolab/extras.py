@@ -1,11 +1,12 @@
-"""Optional packages: which extra brings each, and the sentence a person reads when one is missing."""
+"""The packages that trpolab needs, always or for an extra, and the sentence a person reads when one is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-EXTRAS = {
+CORE = ("numpy", "torch", "gymnasium", "mujoco", "safetensors", "threadpoolctl", "imageio", "psutil", "rich")
+EXTRAS = {  # module: extra
     "IPython": "lab",
     "PIL": "lab",
     "anywidget": "lab",
@@ -22,13 +23,13 @@ EXTRAS = {
 
 
 def install_line(module: str) -> str:
-    """The command that installs an optional module. Raises KeyError for one that no extra brings."""
-    return f'pip install "trpolab[{EXTRAS[module]}]"'
+    """The command that installs a module. Raises KeyError for one that trpolab never needs."""
+    return "pip install trpolab" if module in CORE else f'pip install "trpolab[{EXTRAS[module]}]"'
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn the absence of an optional package inside the block into an ImportError that names its install command.
+    """Turn the absence of a package inside the block into an ImportError that names its install command.
 
     Any other ImportError passes as it is: a broken package is not a missing one.
     """
@@ -36,7 +37,7 @@ def explained(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
+        if module not in EXTRAS and module not in CORE:
             raise
         raise ImportError(
             f"{what} needs {module}, which is not installed: {install_line(module)}", name=error.name

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -74,3 +76,11 @@ def test_a_full_disk_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0.44e9))
     check = found()["disk"]
     assert check.state is State.WARNING and check.found.startswith("0.4 GB")
+
+
+def test_without_what_it_prints_with_the_doctor_is_a_sentence() -> None:
+    """In a process of its own, where the package cannot be found."""
+    code = "import sys; sys.modules['rich'] = None; from trpolab.cli import main; sys.exit(main(['doctor']))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr == "trpolab: this command needs rich, which is not installed: pip install trpolab\n"

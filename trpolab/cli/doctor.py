@@ -23,33 +23,14 @@ from rich.text import Text
 
 from trpolab import __version__
 from trpolab.cli.exits import Exit
-from trpolab.extras import install_line
+from trpolab.extras import CORE, install_line
 from trpolab.machine import usable_cores
 
-CORE = {  # distribution: module
-    "numpy": "numpy",
-    "torch": "torch",
-    "gymnasium": "gymnasium",
-    "mujoco": "mujoco",
-    "safetensors": "safetensors",
-    "threadpoolctl": "threadpoolctl",
-    "imageio": "imageio",
-    "psutil": "psutil",
-    "rich": "rich",
-}
-OPTIONAL = {
-    "jupyterlab": "jupyterlab",
-    "ipywidgets": "ipywidgets",
-    "anywidget": "anywidget",
-    "plotly": "plotly",
-    "Pillow": "PIL",
-    "matplotlib": "matplotlib",
-    "ipykernel": "ipykernel",
-    "ale-py": "ale_py",
-    "pyarrow": "pyarrow",
-    "cma": "cma",
-    "tensorboard": "tensorboard",
-}
+OPTIONAL = (
+    *("jupyterlab", "ipywidgets", "anywidget", "plotly", "ipykernel", "Pillow", "matplotlib"),
+    *("ale-py", "cma", "pyarrow", "tensorboard"),
+)
+MODULES = {"Pillow": "PIL", "ale-py": "ale_py"}  # where a package's module has another name
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LEAST_DISK = 2.0  # GB; a long run with its checkpoints takes some hundred MB
 
@@ -91,10 +72,8 @@ def examine() -> Iterator[Check]:
     """Every check, in the order of the report."""
     yield Check("trpolab", __version__)
     yield _python()
-    for name, module in CORE.items():
-        yield _core(name, module)
-    for name, module in OPTIONAL.items():
-        yield _optional(name, module)
+    yield from map(_core, CORE)
+    yield from map(_optional, OPTIONAL)
     yield _kernelspec()
     yield _cores()
     yield _accelerator()
@@ -108,16 +87,17 @@ def _python() -> Check:
     return Check("Python", found)
 
 
-def _core(name: str, module: str) -> Check:
+def _core(name: str) -> Check:
     try:
-        importlib.import_module(module)
+        importlib.import_module(name)
         return Check(name, importlib.metadata.version(name))
     except (ImportError, OSError, AttributeError, RuntimeError) as error:  # OSError: a shared library is missing
         found = "not installed" if isinstance(error, ModuleNotFoundError) else f"can't be loaded: {error}"
-        return Check(name, found, State.MISSING, "pip install trpolab")
+        return Check(name, found, State.MISSING, install_line(name))
 
 
-def _optional(name: str, module: str) -> Check:
+def _optional(name: str) -> Check:
+    module = MODULES.get(name, name)
     if importlib.util.find_spec(module) is None:
         return Check(name, "not installed", State.OPTIONAL, install_line(module))
     version = importlib.metadata.version(name)
