@@ -15,9 +15,10 @@ from gymnasium import spaces
 from torch import Tensor
 from torch import distributions as td
 
-from trpolab.policies import DiagonalGaussian, Distribution, FactoredCategorical, Policy, make_policy
+from trpolab import updates
+from trpolab.policies import DiagonalGaussian, Distribution, FactoredCategorical, Learner, Policy, make_policy
 from trpolab.sampling.batch import Batch, Episodes, Estimator
-from trpolab.training.config import PolicyConfig
+from trpolab.training.config import Config, PolicyConfig
 
 ACTION_SPACES = {
     "gaussian": spaces.Box(-1, 1, (2,)),
@@ -181,3 +182,15 @@ def conv_total(h: int, w: int, outputs: int, frames: int = 4, filters: int = 16,
         total += filters * (channels * 4 * 4 + 1)
         h, w, channels = (h - 4) // 2 + 1, (w - 4) // 2 + 1, filters
     return total + hidden * (channels * h * w + 1) + outputs * (hidden + 1)
+
+
+def step(
+    learner: Learner, data: Any, config: Config, generator: np.random.Generator
+) -> tuple[Learner, updates.Diagnostics]:
+    """One update by the config's method."""
+    return updates.step(learner, data, *config.of_method(), config.context(generator))
+
+
+def propose(learner: Learner, config: Config, generator: np.random.Generator) -> np.ndarray:
+    """Candidates by the config's method."""
+    return updates.propose(learner, *config.of_method(), config.context(generator))

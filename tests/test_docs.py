@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from trpolab.updates.catalogue import METHODS
 
 from tests.test_architecture import imports
 from trpolab.bench import names as benchmarks
@@ -20,7 +21,6 @@ from trpolab.cli.train import make_plan
 from trpolab.selftest import CHECKS
 from trpolab.settings import parse_value
 from trpolab.training.config import PARTS, settings
-from trpolab.updates.catalogue import METHODS
 
 CHECKOUT = Path(__file__).parent.parent
 PACKAGE = CHECKOUT / "trpolab"

@@ -38,6 +38,12 @@ class Entry:
             object.__setattr__(self, "part", str(self.name).replace("-", "_"))
 
     @property
+    def own(self) -> tuple[str, ...]:
+        """Public names of its own settings, in the order in which they are declared."""
+        declared = dataclasses.fields(self.settings) if self.settings is not None else ()
+        return tuple(one.name if one.metadata.get("flat") else f"{self.part}.{one.name}" for one in declared)
+
+    @property
     def module(self) -> str:
         """The module that defines it: worker processes and other sessions must import it."""
         function = getattr(self, self.functions[0])

@@ -13,7 +13,7 @@ import torch
 from trpolab.bench import method_comparison as methods
 from trpolab.bench.curves import Curve, Store, band, read_curves, student
 from trpolab.cli.lab import packaged_notebooks
-from trpolab.updates.catalogue import METHODS
+from trpolab.updates import METHODS
 
 
 def curve(seed: int, level: float = 0.0, method: str = "trpo") -> Curve:

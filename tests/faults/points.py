@@ -60,16 +60,16 @@ PLACES = {
     "update: largest KL": "trpolab.updates.problem:Problem.max_kl",
     "update: largest curvature": "trpolab.updates.problem:Problem.largest_curvature",
     "update: weights of the scores": "trpolab.updates.fisher:log_weights",
-    "TRPO: conjugate gradient": "trpolab.updates.methods.trpo:conjugate_gradient",
-    "TRPO: natural direction": "trpolab.updates.methods.trpo:natural_direction",
+    "TRPO: conjugate gradient": "trpolab.updates.gradient_step:conjugate_gradient",
+    "TRPO: natural direction": "trpolab.updates.methods.trpo:solve",
     "update: check of the batch": "trpolab.updates.gradient_step:unusable",
-    "TRPO: step length": "trpolab.updates.methods.trpo:step_length",
+    "TRPO: step length": "trpolab.updates.gradient_step:step_length",
     "line search: accepted": "trpolab.numerics:LineSearchResult.accepted",
-    "TRPO: line search": "trpolab.updates.methods.trpo:backtrack",
+    "TRPO: line search": "trpolab.updates.gradient_step:backtrack",
     "KL penalty: band": "trpolab.updates.methods.kl_penalty:BAND",
     "RWR: weights": "trpolab.updates.methods.rwr:regression_weights",
     "CEM: ranking": "trpolab.updates.methods.cem:ranked",
-    "CEM: candidates": "trpolab.updates:PROPOSALS[cem]",
+    "CEM: entry": "trpolab.updates.method:METHODS._entries[cem]",
     "REPS: weights": "trpolab.updates.methods.reps:_weights_and_kl",
     # theory
     "theory: evaluation in the surrogate": "trpolab.theory.surrogate:evaluate",
@@ -299,9 +299,13 @@ def over_the_old_policy(draw_first_actions: Any) -> Any:
     return draw
 
 
-def a_generator_of_its_own(candidates: Any) -> Any:
+def a_generator_of_its_own(method: Any) -> Any:
     hidden = np.random.default_rng(0)
-    return lambda learner, config, _: candidates(learner, config, hidden)
+
+    def propose(learner: Any, settings: Any, context: Any) -> Any:
+        return method.propose(learner, settings, dataclasses.replace(context, generator=hidden))
+
+    return dataclasses.replace(method, propose=propose)
 
 
 def who_asks_first(generator: Any) -> Any:
@@ -506,7 +510,7 @@ FAULTS: dict[str, dict[str, Make]] = {
     "an adaptive penalty that does not adapt": {"KL penalty: band": instead(1e9)},
     "a regression that counts all actions alike": {"RWR: weights": all_alike},
     "an elite of the worst": {"CEM: ranking": lambda ranked: lambda population: ranked(population)[::-1]},
-    "a search with a generator of its own": {"CEM: candidates": a_generator_of_its_own},
+    "a search with a generator of its own": {"CEM: entry": a_generator_of_its_own},
     "a dual that is not solved": {"REPS: weights": instead(lambda a, t: (np.full(len(a), 1 / len(a)), 0.0))},
     # the theory
     "a normalised visitation": {"theory: evaluation in the surrogate": normalised_visitation},

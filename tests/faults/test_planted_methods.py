@@ -11,11 +11,12 @@ import torch
 
 from tests import reference
 from tests.faults.points import plant
+from tests.reference import propose, step
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.population import Population
 from trpolab.training.config import Config
-from trpolab.updates import Problem, propose, step
+from trpolab.updates import Problem
 from trpolab.updates.methods import kl_penalty, reps
 
 pytestmark = pytest.mark.reliability

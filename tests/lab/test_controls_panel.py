@@ -10,7 +10,7 @@ from trpolab.lab.knobs import Knob, decades, in_words, tidy
 from trpolab.simulators import find_task
 from trpolab.training.config import resolve, settings
 from trpolab.training.controls import Controls
-from trpolab.updates.catalogue import METHODS
+from trpolab.updates import METHODS
 
 
 def make_controls(task: str = "Hopper-v5", **changes) -> Controls:
@@ -161,11 +161,11 @@ def shown(panel: ControlsPanel) -> set[str]:
 def test_a_method_brings_its_own_rows() -> None:
     controls = make_controls("paper/CartPole")
     panel = ControlsPanel(lambda: controls)
-    for name, about in METHODS.items():
+    for name, kind in METHODS.items():
         panel.knobs["method"].widget.value = name
         assert controls.requested.method == name, panel.error.value
-        assert shown(panel) & OF_METHODS == set(about.settings) & set(panel.knobs), name
-        assert ("steps_per_iteration" in shown(panel)) == (not about.population)
+        assert shown(panel) & OF_METHODS == set(kind.names) & set(panel.knobs), name
+        assert ("steps_per_iteration" in shown(panel)) == (not kind.searches)
     assert panel._cards["Trust region"].layout.display == "none"  # the last one searches over θ
     panel.knobs["method"].widget.value = "max_kl"
     assert panel._cards["Trust region"].layout.display is None

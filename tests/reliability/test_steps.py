@@ -13,12 +13,13 @@ import torch
 
 from tests import reference
 from tests.faults.points import instead, plant, replace
+from tests.reference import step
 from tests.reliability.environments import Line
 from trpolab.policies import Learner
 from trpolab.runs.reader import read_metrics
 from trpolab.training.config import Config
 from trpolab.training.session import Session
-from trpolab.updates import Outcome, step
+from trpolab.updates import Outcome
 
 SMALL = {"steps_per_iteration": 160, "slots": 4, "fisher_fraction": 1.0}
 

@@ -8,10 +8,10 @@ import torch
 
 from trpolab.sampling.evaluate import evaluate
 from trpolab.training.session import Session, train
-from trpolab.updates.catalogue import METHODS
+from trpolab.updates import METHODS
 
 TASK = "paper/CartPole"
-SEARCHES = [name for name, about in METHODS.items() if about.population]
+SEARCHES = [name for name, kind in METHODS.items() if kind.searches]
 OF_BATCHES = ("surrogate_gain", "expected_gain", "kl_mean", "kl_max", "gradient_norm", "entropy")
 
 

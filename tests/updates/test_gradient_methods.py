@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from tests import reference
+from tests.reference import step
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.settings import ConfigError
 from trpolab.simulators import find_task
 from trpolab.training.config import Config, resolve, settings
-from trpolab.updates import METHODS, PROPOSALS, Outcome, Problem, factors_of_three, step
-from trpolab.updates import catalogue as methods
+from trpolab.updates import METHODS, Outcome, Problem, factors_of_three
 from trpolab.updates.methods.kl_penalty import STATE
 
 KINDS = list(reference.ACTION_SPACES)
@@ -95,10 +95,8 @@ class TestEveryMethod:
 
     def test_there_is_a_function_for_every_name_that_may_be_chosen(self) -> None:
         choices = Config.__dataclass_fields__["method"].metadata["choices"]
-        assert set(choices) == set(METHODS) == set(methods.METHODS)
-        assert {name for name, about in methods.METHODS.items() if about.population} == set(PROPOSALS)
-        known = settings()
-        assert {name for about in methods.METHODS.values() for name in about.settings} <= set(known)
+        assert set(choices) == set(METHODS)
+        assert {name for kind in METHODS.values() for name in kind.names} <= set(settings())
 
 
 class TestNaturalGradient:

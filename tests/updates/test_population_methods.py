@@ -10,19 +10,19 @@ import safetensors.numpy
 import torch
 
 from tests import reference
+from tests.reference import propose, step
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.population import Population
 from trpolab.settings import ConfigError
 from trpolab.simulators import find_task
 from trpolab.training.config import Config, cost, resolve
-from trpolab.updates import Outcome, propose, step
-from trpolab.updates.catalogue import METHODS
+from trpolab.updates import METHODS, Outcome
 from trpolab.updates.methods.cem import elite_count
 from trpolab.updates.methods.cma_es import covariance_problem, default_population, is_full
 from trpolab.updates.methods.reps import dual, reweight
 
-SEARCHES = [name for name, about in METHODS.items() if about.population]
+SEARCHES = [name for name, kind in METHODS.items() if kind.searches]
 CASES = [
     ("cem", {}),
     ("cma_es", {}),

@@ -11,6 +11,7 @@ import torch
 
 from tests import reference
 from tests.faults.points import instead, plant, replace
+from tests.reference import step
 from trpolab.numerics import CGStatus, cg
 from trpolab.policies import MLP, Learner, Policy, categorical
 from trpolab.policies import mlp as networks
@@ -24,7 +25,6 @@ from trpolab.updates import (
     fisher,
     gradient_step,
     problem,
-    step,
     step_length,
 )
 

@@ -143,7 +143,9 @@ def _iteration(session: Session, samplers: Samplers, report: Report) -> tuple[fl
     sampling, collected = _timed(lambda: samplers.collect(session.learner, session.config, 1, lambda: False))
     report(f"sampled {len(collected.batch.obs):,} decisions in {sampling:.0f} s")
     draws = session.streams.generator(1, Purpose.FISHER_ROWS)
-    updating, (_, diagnostics) = _timed(lambda: step(session.learner, collected.batch, session.config, draws))
+    updating, (_, diagnostics) = _timed(
+        lambda: step(session.learner, collected.batch, *session.config.of_method(), session.config.context(draws))
+    )
     trials = len(diagnostics.search.trials) if diagnostics.search else 0
     report(f"update in {updating:.0f} s, {trials} line-search trials: {diagnostics.outcome.value}")
     resident = sum(_peak_mib(pid) for pid in ("self", *map(str, samplers.processes.pids())))

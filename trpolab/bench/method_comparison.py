@@ -15,8 +15,7 @@ from trpolab.bench.learning import SEEDS
 from trpolab.bench.table import Table, machine, verdict
 from trpolab.sampling.evaluate import evaluate
 from trpolab.training.session import Session
-from trpolab.updates import factors_of_three
-from trpolab.updates.catalogue import METHODS
+from trpolab.updates import METHODS, factors_of_three
 
 BEST = 5000.0  # the largest return on paper/CartPole: 500 steps of at most 10
 SHARE = 0.95  # share of it that counts as solved

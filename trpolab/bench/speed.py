@@ -267,7 +267,9 @@ def _update_times(size: int, threads: int) -> tuple[list[float], list[float]]:
             value = surrogate(policy.distribution, policy.parameters(features, theta), samples)
             torch.autograd.grad(value, theta)
             middle = time.perf_counter()
-            _, diagnostics = step(learner, batch, config, streams.generator(repeat, Purpose.FISHER_ROWS))
+            _, diagnostics = step(
+                learner, batch, *config.of_method(), config.context(streams.generator(repeat, Purpose.FISHER_ROWS))
+            )
             ended = time.perf_counter()
             if repeat >= 2 and diagnostics.search is not None and len(diagnostics.search.trials) == 1:
                 plain.append(middle - began)

@@ -17,7 +17,7 @@ from trpolab.lab.knobs import Knob, in_words, label_of
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import Task
 from trpolab.training.config import Config, check, cost, settings
-from trpolab.updates.catalogue import METHODS
+from trpolab.updates.method import METHODS
 
 GROUPS = (
     (
@@ -59,7 +59,7 @@ DRAWING = Need("proposal", ("policy", "widened", "uniform"), "every action is tr
 WALKING = Need("sampler", ("single-path",), "the vine estimates Q̂ from its branches")
 LEARNING = Need(
     "method",
-    tuple(name for name, about in METHODS.items() if not about.population),
+    tuple(name for name, kind in METHODS.items() if not kind.searches),
     "a search over θ judges candidates by the plain sum of their rewards",
 )
 NEEDS = {
@@ -75,7 +75,7 @@ NEEDS = {
     "policy_gradient.step": (Need("policy_gradient.rule", ("step",), "the step goes to the edge of the ball"),),
 }
 # Rows of one method or sampler make room for those of another.
-OF_METHODS = {name for about in METHODS.values() for name in about.settings}
+OF_METHODS = {name for kind in METHODS.values() for name in kind.names}
 ROWS_OF = {
     "single-path": ("steps_per_iteration", "path.whole"),
     "vine": ("proposal", "vine.widening", "vine.trunks", "vine.trunk_length", "vine.states", "vine.choose",
@@ -177,7 +177,7 @@ class ControlsPanel:
 
     def _show_cost(self, config: Config, seconds_per_step: float | None) -> None:
         steps = cost(config, self._controls().task)
-        most = "at most " if config.sampler == "vine" or METHODS[config.method].population else ""
+        most = "at most " if config.sampler == "vine" or METHODS[config.method].searches else ""
         about = f", about {seconds_per_step * steps:.2g} s" if seconds_per_step else ""
         text = f"{most}{steps:,} simulator steps an iteration{about}"
         if self.cost.value != text:
@@ -203,9 +203,9 @@ def applies(config: Config, name: str) -> bool:
     """Whether a setting is read under this method and sampler; its row is shown only then."""
     method = METHODS[config.method]
     if name in OF_METHODS:
-        return name in method.settings
+        return name in method.names
     return not any(
-        name in names and (config.sampler != sampler or method.population) for sampler, names in ROWS_OF.items()
+        name in names and (config.sampler != sampler or method.searches) for sampler, names in ROWS_OF.items()
     )
 
 

@@ -1,4 +1,4 @@
-"""A few threads for independent chunks of NumPy work; NumPy's and torch's own threads are held at one meanwhile."""
+"""Sums over chunks of rows, computed on a few threads; NumPy's and torch's own threads are held at one meanwhile."""
 
 from __future__ import annotations
 
@@ -71,8 +71,36 @@ class ThreadTeam:
                 other.result()
         return results
 
+    def add(self, function: Callable[[Item], Any], items: Sequence[Item], total: Any) -> Any:
+        """Add function(item) of every item to the array or tensor `total`, in the order of the items; returns it."""
+        for part in self.map(function, items):
+            total += part
+        return total
+
 
 SERIAL = ThreadTeam(1)  # never opened: runs everything in the caller's thread
+
+
+def in_chunks(rows: int, *arrays: Any) -> list[tuple[Any, ...]]:
+    """What has a `split` (tensors, frames, samples), all equally long, cut into the same chunks of `rows` rows."""
+    return list(zip(*(array.split(rows) for array in arrays), strict=True))
+
+
+def summed(
+    prepare: Callable[[Item], Callable[[Any], Any]], chunks: Sequence[Item], workers: ThreadTeam, keep: bool = True
+) -> Callable[[Any, Any], Any]:
+    """(v, total) ↦ total + Σ_c prepare(c)(v) over the chunks c, written to `total`: how products with Jacobians go.
+
+    What `prepare` computes for a chunk (its activations) is kept for all products, or computed anew for each.
+    """
+    kept = workers.map(prepare, chunks) if keep else None
+
+    def add(v: Any, total: Any) -> Any:
+        if kept is not None:
+            return workers.add(lambda multiply: multiply(v), kept, total)
+        return workers.add(lambda chunk: prepare(chunk)(v), chunks, total)
+
+    return add
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from trpolab.numerics import conjugate_gradient
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
-from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.numerics.threads import SERIAL, ThreadTeam, in_chunks, summed
 from trpolab.policies.config import ValueConfig
 from trpolab.policies.convnet import ConvNet
 from trpolab.policies.frames import Frames
@@ -130,19 +131,15 @@ def lm_step(
     Solves (JᵀJ/n + μI) s = -g with J at the rows x [n, F]; `gradient` is g [P] float64.
     """
     weights = as_array(theta)
-    parts = workers.map(lambda chunk: network.linearized(weights, chunk), x.split(network.chunk))
+
+    def prepare(rows: tuple[Any]) -> Callable[[Array], Array]:
+        linearized = network.linearized(weights, rows[0])
+        return QUIET(lambda v: linearized.vjp(linearized.jvp(v)))
+
+    add = summed(prepare, in_chunks(network.chunk, x), workers)
 
     def product(v: Tensor) -> Tensor:
-        direction = as_array(v.to(theta.dtype))
-
-        @QUIET
-        def multiply(part: Any) -> Array:
-            return part.vjp(part.jvp(direction))
-
-        total = as_array(v * (mu * len(x)))
-        for summand in workers.map(multiply, parts):
-            total += summand
-        return as_tensor(total).div_(len(x))
+        return as_tensor(add(as_array(v.to(theta.dtype)), as_array(v * (mu * len(x))))).div_(len(x))
 
     solved = conjugate_gradient(product, -gradient, iterations=iterations)
     # gᵀs + ½sᵀ(JᵀJ/n)s, where CG knows sᵀ(JᵀJ/n + μI)s
@@ -174,20 +171,16 @@ class _Point:
         if not slope:
             outputs = network.evaluate(theta, x, workers)
             return cls(theta, outputs, _half_mean_square(outputs - y), None)
-        weights = as_array(theta)
+        weights, outputs = as_array(theta), torch.empty_like(y)
 
         @QUIET
-        def run(rows: tuple[Any, Tensor]) -> tuple[Array, Array]:
+        def run(rows: tuple[Any, Tensor, Tensor]) -> Array:
             linearized = network.linearized(weights, rows[0])
-            return linearized.out, linearized.vjp(linearized.out - as_array(rows[1]))
+            as_array(rows[2])[...] = linearized.out
+            return linearized.vjp(linearized.out - as_array(rows[1]))
 
-        chunks = list(zip(x.split(network.chunk), y.split(network.chunk), strict=True))
-        parts, slopes = zip(*workers.map(run, chunks), strict=True)
         total = torch.zeros_like(theta, dtype=torch.float64)
-        inner = as_array(total)
-        for summand in slopes:
-            inner += summand
-        outputs = torch.cat([as_tensor(part) for part in parts])
+        workers.add(run, in_chunks(network.chunk, x, y, outputs), as_array(total))
         return cls(theta, outputs, _half_mean_square(outputs - y), total.div_(len(y)))
 
 

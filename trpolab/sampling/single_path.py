@@ -28,7 +28,8 @@ class Collected:
     """What one iteration sampled: the batch, and what the value function and the normaliser learn from."""
 
     batch: Batch | Population
-    observed: Any  # [M, *O] trunk states, for the normaliser and the value function
+    observed: Any  # [M, *O] trunk states, for the normaliser; the batch's constraint states
+    features: Any  # [M, F] network inputs at `observed`, for the update and the value function
     targets: np.ndarray | None  # [M] regression targets of the value function at `observed`; None without one
     values: np.ndarray | None  # [M] what the old value function said there
     clipped_fraction: float
@@ -141,9 +142,12 @@ def _whole_paths(
 
 
 def estimates(
-    tr: Trajectories, learner: Learner, config: SinglePath, gamma: float
+    tr: Trajectories, features: Any, learner: Learner, config: SinglePath, gamma: float
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Q̂ or advantages [N] by the returns that the config chooses; and V [N] where they come from a value function."""
+    """Q̂ or advantages [N] by the returns that the config chooses; and V [N] where they come from a value function.
+
+    `features` [N, F] are the network's inputs at the states.
+    """
     if config.advantage != "gae":
         q = discounted_sums(tr.rewards, tr.start, gamma)
         return (q - q.mean() if config.advantage == "centred" else q), None
@@ -151,7 +155,7 @@ def estimates(
         raise ValueError("advantage = 'gae' needs a value function; the learner has none")
     if nothing_earned(learner.value.fits, tr.rewards):
         return np.zeros(len(tr)), None
-    values = learner.value.values(learner.policy.features(tr.obs))
+    values = learner.value.values(features)
     last_values = learner.value.values(learner.policy.features(tr.last_obs))
     q = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, config.lam)
     return q, values
@@ -162,7 +166,8 @@ def single_path_batch(
 ) -> Collected:
     """Q̂ for every state-action pair by the returns that the config chooses; Eq. 14 with q = π_old."""
     tr, policy = trajectories, learner.policy
-    q, values = estimates(tr, learner, config, gamma)
+    features = policy.features(tr.obs)
+    q, values = estimates(tr, features, learner, config, gamma)
     targets = None if values is None else q + values
     if config.standardize:
         q = standardized(q)
@@ -185,4 +190,4 @@ def single_path_batch(
         sim_steps=tr.sim_steps,
     )
     components = max(1, tr.actions.size)
-    return Collected(batch, tr.obs, targets, values, tr.clipped / components)
+    return Collected(batch, tr.obs, features, targets, values, tr.clipped / components)

@@ -8,27 +8,26 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
+from trpolab.policies.policy import policy_size
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.memory import memory_problem
 from trpolab.sampling.vine.budget import vine_cost, vine_problems
 from trpolab.settings import ConfigError, Setting, registry, setting, unknown_setting
 from trpolab.simulators import SIMULATORS, Atari, configured, find_task
 from trpolab.simulators.base import Task
-from trpolab.updates.catalogue import METHODS
-from trpolab.updates.config import (
-    Covariance,
-    CrossEntropy,
-    KLPenalty,
-    NaturalGradient,
-    PolicyGradient,
-    RelativeEntropy,
-    RewardWeighted,
-    TrustRegion,
-)
-from trpolab.updates.search_plan import search_cost, search_problems
+from trpolab.updates.config import TrustRegion
+from trpolab.updates.method import METHODS, Context, MethodKind, Plan
+from trpolab.updates.methods.cem import CrossEntropy
+from trpolab.updates.methods.cma_es import Covariance
+from trpolab.updates.methods.kl_penalty import KLPenalty
+from trpolab.updates.methods.natural_gradient import NaturalGradient
+from trpolab.updates.methods.policy_gradient import PolicyGradient
+from trpolab.updates.methods.reps import RelativeEntropy
+from trpolab.updates.methods.rwr import RewardWeighted
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,15 @@ class Config:
         for step in settings()[name].path:
             value = getattr(value, step)
         return value
+
+    def of_method(self) -> tuple[MethodKind, Any]:
+        """The update method and its own settings; None if it has none."""
+        kind = METHODS[self.method]
+        return kind, getattr(self, kind.part) if kind.settings is not None else None
+
+    def context(self, generator: np.random.Generator, features: Any = None) -> Context:
+        """What the method may read besides, for one update that draws from `generator`."""
+        return Context(self.trust, self.gamma, generator, self.device, features)
 
 
 PARTS = {
@@ -206,13 +214,11 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         task = task_under(config, task)
     except ValueError as error:
         return [str(error)]
-    if METHODS[config.method].population and task.sees_pixels:
-        return [
-            f"method = {config.method!r}: {task.name} is seen as pixels, and candidates with convolutions are not "
-            "evaluated side by side; use a method that learns from states and actions, as 'trpo'"
-        ]
-    if METHODS[config.method].population:
-        return [*search_problems(config, task), *_device_problems(config)]
+    kind, own = config.of_method()
+    size = policy_size(task.observation_space, task.action_space, config.policy)
+    plan = Plan(task.name, config.sampler, "convnet" if task.sees_pixels else "mlp", size, config.gamma)
+    if kind.searches:
+        return [*kind.refusals(own, plan), *_device_problems(config)]
     if task.sees_pixels:
         problems += pixel_problems(config, task)
     if task.runs_in_processes:
@@ -231,9 +237,7 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         )
     if config.sampler == "vine":
         problems += vine_problems(config.vine, task)
-    if config.method == "kl_penalty" and config.kl_penalty.coefficient == "theory" and config.gamma >= 1:
-        problems.append("kl_penalty.coefficient = 'theory': C = 4εγ/(1-γ)² has no value at gamma = 1; give a gamma < 1")
-    return [*problems, *_device_problems(config)]
+    return [*problems, *kind.refusals(own, plan), *_device_problems(config)]
 
 
 def _device_problems(config: Config) -> list[str]:
@@ -274,8 +278,11 @@ def cost(config: Config, task: Task) -> int:
 
     Whole paths may go beyond what was asked by the rest of the paths under way.
     """
-    if METHODS[config.method].population:
-        return search_cost(config, task)
+    kind, own = config.of_method()
+    if kind.searches:
+        longest = min(config.path.horizon, task.time_limit or config.path.horizon)
+        size = policy_size(task.observation_space, task.action_space, config.policy)
+        return kind.population(own, size) * kind.episodes(own) * longest
     if config.sampler == "vine":
         return vine_cost(config.vine, task)
     steps, slots = config.path.steps_per_iteration, config.slots or 1

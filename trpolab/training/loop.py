@@ -22,8 +22,7 @@ from trpolab.training.config import Config
 from trpolab.training.controls import Controls
 from trpolab.training.samplers import Samplers
 from trpolab.training.state import Progress
-from trpolab.updates import Diagnostics, Outcome, step
-from trpolab.updates.catalogue import METHODS
+from trpolab.updates import METHODS, Diagnostics, Outcome, step
 
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
 MOST_UNSTABLE = 0.01  # of an iteration's simulator steps that may blow up,
@@ -117,12 +116,13 @@ def _learn_once(
         return _Done(learner, Outcome.SKIPPED_NONFINITE, str(error), error.sim_steps, took)
     _heed(controls)
     sampled = time.perf_counter()
-    stepped, diagnostics = step(learner, collected.batch, config, _update_stream(config, index, streams))
+    context = config.context(_update_stream(config, index, streams), collected.features)
+    stepped, diagnostics = step(learner, collected.batch, *config.of_method(), context)
     _heed(controls)
     updated, fit = time.perf_counter(), None
     if diagnostics.outcome is not Outcome.SKIPPED_NONFINITE:
         stepped, fit = _learn_values(stepped, collected, config, streams, index)
-    if fit is not None and fit.status is FitStatus.NONFINITE:  # half an iteration is none: the policy stays, too
+    if fit is not None and fit.status is FitStatus.NONFINITE:  # the policy stays as well
         stepped, diagnostics = learner, Diagnostics(Outcome.SKIPPED_NONFINITE, fit.message)
     _heed(controls)
     return _Done(
@@ -131,7 +131,7 @@ def _learn_once(
         diagnostics.message,
         collected.batch.sim_steps,
         sampled - began,
-        collected,
+        replace(collected, features=None),
         diagnostics,
         fit,
         updated - sampled,
@@ -147,7 +147,7 @@ def _heed(controls: Controls) -> None:
 
 def _update_stream(config: Config, index: int, streams: Streams) -> np.random.Generator:
     """What an update draws from: the states of Fisher products, or the stream that drew the candidates."""
-    searches = METHODS[config.method].population
+    searches = METHODS[config.method].searches
     return streams.generator(index, Purpose.POPULATION if searches else Purpose.FISHER_ROWS)
 
 
@@ -200,7 +200,7 @@ def _first_statistics(controls: Controls, progress: Progress, samplers: Samplers
 
 def _with_value_function(learner: Learner, config: Config, streams: Streams) -> Learner:
     """A value function where the sampler needs one and none is there yet."""
-    if METHODS[config.method].population:
+    if METHODS[config.method].searches:
         return learner
     needed = config.vine.tail_value if config.sampler == "vine" else config.path.advantage == "gae"
     if not needed or learner.value is not None:
@@ -216,7 +216,7 @@ def _learn_values(
     policy, value, fit = learner.policy, learner.value, None
     if collected.targets is not None and value is not None:
         rows = streams.generator(index, Purpose.VALUE_ROWS)
-        value, fit = fit_value(value, policy.features(collected.observed), collected.targets, config.value, rows)
+        value, fit = fit_value(value, collected.features, collected.targets, config.value, rows)
     if policy.normalizer is not None:
         policy = replace(policy, normalizer=policy.normalizer.updated(collected.observed))
     return replace(learner, policy=policy, value=value), fit

@@ -19,9 +19,7 @@ from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
 from trpolab.training.config import Config, task_under
 from trpolab.training.state import RunningEpisodes, stand, take_up
-from trpolab.updates import propose
-from trpolab.updates.catalogue import METHODS
-from trpolab.updates.search_plan import episodes_each
+from trpolab.updates import METHODS, propose
 
 
 class Samplers:
@@ -69,7 +67,7 @@ class Samplers:
         A switch to the vine, or to a method that searches over θ, gives up the episodes that single path has under way;
         they are counted as dropped.
         """
-        if METHODS[config.method].population:
+        if METHODS[config.method].searches:
             return self._with_dropped(self._drop_episodes(), self._population(learner, config, iteration, interrupt))
         if config.sampler == "single-path":
             trajectories = self.single_path.trajectories(learner.policy, config.path, iteration, interrupt)
@@ -88,7 +86,7 @@ class Samplers:
         if config.sampler == "vine":
             return self.vine.first_look(policy, config.vine, interrupt)
         seen = self.single_path.advance(policy, -(-FIRST_STATISTICS // self.slots), 0, interrupt)
-        if METHODS[config.method].population:
+        if METHODS[config.method].searches:
             self.single_path.ongoing = None  # candidates start afresh; nothing scored is lost
         return seen
 
@@ -111,19 +109,21 @@ class Samplers:
 
     def _population(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
         """Candidates of a search over θ, played. The normaliser sees none of it: θ keeps its meaning."""
-        candidates = propose(learner, config, self.streams.generator(iteration, Purpose.POPULATION))
+        kind, own = config.of_method()
+        context = config.context(self.streams.generator(iteration, Purpose.POPULATION))
+        candidates = propose(learner, kind, own, context)
         population = roll_out_population(
             self.single_path.pool,
             learner.policy,
             candidates,
-            episodes_each(config),
+            kind.episodes(own),
             config.path.horizon,
             self.streams,
             iteration,
             interrupt,
         )
         unseen = np.zeros((0, *learner.policy.obs_shape), np.float32)
-        return Collected(population, unseen, None, None, population.clipped_fraction)
+        return Collected(population, unseen, None, None, None, population.clipped_fraction)
 
     @staticmethod
     def _with_dropped(dropped: int, collected: Collected) -> Collected:

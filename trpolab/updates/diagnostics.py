@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Any
 
 from trpolab.numerics import CGResult, LineSearchResult
 
@@ -45,3 +46,14 @@ class Diagnostics:
     beta: float | None = None  # the full step is β·s: √(2δ / sᵀAs), or as given
     penalty: float | None = None  # C of L - C·KL
     spread: float | None = None  # of the next search distribution over θ: root of the mean variance
+
+
+class Refusal(Exception):
+    """Raised by a method when θ must stay as it is; `trpolab.updates.step` turns it into diagnostics.
+
+    `state` is what the method remembers all the same; None leaves the learner's state as it is.
+    """
+
+    def __init__(self, outcome: Outcome, message: str, state: dict[str, Any] | None = None):
+        super().__init__(message)
+        self.outcome, self.message, self.state = outcome, message, state

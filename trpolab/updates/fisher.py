@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics.arrays import QUIET, Array, as_array
-from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.numerics.threads import SERIAL, ThreadTeam, in_chunks, summed
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
 from trpolab.updates.surrogate import Samples, log_weights
@@ -31,35 +31,27 @@ def gauss_newton_product(
     network, distribution = policy.network, policy.distribution
     theta, own = as_array(policy.theta[: network.size]), as_array(policy.theta[network.size :])
     own_metric = as_array(distribution.own_metric(policy.theta[network.size :]))
-    inputs = features.split(chunk)
-    shares = [None] * len(inputs) if weights is None else [as_array(w)[:, None] for w in weights.split(chunk)]
-    chunks = list(zip(inputs, shares, strict=True))
 
-    def part(rows: tuple[Any, Array | None]) -> Callable[[Array], Array]:
-        x, share = rows
+    def prepare(rows: tuple[Any, ...]) -> Callable[[Array], Array]:
+        x, *weighted = rows
         linearized = network.linearized(theta, x)
         metric = distribution.output_metric(linearized.out, own)
-        if share is None:
+        if not weighted:
             return QUIET(lambda v: linearized.vjp(metric(linearized.jvp(v))))
+        share = as_array(weighted[0])[:, None]
         return QUIET(lambda v: linearized.vjp(share * metric(linearized.jvp(v))))
 
-    kept = workers.map(part, chunks) if len(features) <= network.kept_rows else None
+    chunks = in_chunks(chunk, features) if weights is None else in_chunks(chunk, features, weights)
+    add = summed(prepare, chunks, workers, keep=len(features) <= network.kept_rows)
 
     def product(v: Tensor) -> Tensor:
         direction = as_array(v.to(policy.theta.device, policy.theta.dtype))
-        inner, outer = direction[: network.size], direction[network.size :]
-        if kept is not None:
-            products = workers.map(lambda multiply: multiply(inner), kept)
-        else:
-            products = workers.map(lambda rows: part(rows)(inner), chunks)
-        total = torch.empty_like(v, device=policy.theta.device)
+        total = torch.zeros_like(v, device=policy.theta.device)
         result = as_array(total)
-        result[: network.size] = products[0]
-        for summand in products[1:]:
-            result[: network.size] += summand
+        add(direction[: network.size], result[: network.size])
         if weights is None:
             result[: network.size] /= len(features)
-        result[network.size :] = own_metric * outer
+        result[network.size :] = own_metric * direction[network.size :]
         return total.to(v.device)
 
     return product
@@ -72,22 +64,17 @@ def hessian_product(policy: Policy, features: Features, chunk: int, old: Tensor 
     is the default), and another matrix anywhere else, as the term with ∂²u/∂θ² then stays.
     """
     theta = policy.theta.detach().clone().requires_grad_()
-    gradients = []
-    with torch.enable_grad():
-        for start in range(0, len(features), chunk):
-            u = policy.parameters(features[start : start + chunk], theta)
-            u_old = u.detach() if old is None else old[start : start + chunk]
-            kl = policy.distribution.kl(u_old, u).sum()
-            gradients.append(torch.autograd.grad(kl, theta, create_graph=True)[0])
 
-    def product(v: Tensor) -> Tensor:
-        direction = v.to(theta.dtype)
-        total = torch.zeros_like(v)
-        for gradient in gradients:
-            total += torch.autograd.grad(gradient, theta, grad_outputs=direction, retain_graph=True)[0]
-        return total.div_(len(features))
+    @torch.enable_grad()
+    def prepare(rows: tuple[Any, ...]) -> Callable[[Tensor], Tensor]:
+        x, *given = rows
+        u = policy.parameters(x, theta)
+        kl = policy.distribution.kl(given[0] if given else u.detach(), u).sum()
+        gradient = torch.autograd.grad(kl, theta, create_graph=True)[0]
+        return lambda v: torch.autograd.grad(gradient, theta, grad_outputs=v, retain_graph=True)[0]
 
-    return product
+    add = summed(prepare, in_chunks(chunk, features) if old is None else in_chunks(chunk, features, old), SERIAL)
+    return lambda v: add(v.to(theta.dtype), torch.zeros_like(v)).div_(len(features))
 
 
 def empirical_product(
@@ -99,9 +86,8 @@ def empirical_product(
     it an estimate of the Fisher matrix whatever q drew the actions, and is 1 for q = π_θ. No advantage enters.
     """
     distribution, k = policy.distribution, samples.log_q.shape[1]
-    chunks = list(zip(features.split(chunk), samples.split(chunk), strict=True))
 
-    def part(rows: tuple[Any, Samples]) -> Callable[[Tensor], Tensor]:
+    def prepare(rows: tuple[Any, Samples]) -> Callable[[Tensor], Tensor]:
         x, tried = rows
         u, jvp, vjp = policy.linearize(x)
         weight = log_weights(distribution, u, tried).exp() / k  # [n, K]
@@ -113,18 +99,11 @@ def empirical_product(
 
         return multiply
 
-    kept = workers.map(part, chunks) if len(features) <= policy.network.kept_rows else None
+    add = summed(prepare, in_chunks(chunk, features, samples), workers, keep=len(features) <= policy.network.kept_rows)
 
     def product(v: Tensor) -> Tensor:
-        direction = v.to(policy.theta.device, policy.theta.dtype)
-        if kept is not None:
-            products = workers.map(lambda multiply: multiply(direction), kept)
-        else:
-            products = workers.map(lambda rows: part(rows)(direction), chunks)
         total = torch.zeros_like(v, device=policy.theta.device)
-        for summand in products:
-            total += summand
-        return total.div_(len(features)).to(v.device)
+        return add(v.to(policy.theta.device, policy.theta.dtype), total).div_(len(features)).to(v.device)
 
     return product
 

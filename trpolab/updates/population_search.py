@@ -1,4 +1,4 @@
-"""What methods that search over θ itself share: no states, no actions, only candidates and their returns."""
+"""What methods that search over θ share: they learn from candidate parameters and their returns alone."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import torch
 
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
-from trpolab.updates.diagnostics import Diagnostics, Outcome
+from trpolab.updates.diagnostics import Diagnostics, Outcome, Refusal
+from trpolab.updates.method import Step
+
+# Of entries: candidates are played with dense networks, by whole episodes.
+SAMPLERS = ("single-path",)
+NETWORKS = ("mlp",)
 
 
-def nothing_to_learn(population: Population) -> Diagnostics | None:
-    """The outcome that skips this population, with the sentence that says why; None for a usable one."""
+def refuse_useless(population: Population) -> None:
+    """Raise Refusal, with the sentence that says why, if nothing can be learned from this population."""
     finite = np.isfinite(population.returns)
     if not np.isfinite(population.candidates).all():
         row = int(np.argmin(np.isfinite(population.candidates).all(axis=1)))
-        return Diagnostics(Outcome.SKIPPED_NONFINITE, f"candidate {row} has parameters that are not finite")
+        raise Refusal(Outcome.SKIPPED_NONFINITE, f"candidate {row} has parameters that are not finite")
     if finite.sum() < 2:
-        return Diagnostics(
-            Outcome.SKIPPED_DEGENERATE_BATCH,
-            f"{finite.sum()} of {len(finite)} candidates finished an episode: nothing to compare",
-        )
+        why = f"{finite.sum()} of {len(finite)} candidates finished an episode: nothing to compare"
+        raise Refusal(Outcome.SKIPPED_DEGENERATE_BATCH, why)
     if np.ptp(population.returns[finite]) == 0:
-        return Diagnostics(
-            Outcome.SKIPPED_DEGENERATE_BATCH,
-            f"all candidates returned {population.returns[finite][0]:g}: no preference",
-        )
-    return None
+        why = f"all candidates returned {population.returns[finite][0]:g}: no preference"
+        raise Refusal(Outcome.SKIPPED_DEGENERATE_BATCH, why)
 
 
 def ranked(population: Population) -> np.ndarray:
@@ -34,13 +34,11 @@ def ranked(population: Population) -> np.ndarray:
     return np.argsort(-np.where(np.isfinite(population.returns), population.returns, -np.inf), kind="stable")
 
 
-def move_to(
-    learner: Learner, mean: np.ndarray, state: dict[str, np.ndarray], spread: float, message: str
-) -> tuple[Learner, Diagnostics]:
-    """The learner at the search distribution's mean [D], with its state; spread is told."""
+def move_to(learner: Learner, mean: np.ndarray, state: dict[str, np.ndarray], spread: float, message: str) -> Step:
+    """The learner at the search distribution's mean [D], with its state. Raises Refusal if the mean is not finite."""
     theta = torch.from_numpy(mean).to(learner.policy.theta.dtype)
     if not bool(theta.isfinite().all()):
-        return learner, Diagnostics(Outcome.SKIPPED_NONFINITE, "the new mean of the search is not finite")
+        raise Refusal(Outcome.SKIPPED_NONFINITE, "the new mean of the search is not finite")
     moved = learner.replace(policy=learner.policy.with_theta(theta), state=state)
     return moved, Diagnostics(Outcome.ACCEPTED, message, spread=spread)
 

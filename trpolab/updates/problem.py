@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
-from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.numerics.arrays import QUIET, Array, as_array
+from trpolab.numerics.threads import SERIAL, ThreadTeam, in_chunks
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
 from trpolab.policies.rows import random_rows
@@ -37,26 +37,30 @@ class Problem:
     """maximise L(θ) subject to mean KL(old‖θ) <= δ, around the policy that collected the batch.
 
     Holds tensors made once from the batch, and the last evaluation, so that objective and constraint of a candidate
-    share one forward pass. The policy and the batch are only read.
+    share one forward pass. The policy and the batch are only read. `features` [M, F] are the policy's at the constraint
+    states, where they are known already.
 
     >>> problem = Problem(policy, batch)                                       # doctest: +SKIP
     >>> direction = conjugate_gradient(problem.fisher(), problem.gradient()).x  # doctest: +SKIP
     """
 
-    def __init__(self, policy: Policy, batch: Batch, device: str = "cpu", workers: ThreadTeam = SERIAL):
+    def __init__(
+        self, policy: Policy, batch: Batch, device: str = "cpu", workers: ThreadTeam = SERIAL, features: Any = None
+    ):
         where = torch.device(device)
         self.chunk = policy.network.chunk * (1 if where.type == "cpu" else 64)
         self.policy = policy.replace(theta=policy.theta.to(where))
         dtype = policy.theta.dtype
-        self.features = _on(where, dtype, policy.features(batch.obs))
         self.samples = Samples.of(batch, dtype, where)
         self.old = torch.as_tensor(batch.old).to(where, dtype)
         self.constraint_old = torch.as_tensor(batch.constraint_old).to(where, dtype)
         self._shared = batch.constraint_obs is batch.obs  # single path: one forward pass serves both
-        self.constraint_features = (
-            self.features if self._shared else _on(where, dtype, policy.features(batch.constraint_obs))
-        )
+        known = policy.features(batch.constraint_obs) if features is None else features
+        self.constraint_features = _on(where, dtype, known)
+        self.features = self.constraint_features if self._shared else _on(where, dtype, policy.features(batch.obs))
         self._workers = workers
+        self._gradient: Tensor | None = None
+        self._at_old: CandidateEvaluation | None = None  # known with the gradient
         self._last: tuple[Tensor, CandidateEvaluation] | None = None
         self._bound = math.inf  # of the last evaluation
 
@@ -66,32 +70,33 @@ class Problem:
         return self.policy.theta
 
     def gradient(self) -> Tensor:
-        """g = ∇L(θ_old) [D] float64, on the full batch; also evaluates θ_old.
+        """g = ∇L(θ_old) [D] float64, on the full batch, computed once; also evaluates θ_old.
 
         Raises ValueError if the batch was collected by another policy.
         """
+        if self._gradient is not None:
+            return self._gradient
         network, distribution = self.policy.network, self.policy.distribution
         theta, own = as_array(self.theta[: network.size]), self.theta[network.size :]
         slope, values = surrogate_slope(distribution, self.old, self.samples)  # u at θ_old was stored while sampling
         outputs_slope, own_slope = distribution.assemble_vjp(own, slope)
+        outputs = outputs_slope.new_empty(outputs_slope.shape)
 
         @QUIET
-        def part(chunk: tuple[Any, Tensor]) -> tuple[Array, Array]:
-            x, cotangent = chunk
+        def part(rows: tuple[Any, Tensor, Tensor]) -> Array:
+            x, cotangent, out = rows
             linearized = network.linearized(theta, x)
-            return linearized.out, linearized.vjp(as_array(cotangent))
+            as_array(out)[...] = linearized.out
+            return linearized.vjp(as_array(cotangent))
 
-        chunks = list(zip(self.features.split(self.chunk), outputs_slope.split(self.chunk), strict=True))
-        outputs, gradients = zip(*self._workers.map(part, chunks), strict=True)
         total = torch.zeros_like(self.theta, dtype=torch.float64)
-        inner = as_array(total)[: network.size]
-        for gradient in gradients:
-            inner += gradient
+        chunks = in_chunks(self.chunk, self.features, outputs_slope, outputs)
+        self._workers.add(part, chunks, as_array(total)[: network.size])
         total[network.size :] = own_slope
-        kl = distribution.kl(self.old, distribution.assemble(torch.cat([as_tensor(o) for o in outputs]), own))
+        kl = distribution.kl(self.old, distribution.assemble(outputs, own))
         if kl.mean() > STALE_KL:
             raise ValueError(f"the batch is not from this policy: mean KL(old‖θ) = {kl.mean():.3g} before any step")
-        self._last = (self.theta, self._summary(values, kl))
+        self._at_old, self._gradient = self._summary(values, kl), total
         return total
 
     def evaluate(self, theta: Tensor, bound: float = math.inf) -> CandidateEvaluation:
@@ -100,6 +105,8 @@ class Problem:
         A candidate whose mean KL is above `bound` may be given up before all states were seen: no KL is negative, so
         once those seen add up to more than all of them may, the verdict stands. Both KLs told are above the bound.
         """
+        if theta is self.theta and self._at_old is not None:
+            return self._at_old
         known = self._last is not None and self._last[0] is theta and (self._last[1].whole or bound <= self._bound)
         if self._last is None or not known:
             self._last, self._bound = (theta, self._evaluation(theta, bound)), bound
@@ -132,9 +139,8 @@ class Problem:
 
     def pull_back(self, theta: Tensor, features: Features, cotangent: Tensor) -> Tensor:
         """Jᵀc [D] float64, J = ∂u/∂θ at θ [D], summed over rows: features [B, F], c [B, U]."""
-        chunks = list(zip(features.split(self.chunk), cotangent.split(self.chunk), strict=True))
-        gradients = self._workers.map(lambda rows: self.policy.linearize(rows[0], theta)[2](rows[1]), chunks)
-        return torch.stack([gradient.double() for gradient in gradients]).sum(0)
+        chunks, total = in_chunks(self.chunk, features, cotangent), torch.zeros_like(theta, dtype=torch.float64)
+        return self._workers.add(lambda rows: self.policy.linearize(rows[0], theta)[2](rows[1]), chunks, total)
 
     def largest_curvature(self, v: Tensor) -> float:
         """max_m vᵀ A_m v over the constraint states, A_m the Fisher matrix of state m at θ_old, undamped."""

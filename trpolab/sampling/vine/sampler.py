@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -87,12 +88,12 @@ class VineSampler:
         tail = learner.value if config.tail_value and learner.value is not None and learner.value.fits else None
         q = q_values(rollouts, policy, tail, gamma)
         batch = vine_batch(trunks, roots, old, first, rollouts, q, gamma if state_weighting == "discounted" else 1.0)
-        targets = values = None
+        features, targets, values = policy.features(trunks.obs), None, None
         rewards = (trunks.rewards, rollouts.rolled.returns)
         if config.tail_value and learner.value is not None and not nothing_earned(learner.value.fits, *rewards):
-            values, targets = trunk_targets(trunks, policy, learner.value, gamma)
+            values, targets = trunk_targets(trunks, features, policy, learner.value, gamma)
         components = max(1, trunks.actions.size)
-        return Collected(batch, trunks.obs, targets, values, trunks.clipped / components)
+        return Collected(batch, trunks.obs, features, targets, values, trunks.clipped / components)
 
     def first_look(self, policy: Policy, config: Vine, interrupt: Interrupt) -> Trajectories:
         """Some steps of trunks under the starting policy, before the first iteration."""
@@ -248,10 +249,13 @@ def q_values(rollouts: Rollouts, policy: Policy, value: ValueFunction | None, ga
 
 
 def trunk_targets(
-    trunks: Trajectories, policy: Policy, value: ValueFunction, gamma: float
+    trunks: Trajectories, features: Any, policy: Policy, value: ValueFunction, gamma: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """V at the trunk states [M], and the discounted trunk returns [M] that it is to learn, bootstrapped where cut."""
-    values = value.values(policy.features(trunks.obs))
+    """V at the trunk states [M], and the discounted trunk returns [M] that it is to learn, bootstrapped where cut.
+
+    `features` [M, F] are the network's inputs at the trunk states.
+    """
+    values = value.values(features)
     last = value.values(policy.features(trunks.last_obs))
     advantages = generalized_advantage(trunks.rewards, values, last, trunks.terminated, trunks.start, gamma, 1.0)
     return values, advantages + values

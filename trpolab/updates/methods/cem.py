@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
-from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
-from trpolab.updates.config import CrossEntropy
-from trpolab.updates.diagnostics import Diagnostics
-from trpolab.updates.population_search import move_to, nothing_to_learn, ranked, start_mean
-
-if TYPE_CHECKING:
-    from trpolab.training.config import Config
+from trpolab.settings import setting
+from trpolab.updates.method import Context, MethodKind, Step
+from trpolab.updates.population_search import NETWORKS, SAMPLERS, move_to, ranked, refuse_useless, start_mean
 
 MEAN, STD, ITERATION = "cem.mean", "cem.std", "cem.iteration"
 
 
-def cem_candidates(learner: Learner, config: Config, generator: np.random.Generator) -> np.ndarray:
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The cross-entropy method: a Gaussian over θ, refitted to the best candidates (Szita and Lőrincz, 2006)."""
+
+    population: int = setting(40, "candidates an iteration", symbol="P", low=3, shown=(10, 200))
+    elite: float = setting(
+        0.2,
+        "share of the candidates that is kept",
+        low=0,
+        open_low=True,
+        high=1,
+        shown=(0.05, 0.5),
+        source="Section 8.1",
+    )
+    std: float = setting(
+        1.0, "standard deviation of every parameter at the start", low=0, open_low=True, scale="log", shown=(0.01, 10),
+    )  # fmt: skip
+    noise: float = setting(0.5, "extra deviation in units of std, fading to 0", low=0, shown=(0, 2))
+    noise_iterations: int = setting(10, "iterations until the extra noise is gone", low=1, shown=(1, 100))
+    episodes: int = setting(1, "episodes that judge a candidate", low=1, shown=(1, 10))
+
+
+def cem_candidates(learner: Learner, settings: CrossEntropy, context: Context) -> np.ndarray:
     """P draws [P, D] from the search distribution, a Gaussian with independent components."""
-    mean, std, _ = _distribution(learner, config.cem)
-    return mean + std * generator.standard_normal((config.cem.population, len(mean)))
+    mean, std, _ = _distribution(learner, settings)
+    return mean + std * context.generator.standard_normal((settings.population, len(mean)))
 
 
-def cem_step(
-    learner: Learner,
-    population: Population,
-    config: Config,
-    generator: np.random.Generator,
-    workers: ThreadTeam = SERIAL,
-) -> tuple[Learner, Diagnostics]:
+def cem_step(learner: Learner, population: Population, settings: CrossEntropy, context: Context) -> Step:
     """Mean and variance of the elite become the search distribution's, plus a variance that fades to 0.
 
     The policy stands at the mean. The t-th step adds Z_t = (noise · std)² · max(0, 1 - t / noise_iterations): without
     it the variance shrinks faster than the mean can travel.
     """
-    if (skipped := nothing_to_learn(population)) is not None:
-        return learner, skipped
-    settings = config.cem
+    refuse_useless(population)
     *_, iteration = _distribution(learner, settings)
     count = elite_count(settings)
     elite = population.candidates[ranked(population)[:count]]
@@ -62,3 +72,15 @@ def _distribution(learner: Learner, settings: CrossEntropy) -> tuple[np.ndarray,
         return learner.state[MEAN], learner.state[STD], int(learner.state[ITERATION][0])
     mean = start_mean(learner)
     return mean, np.full(len(mean), settings.std), 0
+
+
+METHOD = MethodKind(
+    name="cem",
+    label="cross-entropy method: refit a Gaussian over θ to the best candidates",
+    source="Section 8.1; Szita and Lőrincz, 2006",
+    settings=CrossEntropy,
+    step=cem_step,
+    propose=cem_candidates,
+    samplers=SAMPLERS,
+    networks=NETWORKS,
+)

@@ -6,22 +6,20 @@ The engine keeps its state in an object; here the state is arrays, and an engine
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from trpolab.extras import explained
-from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.extras import explained, install_line
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
-from trpolab.updates.config import Covariance
-from trpolab.updates.diagnostics import Diagnostics
-from trpolab.updates.population_search import move_to, nothing_to_learn, start_mean
-
-if TYPE_CHECKING:
-    from trpolab.training.config import Config
+from trpolab.settings import setting
+from trpolab.updates.method import Context, MethodKind, Plan, Step
+from trpolab.updates.population_search import NETWORKS, SAMPLERS, move_to, refuse_useless, start_mean
 
 MEAN, SIGMA, PATH_C, PATH_SIGMA, ITERATION = (
     f"cma_es.{name}" for name in ("mean", "sigma", "path_c", "path_sigma", "iteration")
@@ -32,25 +30,35 @@ MATRICES = 5  # of D² float64 that the full covariance keeps at once: C, its ei
 MOST_BYTES = 2**29  # that they may take
 
 
-def cma_es_candidates(learner: Learner, config: Config, generator: np.random.Generator) -> np.ndarray:
+@dataclass(frozen=True)
+class Covariance:
+    """Covariance matrix adaptation (Hansen and Ostermeier, 1996) by the `cma` package."""
+
+    population: int | None = setting(None, "candidates an iteration (none: 4 + 3 ln D)", symbol="λ", low=5, high=10_000)
+    sigma: float = setting(
+        1.0, "standard deviation of every parameter at the start", symbol="σ", low=0, open_low=True, scale="log",
+        shown=(0.01, 10),
+    )  # fmt: skip
+    covariance: str = setting(
+        "auto",
+        "full: D² numbers; separable: variances alone; auto: full up to 500 parameters",
+        choices=("auto", "full", "separable"),
+    )
+    episodes: int = setting(1, "episodes that judge a candidate", low=1, shown=(1, 10))
+
+
+def cma_es_candidates(learner: Learner, settings: Covariance, context: Context) -> np.ndarray:
     """P draws [P, D] from the search distribution."""
-    return np.array(_engine(learner, config.cma_es, generator).ask())
+    return np.array(_engine(learner, settings, context.generator).ask())
 
 
-def cma_es_step(
-    learner: Learner,
-    population: Population,
-    config: Config,
-    generator: np.random.Generator,
-    workers: ThreadTeam = SERIAL,
-) -> tuple[Learner, Diagnostics]:
+def cma_es_step(learner: Learner, population: Population, settings: Covariance, context: Context) -> Step:
     """One generation; the policy stands at the mean. `generator` must be the stream that drew the candidates.
 
     A candidate whose physics blew up counts as the worst. Raises ValueError for another state's or stream's population.
     """
-    if (skipped := nothing_to_learn(population)) is not None:
-        return learner, skipped
-    engine = _engine(learner, config.cma_es, generator)
+    refuse_useless(population)
+    engine = _engine(learner, settings, context.generator)
     asked = engine.ask()
     if not np.allclose(np.array(asked), population.candidates):  # equal but for what several BLAS threads round
         raise ValueError("the population was not drawn from this state by this stream")
@@ -130,3 +138,27 @@ def _engine(learner: Learner, settings: Covariance, generator: np.random.Generat
         else:
             engine.sigma_vec = cma.transformations.DiagonalDecoding(state[SCALES])
     return engine
+
+
+def problems(settings: Covariance, plan: Plan) -> list[str]:
+    """The package must be installed, and the covariance fit into memory."""
+    found = []
+    if importlib.util.find_spec("cma") is None:
+        found.append(f"method = 'cma_es' needs cma, which is not installed: {install_line('cma')}")
+    if (problem := covariance_problem(plan.parameters, settings.covariance)) is not None:
+        found.append(problem)
+    return found
+
+
+METHOD = MethodKind(
+    name="cma_es",
+    label="covariance matrix adaptation over θ",
+    source="Section 8.1; Hansen and Ostermeier, 1996",
+    settings=Covariance,
+    step=cma_es_step,
+    propose=cma_es_candidates,
+    population=lambda settings, size: settings.population or default_population(size),
+    samplers=SAMPLERS,
+    networks=NETWORKS,
+    problems=problems,
+)

@@ -1,54 +1,33 @@
-"""The natural policy gradient with a fixed step, and the plain policy gradient (Section 7)."""
+"""The natural policy gradient with a fixed step (Section 7; Kakade, 2002)."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-import numpy as np
-
-from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.updates.gradient_step import Step, start
-from trpolab.updates.methods.trpo import in_words, natural_direction, without_direction
-
-if TYPE_CHECKING:
-    from trpolab.training.config import Config
-
-
-def natural_gradient_step(
-    learner: Learner, batch: Batch, config: Config, generator: np.random.Generator, workers: ThreadTeam = SERIAL
-) -> Step:
-    """θ' = θ + (1/λ) A⁻¹g, however far that is: no rescaling to δ, no line search (Kakade, 2002).
-
-    A⁻¹g is TRPO's direction, by the same conjugate gradient on the same share of the states.
-    """
-    begun = start(learner, batch, config, workers)
-    if isinstance(begun, tuple):
-        return begun
-    cg = natural_direction(begun.problem, begun.g, config.trust, generator)
-    begun = begun.noting(cg=cg)
-    if (problems := without_direction(cg)) is not None:
-        return begun.refuse(*problems)
-    step = config.natural_gradient.step
-    begun = begun.noting(step_curvature=cg.curvature, beta=step)
-    theta = begun.problem.theta
-    return begun.take(theta + (step * cg.x).to(theta.dtype), in_words(1.0, cg))
+from trpolab.settings import setting
+from trpolab.updates.config import PRODUCTS
+from trpolab.updates.gradient_step import damped_fisher, pose, solve, take
+from trpolab.updates.method import Context, MethodKind, Step
 
 
-def policy_gradient_step(
-    learner: Learner, batch: Batch, config: Config, generator: np.random.Generator, workers: ThreadTeam = SERIAL
-) -> Step:
-    """The best step for the linear model of L in a ball, ½‖θ' - θ‖² <= radius (Eq. 18), or a fixed multiple of g."""
-    begun = start(learner, batch, config, workers)
-    if isinstance(begun, tuple):
-        return begun
-    plain, theta = config.policy_gradient, begun.problem.theta
-    length = plain.step
-    if plain.rule == "ball":
-        length = math.sqrt(2 * plain.radius) / float(begun.g.norm())  # Eq. 18
-    return begun.noting(beta=length).take(theta + (length * begun.g).to(theta.dtype))
+@dataclass(frozen=True)
+class NaturalGradient:
+    """Section 7: a fixed step along A⁻¹g, without rescaling and without a line search (Kakade, 2002)."""
+
+    step: float = setting(
+        1.0, "length of the step along A⁻¹g", symbol="1/λ", low=0, open_low=True, scale="log", shown=(1e-3, 10),
+        source="Section 7",
+    )  # fmt: skip
+
+
+def natural_gradient_step(learner: Learner, batch: Batch, settings: NaturalGradient, context: Context) -> Step:
+    """θ' = θ + (1/λ) A⁻¹g, however far that is: no rescaling to δ, no line search."""
+    problem = pose(learner, batch, context)
+    cg = solve(damped_fisher(problem, context), problem.gradient(), context)  # A⁻¹g, as TRPO computes it
+    context.note(step_curvature=cg.curvature, beta=settings.step)
+    return take(learner, problem, problem.theta + (settings.step * cg.x).to(problem.theta.dtype), context)
 
 
 def factors_of_three(centre: float = 1.0, each_side: int = 4) -> tuple[float, ...]:
@@ -58,3 +37,13 @@ def factors_of_three(centre: float = 1.0, each_side: int = 4) -> tuple[float, ..
     (0.3333333333333333, 1.0, 3.0)
     """
     return tuple(centre * 3.0**k for k in range(-each_side, each_side + 1))
+
+
+METHOD = MethodKind(
+    name="natural_gradient",
+    label="a fixed step along A⁻¹g, no rescaling, no line search",
+    source="Section 7; Kakade, 2002",
+    settings=NaturalGradient,
+    step=natural_gradient_step,
+    reads=(*PRODUCTS, "trust.fisher"),
+)

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
-from trpolab.updates.config import RelativeEntropy
-from trpolab.updates.diagnostics import Diagnostics
-from trpolab.updates.population_search import move_to, nothing_to_learn, start_mean
-
-if TYPE_CHECKING:
-    from trpolab.training.config import Config
+from trpolab.settings import setting
+from trpolab.updates.method import Context, MethodKind, Plan, Step
+from trpolab.updates.population_search import NETWORKS, SAMPLERS, move_to, refuse_useless, start_mean
 
 MEAN, COVARIANCE = "reps.mean", "reps.covariance"
 FLOOR = 1e-6  # share of the mean variance added to the diagonal: few candidates leave directions without any
+
+
+@dataclass(frozen=True)
+class RelativeEntropy:
+    """Relative entropy policy search, episodic, over θ (Peters et al., 2010); for small policies."""
+
+    population: int = setting(40, "candidates an iteration; more than parameters", low=3, shown=(10, 200))
+    epsilon: float = setting(
+        0.4, "bound on the KL between the reweighted candidates and those drawn", symbol="ε", low=0, open_low=True,
+        scale="log", shown=(0.05, 3), source="Section 7",
+    )  # fmt: skip
+    std: float = setting(
+        1.0, "standard deviation of every parameter at the start", low=0, open_low=True, scale="log", shown=(0.01, 10),
+    )  # fmt: skip
+    episodes: int = setting(1, "episodes that judge a candidate", low=1, shown=(1, 10))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,29 +41,22 @@ class Reweighting:
     kl: float  # KL(weights‖uniform)
 
 
-def reps_candidates(learner: Learner, config: Config, generator: np.random.Generator) -> np.ndarray:
+def reps_candidates(learner: Learner, settings: RelativeEntropy, context: Context) -> np.ndarray:
     """P draws [P, D] from the search distribution, a Gaussian with a full covariance matrix."""
-    mean, covariance = _distribution(learner, config.reps)
-    noise = generator.standard_normal((config.reps.population, len(mean)))
+    mean, covariance = _distribution(learner, settings)
+    noise = context.generator.standard_normal((settings.population, len(mean)))
     return mean + noise @ np.linalg.cholesky(covariance).T
 
 
-def reps_step(
-    learner: Learner,
-    population: Population,
-    config: Config,
-    generator: np.random.Generator,
-    workers: ThreadTeam = SERIAL,
-) -> tuple[Learner, Diagnostics]:
+def reps_step(learner: Learner, population: Population, settings: RelativeEntropy, context: Context) -> Step:
     """Reweight the candidates within KL ε of what was drawn, then fit the search distribution to them.
 
     The fit is weighted maximum likelihood, its covariance freed of the bias of few weights. The policy stands at the
     mean.
     """
-    if (skipped := nothing_to_learn(population)) is not None:
-        return learner, skipped
+    refuse_useless(population)
     finite = np.isfinite(population.returns)
-    found = reweight(population.returns[finite], config.reps.epsilon)
+    found = reweight(population.returns[finite], settings.epsilon)
     candidates = population.candidates[finite]
     mean = found.weights @ candidates
     around = candidates - mean
@@ -106,3 +109,27 @@ def _distribution(learner: Learner, settings: RelativeEntropy) -> tuple[np.ndarr
         return learner.state[MEAN], learner.state[COVARIANCE]
     mean = start_mean(learner)
     return mean, settings.std**2 * np.eye(len(mean))
+
+
+def problems(settings: RelativeEntropy, plan: Plan) -> list[str]:
+    """The covariance matrix needs more candidates than parameters."""
+    if settings.population > plan.parameters:
+        return []
+    return [
+        f"reps.population = {settings.population}: the policy has {plan.parameters:,} parameters, and REPS fits a full "
+        "covariance matrix to more candidates than that; give more, a smaller policy (hidden = [] is linear), or use "
+        "method = 'cem'"
+    ]
+
+
+METHOD = MethodKind(
+    name="reps",
+    label="relative entropy policy search: reweight candidates within KL ε",
+    source="Section 7; Peters et al., 2010",
+    settings=RelativeEntropy,
+    step=reps_step,
+    propose=reps_candidates,
+    samplers=SAMPLERS,
+    networks=NETWORKS,
+    problems=problems,
+)

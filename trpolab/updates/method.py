@@ -1,0 +1,145 @@
+"""What an update method says of itself, what it is handed, and the registry of all methods."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.policies import Learner
+from trpolab.registry import Entry, Registry
+from trpolab.sampling.batch import Batch
+from trpolab.sampling.population import Population
+from trpolab.updates.config import TrustRegion
+from trpolab.updates.diagnostics import Diagnostics, Refusal
+
+Step = tuple[Learner, Diagnostics]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a method may read besides the learner, the data and its own settings."""
+
+    trust: TrustRegion  # the settings that methods share
+    gamma: float
+    generator: np.random.Generator
+    device: str = "cpu"  # where the update runs: auto, cpu or cuda
+    features: Any = None  # [M, F] network inputs at the batch's constraint states, if they are known already
+    threads: ThreadTeam = SERIAL
+    notes: dict[str, Any] = field(default_factory=dict)  # what was measured on the way, by names of `Diagnostics`
+
+    def note(self, **measured: Any) -> None:
+        """Keep what was measured for the diagnostics. Of several values of a name the first is kept."""
+        for name, value in measured.items():
+            self.notes.setdefault(name, value)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a run before it begins."""
+
+    task: str
+    sampler: str  # the name of its entry
+    network: str  # the same
+    parameters: int  # D, the size of θ
+    gamma: float
+
+
+def _no_problems(settings: Any, plan: Plan) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodKind(Entry):
+    """An update method: how it steps, which settings it reads, and what it can be combined with.
+
+    `propose`, `population` and `episodes` are for methods that search over θ: these learn from the returns of
+    candidates, not from a batch.
+    """
+
+    functions: ClassVar[tuple[str, ...]] = ("step",)
+
+    step: Callable[..., Step]  # (learner, batch or population, its settings, Context)
+    reads: tuple[str, ...] = ()  # shared settings by public name, in the order in which the lab shows them
+    samplers: tuple[str, ...] | None = None  # names of those it can learn from; None: from all
+    networks: tuple[str, ...] | None = None  # the same for networks
+    problems: Callable[[Any, Plan], list[str]] = _no_problems  # why its settings can't be run, each in a sentence
+    propose: Callable[..., np.ndarray] | None = None  # (learner, its settings, Context) -> candidates [P, D] float64
+    population: Callable[[Any, int], int] = lambda settings, size: settings.population  # P for D = size parameters
+    episodes: Callable[[Any], int] = lambda settings: settings.episodes  # that judge a candidate
+
+    @property
+    def searches(self) -> bool:
+        """Whether it learns from the returns of candidate parameters, not from states and actions."""
+        return self.propose is not None
+
+    @property
+    def bounds_kl(self) -> bool:
+        """Whether it reads δ."""
+        return "delta" in self.reads
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Public names of all settings that it reads: its own, then the shared ones."""
+        return (*self.own, *self.reads)
+
+    def refusals(self, settings: Any, plan: Plan) -> list[str]:
+        """Why it can't be run as planned, each reason a sentence that quotes the values."""
+        if self.networks is not None and plan.network not in self.networks:
+            return [f"method = {self.name!r}: {self._misfit(plan)}"]
+        problems = self.problems(settings, plan)
+        if self.samplers is None or plan.sampler in self.samplers:
+            return problems
+        judges = "judges candidates by whole episodes and " if self.searches else ""
+        use = f"use sampler = {' or '.join(map(repr, self.samplers))}"
+        return [f"method = {self.name!r} {judges}has no use for sampler = {plan.sampler!r}; {use}", *problems]
+
+    def _misfit(self, plan: Plan) -> str:
+        if self.searches:
+            return (
+                f"{plan.task} is seen as pixels, and candidates with convolutions are not evaluated side by side; "
+                "use a method that learns from states and actions, as 'trpo'"
+            )
+        return f"{plan.task} needs the network {plan.network!r}; it works with {', '.join(self.networks or ())}"
+
+
+METHODS = Registry("method", MethodKind)
+
+
+def step(learner: Learner, data: Batch | Population, method: MethodKind, settings: Any, context: Context) -> Step:
+    """The next learner by a method, and what was measured. Nothing handed in is written to.
+
+    Uses as many threads as torch would. A method that searches over θ wants a population, and the generator that drew
+    its candidates; all others want a batch. Raises TypeError for the wrong one of the two.
+    """
+    wanted = Population if method.searches else Batch
+    if not isinstance(data, wanted):
+        raise TypeError(f"method = {method.name!r} learns from a {wanted.__name__}, not a {type(data).__name__}")
+    learner = own_state(learner, method)
+    # cuDNN's convolutions would round to ten bits, and add in an order of their own
+    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with exact, ThreadTeam(torch.get_num_threads()) as threads:
+        context = dataclasses.replace(context, threads=threads, notes={})
+        try:
+            return method.step(learner, data, settings, context)
+        except Refusal as refusal:
+            found = Diagnostics(refusal.outcome, refusal.message, **context.notes)
+            return learner if refusal.state is None else learner.replace(state=refusal.state), found
+
+
+def propose(learner: Learner, method: MethodKind, settings: Any, context: Context) -> np.ndarray:
+    """Candidates [P, D] float64 that the method wants to see played; a pure function of what is handed in."""
+    if method.propose is None:
+        raise TypeError(f"method = {method.name!r} learns from batches and proposes no candidates")
+    return method.propose(own_state(learner, method), settings, context)
+
+
+def own_state(learner: Learner, method: MethodKind) -> Learner:
+    """The learner without what other methods left in its state: a method switched to starts from the policy alone."""
+    own: dict[str, Any] = {name: array for name, array in learner.state.items() if name.startswith(f"{method.name}.")}
+    return learner if len(own) == len(learner.state) else learner.replace(state=own)
