@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from trpolab.updates.catalogue import METHODS
 
 from tests.test_architecture import imports
 from trpolab.bench import names as benchmarks
@@ -21,6 +20,7 @@ from trpolab.cli.train import make_plan
 from trpolab.selftest import CHECKS
 from trpolab.settings import parse_value
 from trpolab.training.config import PARTS, settings
+from trpolab.updates.method import METHODS
 
 CHECKOUT = Path(__file__).parent.parent
 PACKAGE = CHECKOUT / "trpolab"
@@ -161,7 +161,7 @@ def test_no_file_of_the_reading_order_needs_a_later_one() -> None:
 
 def test_the_table_of_methods_is_the_registrys() -> None:
     table = [(quoted(name)[0], what, source) for name, what, source in rows(section(README, "Methods"))]
-    assert table == [(name, entry.what, entry.source) for name, entry in METHODS.items()]
+    assert table == [(name, entry.label, entry.source) for name, entry in METHODS.items()]
 
 
 def test_switches_of_the_deviations_are_settings() -> None:
