@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
-from trpolab.policies.policy import policy_size
+from trpolab.policies.kinds import network_kind
+from trpolab.policies.policy import policy_size, shapes_for
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.sampling.memory import memory_problem
 from trpolab.sampling.vine.budget import vine_cost, vine_problems
@@ -215,8 +216,10 @@ def combination_problems(config: Config, task: Task) -> list[str]:
     except ValueError as error:
         return [str(error)]
     kind, own = config.of_method()
-    size = policy_size(task.observation_space, task.action_space, config.policy)
-    plan = Plan(task.name, config.sampler, "convnet" if task.sees_pixels else "mlp", size, config.gamma)
+    name = network_kind(task.observation_space, config.policy.network).name
+    network, distribution = shapes_for(task.observation_space, task.action_space, config.policy)
+    size = network.size + distribution.own_parameters
+    plan = Plan(task.name, config.sampler, name, network.side_by_side, size, config.gamma)
     if kind.searches:
         return [*kind.refusals(own, plan), *_device_problems(config)]
     if task.sees_pixels:

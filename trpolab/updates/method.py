@@ -46,6 +46,7 @@ class Plan:
     task: str
     sampler: str  # the name of its entry
     network: str  # the same
+    side_by_side: bool  # whether the network evaluates many candidates together
     parameters: int  # D, the size of θ
     gamma: float
 
@@ -90,22 +91,20 @@ class MethodKind(Entry):
 
     def refusals(self, settings: Any, plan: Plan) -> list[str]:
         """Why it can't be run as planned, each reason a sentence that quotes the values."""
+        if self.searches and not plan.side_by_side:
+            return [
+                f"method = {self.name!r}: {plan.task} is seen as pixels, and candidates with convolutions are not "
+                "evaluated side by side; use a method that learns from states and actions, as 'trpo'"
+            ]
+        found = []
         if self.networks is not None and plan.network not in self.networks:
-            return [f"method = {self.name!r}: {self._misfit(plan)}"]
-        problems = self.problems(settings, plan)
-        if self.samplers is None or plan.sampler in self.samplers:
-            return problems
-        judges = "judges candidates by whole episodes and " if self.searches else ""
-        use = f"use sampler = {' or '.join(map(repr, self.samplers))}"
-        return [f"method = {self.name!r} {judges}has no use for sampler = {plan.sampler!r}; {use}", *problems]
-
-    def _misfit(self, plan: Plan) -> str:
-        if self.searches:
-            return (
-                f"{plan.task} is seen as pixels, and candidates with convolutions are not evaluated side by side; "
-                "use a method that learns from states and actions, as 'trpo'"
-            )
-        return f"{plan.task} needs the network {plan.network!r}; it works with {', '.join(self.networks or ())}"
+            use = f"use policy.network = {' or '.join(map(repr, self.networks))}"
+            found.append(f"method = {self.name!r} can't update policy.network = {plan.network!r}; {use}")
+        if self.samplers is not None and plan.sampler not in self.samplers:
+            judges = "judges candidates by whole episodes and " if self.searches else ""
+            use = f"use sampler = {' or '.join(map(repr, self.samplers))}"
+            found.append(f"method = {self.name!r} {judges}has no use for sampler = {plan.sampler!r}; {use}")
+        return found + self.problems(settings, plan)
 
 
 METHODS = Registry("method", MethodKind)

@@ -10,9 +10,7 @@ from trpolab.sampling.population import Population
 from trpolab.updates.diagnostics import Diagnostics, Outcome, Refusal
 from trpolab.updates.method import Step
 
-# Of entries: candidates are played with dense networks, by whole episodes.
-SAMPLERS = ("single-path",)
-NETWORKS = ("mlp",)
+SAMPLERS = ("single-path",)  # of their entries: candidates are judged by whole episodes
 
 
 def refuse_useless(population: Population) -> None:

@@ -11,7 +11,7 @@ from trpolab.policies import Learner
 from trpolab.sampling.population import Population
 from trpolab.settings import setting
 from trpolab.updates.method import Context, MethodKind, Step
-from trpolab.updates.population_search import NETWORKS, SAMPLERS, move_to, ranked, refuse_useless, start_mean
+from trpolab.updates.population_search import SAMPLERS, move_to, ranked, refuse_useless, start_mean
 
 MEAN, STD, ITERATION = "cem.mean", "cem.std", "cem.iteration"
 
@@ -82,5 +82,4 @@ METHOD = MethodKind(
     step=cem_step,
     propose=cem_candidates,
     samplers=SAMPLERS,
-    networks=NETWORKS,
 )

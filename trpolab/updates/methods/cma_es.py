@@ -19,7 +19,7 @@ from trpolab.policies import Learner
 from trpolab.sampling.population import Population
 from trpolab.settings import setting
 from trpolab.updates.method import Context, MethodKind, Plan, Step
-from trpolab.updates.population_search import NETWORKS, SAMPLERS, move_to, refuse_useless, start_mean
+from trpolab.updates.population_search import SAMPLERS, move_to, refuse_useless, start_mean
 
 MEAN, SIGMA, PATH_C, PATH_SIGMA, ITERATION = (
     f"cma_es.{name}" for name in ("mean", "sigma", "path_c", "path_sigma", "iteration")
@@ -159,6 +159,5 @@ METHOD = MethodKind(
     propose=cma_es_candidates,
     population=lambda settings, size: settings.population or default_population(size),
     samplers=SAMPLERS,
-    networks=NETWORKS,
     problems=problems,
 )

@@ -11,7 +11,7 @@ from trpolab.policies import Learner
 from trpolab.sampling.population import Population
 from trpolab.settings import setting
 from trpolab.updates.method import Context, MethodKind, Plan, Step
-from trpolab.updates.population_search import NETWORKS, SAMPLERS, move_to, refuse_useless, start_mean
+from trpolab.updates.population_search import SAMPLERS, move_to, refuse_useless, start_mean
 
 MEAN, COVARIANCE = "reps.mean", "reps.covariance"
 FLOOR = 1e-6  # share of the mean variance added to the diagonal: few candidates leave directions without any
@@ -130,6 +130,5 @@ METHOD = MethodKind(
     step=reps_step,
     propose=reps_candidates,
     samplers=SAMPLERS,
-    networks=NETWORKS,
     problems=problems,
 )
