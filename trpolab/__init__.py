@@ -1,12 +1,14 @@
 """A lab for Trust Region Policy Optimization (Schulman et al., 2015).
 
-The names below are loaded when they are first used, so that `import trpolab` costs nothing and needs no notebook.
+The names below are loaded when they are first used, so that `import trpolab` loads Gymnasium and NumPy alone.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+import gymnasium
 
 __version__ = "0.1.0"
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from trpolab.sampling.batch import Batch
     from trpolab.sampling.config import SinglePath, Vine
     from trpolab.sampling.evaluate import evaluate
-    from trpolab.simulators import make
+    from trpolab.simulators import as_gymnasium, make
     from trpolab.training.config import Config
     from trpolab.training.controls import Controls
     from trpolab.training.session import train
@@ -30,6 +32,7 @@ __all__ = [
     "Lab",
     "SinglePath",
     "Vine",
+    "as_gymnasium",
     "backtrack",
     "conjugate_gradient",
     "evaluate",
@@ -46,6 +49,7 @@ _HOMES = {
     "Lab": "trpolab.lab",
     "SinglePath": "trpolab.sampling.config",
     "Vine": "trpolab.sampling.config",
+    "as_gymnasium": "trpolab.simulators",
     "backtrack": "trpolab.numerics",
     "conjugate_gradient": "trpolab.numerics",
     "evaluate": "trpolab.sampling.evaluate",
@@ -75,3 +79,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+def _register_environments() -> None:
+    """The paper's tasks for `gymnasium.make`: Gymnasium knows those environments whose package has been imported."""
+    for name, limit in (("CartPole", 500), ("Swimmer", 1000), ("Hopper", 1000), ("Walker", 1000)):
+        task, known = f"paper/{name}", f"trpolab/{name}-v0"
+        if known not in gymnasium.registry:
+            gymnasium.register(known, "trpolab:as_gymnasium", max_episode_steps=limit, kwargs={"task": task})
+
+
+_register_environments()

@@ -171,6 +171,12 @@ def registry(config_type: type) -> dict[str, Setting]:
     return found
 
 
+def faults_of(part: str, config: Any) -> list[str]:
+    """What is out of bounds in a part of the settings given as its dataclass, each a sentence."""
+    values = ((about, getattr(config, name)) for name, about in registry(type(config)).items())
+    return [f"{part}.{problem}" for about, value in values if (problem := about.problem(value))]
+
+
 def nearest(name: str, names: Any, count: int = 3) -> str:
     """ "; did you mean a, b?" or an empty text."""
     lowered = {str(known).lower(): str(known) for known in names}

@@ -14,6 +14,7 @@ from trpolab.simulators.base import (
     UnknownTask,
     UnsupportedSpace,
 )
+from trpolab.simulators.environment import as_gymnasium
 from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.simulators.registry import (
     SIMULATORS,
@@ -40,6 +41,7 @@ __all__ = [
     "Transition",
     "UnknownTask",
     "UnsupportedSpace",
+    "as_gymnasium",
     "configured",
     "find_task",
     "make",

@@ -59,7 +59,8 @@ def task_names() -> tuple[str, ...]:
 def nearest_tasks(name: str) -> str:
     """The names closest to `name`, in words: listed ones and the newest versions of Gymnasium's."""
     latest: dict[tuple[str | None, str], int] = {}
-    specs = [spec for spec in gymnasium.registry.values() if "ale_py" not in str(spec.entry_point)]
+    others = ("ale_py", "trpolab")  # their tasks have names of ours
+    specs = [spec for spec in gymnasium.registry.values() if not str(spec.entry_point).startswith(others)]
     for spec in specs:
         family = (spec.namespace, spec.name)
         latest[family] = max(spec.version or 0, latest.get(family, 0))
@@ -84,7 +85,8 @@ def find_task(task: Source) -> Task:
     installs it where a task needs an optional package. RegistrationError: worker processes can't import its kind.
     """
     kind = SIMULATORS.of(task)
-    about = replace(kind.describe(task), kind=kind.name)
+    about = kind.describe(task)
+    about = replace(about, kind=about.kind or kind.name)
     if about.runs_in_processes and (kind.module == "__main__" or "<" in getattr(kind.make, "__qualname__", "")):
         raise RegistrationError(
             f"simulator {kind.name!r}: {about.name} runs in worker processes, which import `make`; define it at the "

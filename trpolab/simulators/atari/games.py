@@ -13,7 +13,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from trpolab.extras import explained
-from trpolab.settings import ConfigError, registry, setting
+from trpolab.settings import ConfigError, faults_of, setting
 from trpolab.simulators.atari.pixels import DQN_SIZE, STACK, paper_size
 from trpolab.simulators.base import Task, UnknownTask
 
@@ -177,11 +177,8 @@ def action_table(game: AtariGame) -> np.ndarray:
 @cache
 def describe(game: AtariGame) -> Task:
     """The task that a game poses when it is shown so. Raises UnknownTask, ImportError, ConfigError, ValueError."""
-    wrong = [
-        problem for name, about in registry(Atari).items() if (problem := about.problem(getattr(game.config, name)))
-    ]
-    if wrong:
-        raise ConfigError([f"atari.{problem}" for problem in wrong])
+    if wrong := faults_of("atari", game.config):
+        raise ConfigError(wrong)
     minimal = console(game.name).minimal
     if game.factored and not game.full:
         raise ValueError(
