@@ -36,7 +36,7 @@ class ProgressLine:
         self._console = Console(file=stream, force_jupyter=False)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=None, finished_style="green"),
             console=self._console,
             auto_refresh=False,  # drawn when an iteration ends, by no thread of its own
             disable=not (stream.isatty() and self._console.is_interactive),
