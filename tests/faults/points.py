@@ -439,7 +439,7 @@ def never_gains(backtrack: Any) -> Any:
 # Run by a process before it starts workers: they do not listen for its end.
 DEAF_WORKERS = """
 from trpolab.sampling.workers import processes
-BOOT = "from trpolab.sampling.workers import processes; processes._end_with_parent = print; "
+BOOT = "from trpolab.sampling.workers import processes; processes._end_with_parent = id; "
 processes.BOOT = BOOT + processes.BOOT
 """
 
