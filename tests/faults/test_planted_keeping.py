@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.points import plant, planted
-from tests.reliability import test_disk, test_hostile, test_kill, test_long, test_steady, test_stop, test_writers
-from tests.reliability.runs import killed_and_resumed, session
+from tests.faults.points import plant
+from tests.reliability import test_disk, test_hostile, test_kill, test_long, test_steady, test_stop
 from trpolab.runs.reader import RunFolderError
 
 RED = (AssertionError, pytest.fail.Exception, RunFolderError)  # what a check raises that does not hold
@@ -26,23 +25,6 @@ def test_a_checkpoint_written_in_place(tmp_path: Path) -> None:
             continue
         lost += 1
     assert lost > 5
-
-
-@pytest.mark.reliability("R2")
-@pytest.mark.parametrize(
-    "fault", ["episodes that begin anew", "a value function left behind", "counters that start anew"]
-)
-def test_something_forgotten_in_a_checkpoint(fault: str, tmp_path: Path) -> None:
-    with pytest.raises(RED):
-        killed_and_resumed(tmp_path, "cart-pole", lambda: planted(fault))
-
-
-@pytest.mark.reliability("R3")
-def test_a_manifest_that_nobody_looks_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = test_kill.four_iterations(tmp_path / "a"), test_kill.four_iterations(tmp_path / "b")
-    plant("a manifest that nobody looks at", monkeypatch)
-    with pytest.raises(RED):
-        test_kill.passes_over(pair, tmp_path, "train.safetensors", "flipped")
 
 
 @pytest.mark.reliability("R4")
@@ -82,13 +64,6 @@ def test_a_second_stop_that_is_like_the_first(tmp_path: Path, monkeypatch: pytes
         test_stop.stops("rollout", 2, tmp_path, monkeypatch)
 
 
-@pytest.mark.reliability("R8")
-def test_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant("no lock", monkeypatch)
-    with pytest.raises(RED):
-        test_writers.refuses_a_second_writer(tmp_path)
-
-
 @pytest.mark.reliability("R9")
 def test_settings_that_are_changed_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant("settings that are changed one by one", monkeypatch)
@@ -101,13 +76,6 @@ def test_an_error_without_its_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     plant("an environment's error without its slot", monkeypatch)
     with pytest.raises(RED):
         test_steady.tells_of_an_environment_that_raises(tmp_path)
-
-
-@pytest.mark.reliability("R24")
-def test_streams_that_depend_on_who_asks_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant("streams that depend on who asks first", monkeypatch)
-    with pytest.raises(RED):
-        test_steady.repeats("cart-pole")
 
 
 @pytest.mark.reliability("R25")
@@ -136,15 +104,6 @@ def test_one_problem_at_a_time(scratch: Path, monkeypatch: pytest.MonkeyPatch) -
     plant("one problem at a time", monkeypatch)
     with pytest.raises(RED):
         test_hostile.refuses_settings("many at once", scratch)
-
-
-@pytest.mark.reliability("R29")
-def test_lines_written_behind_a_torn_one(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = session(out=scratch, iterations=3).run().path
-    assert folder is not None
-    plant("lines written behind a torn one", monkeypatch)
-    with pytest.raises(RED):
-        test_hostile.ignores_a_torn_tail(folder)
 
 
 @pytest.mark.reliability("R30")

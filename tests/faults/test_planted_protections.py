@@ -47,13 +47,6 @@ def folders(tmp_path: Path) -> Iterator[Path]:
     return map(fresh, ("green", "red"))
 
 
-@pytest.mark.reliability("R10")
-@pytest.mark.parametrize("whole", [False, True])
-def test_observations_and_rewards_that_nobody_checks(whole: bool) -> None:
-    test = test_not_finite.test_a_bad_number_from_the_environment_skips_one_iteration_and_changes_nothing
-    assert turns_red(test, "observations and rewards that nobody checks", "reward", np.nan, whole)
-
-
 @pytest.mark.reliability("R10", "R11")
 def test_a_run_that_never_gives_up(folders: Iterator[Path]) -> None:
     test = test_not_finite.test_three_in_a_row_end_the_run_and_the_last_good_checkpoint_is_named
@@ -99,12 +92,6 @@ def test_noise_of_an_untrained_value_function_taken_for_advantages(folders: Iter
 def test_sigma_without_bounds_or_a_word(fault: str, level: float, folders: Iterator[Path]) -> None:
     test = test_steps.test_sigma_driven_far_out_is_clamped_counted_and_can_still_be_sampled
     assert turns_red(lambda: test(level, next(folders)), fault)
-
-
-@pytest.mark.reliability("R16")
-def test_a_reset_that_nobody_notices() -> None:
-    test = test_mujoco_stability.test_every_silent_reset_is_reported
-    assert turns_red(test, "MuJoCo's resets that nobody looks for", "Hopper-v5", False)
 
 
 @pytest.mark.reliability("R16")

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from tests.lab.test_lab import press, trace, until
-from tests.reliability.runs import CARTPOLE, contents, same, session
+from tests.reliability.runs import session
 from trpolab.lab.lab import Lab
 from trpolab.runs.reader import RunFolderError, read_status
+from trpolab.selftest.children import CARTPOLE
+from trpolab.selftest.expect import contents, expect_same
 
 SETTINGS = {name: value for name, value in CARTPOLE.items() if name != "task"}
 
@@ -39,7 +41,7 @@ def test_a_stopped_run_is_shown_and_gone_on_with_bit_for_bit(stopped: Path) -> N
     lab.refresh()
     assert list(trace(lab, "kl_mean").x) == [1, 2, 3, 4, 5, 6]
     assert lab.view.page.buttons["run"].description == "Run"
-    same(lab.session, session(iterations=6).run())
+    expect_same(lab.session, session(iterations=6).run())
     lab.close()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import ipywidgets as w
 import pytest
 
-from tests.reliability.environments import Line
 from trpolab.lab import Lab
 from trpolab.lab.page import card_title
 from trpolab.lab.summary import Summary
+from trpolab.selftest.physics import Line
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script><b onclick=alert(3)>"
 ALLOWED = {

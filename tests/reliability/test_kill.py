@@ -6,38 +6,24 @@ import contextlib
 import itertools
 import os
 import shutil
-import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.faults.points import plant
-from tests.reliability.runs import (
-    child,
-    contents,
-    ended,
-    half_done,
-    lines,
-    only_run,
-    same,
-    session,
-    until,
-    whole,
-    work_on,
-)
-from trpolab.runs.reader import load_policy, read_metrics, read_status
+from tests.reliability.runs import ended, session, whole
+from trpolab.runs.reader import load_policy, read_status
 from trpolab.runs.writer import RunFolder
+from trpolab.selftest.children import child
+from trpolab.selftest.expect import expect_same, half_done
+from trpolab.selftest.runs import finds_damage, flip, survives_kills
 from trpolab.training import checkpoint
-from trpolab.training.checkpoint import CheckpointError
 from trpolab.training.session import Session
 
 STEPS = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "ftruncate")  # of `os`
-EVERY = 5  # iterations between checkpoints
 KILLED = 9
 
 
@@ -124,7 +110,7 @@ def test_a_fault_between_any_two_steps_of_writing_a_checkpoint(tmp_path: Path) -
     for number, folder in enumerate(folders):
         survived(folder)
         if number % 6 == 0:
-            same(Session(resume=folder, iterations=6).run(), reference)
+            expect_same(Session(resume=folder, iterations=6).run(), reference)
         RunFolder(folder, 9).close()
         assert half_done(folder) == []
 
@@ -132,66 +118,34 @@ def test_a_fault_between_any_two_steps_of_writing_a_checkpoint(tmp_path: Path) -
 # Real kills at random moments
 
 
-def kill_again_and_again(out: Path, kills: int, seed: int) -> list[int]:
-    """Kill a run of cart-pole at random moments and go on with it; returns the iterations that were repeated."""
-    rng, repeated = np.random.default_rng(seed), []
-    for _ in range(kills):
-        before = lines(only_run(out))
-        process = child(work_on, out, "cart-pole", {"iterations": 10**6, "checkpoint_every": EVERY})
-        wanted, wait = before + int(rng.integers(0, 25)), float(rng.uniform(0, 0.02))
-        until(lambda wanted=wanted: lines(only_run(out)) >= wanted)
-        time.sleep(wait)
-        os.kill(process.pid, signal.SIGKILL)
-        assert ended(process) == -signal.SIGKILL
-        if (folder := only_run(out)) is None:
-            continue  # before there was a run
-        assert read_status(folder).state in ("crashed", "stopped", "created")
-        reached = max((row["iteration"] for row in read_metrics(folder)), default=0)
-        saved = whole(folder)
-        assert reached - saved.iteration <= EVERY
-        repeated.append(reached - saved.iteration)
-    return repeated
-
-
-def demand_nothing_lost(out: Path, kills: int, seed: int) -> list[int]:
-    """R1: after so many kills the run is, bit for bit, the one that was never killed."""
-    repeated = kill_again_and_again(out, kills, seed)
-    folder = only_run(out)
-    assert folder is not None
-    reached = checkpoint.read(folder).iteration
-    again = Session(resume=folder, iterations=reached + 3).run()
-    same(again, session(iterations=reached + 3, checkpoint_every=EVERY).run())
-    assert half_done(folder) == []
-    return repeated
-
-
 @pytest.mark.reliability("R1")
 def test_eight_real_kills(tmp_path: Path) -> None:
-    demand_nothing_lost(tmp_path, 8, seed=0)
+    survives_kills(tmp_path, 8)
 
 
 @pytest.mark.soak
 @pytest.mark.reliability("R1")
 def test_two_hundred_random_kills(tmp_path: Path) -> None:
-    repeated = demand_nothing_lost(tmp_path, 200, seed=1)
-    assert len(repeated) >= 190
-    print(f"{len(repeated)} kills, at most {max(repeated)} iterations repeated, {sum(repeated)} in all")
+    print(survives_kills(tmp_path, 200))
 
 
 # Damage
 
 
-def damage(file: Path, how: str, other: Path) -> None:
-    """Hurt one file of a checkpoint; `other` is the same file of another run."""
-    content = file.read_bytes()
-    if how == "missing":
-        file.unlink()
-    elif how == "swapped":
-        shutil.copyfile(other, file)
-    else:
-        at = len(content) // 2
-        flipped = content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
-        file.write_bytes({"truncated": content[:-7], "empty": b"", "flipped": flipped}[how])
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-7]),
+    "flipped": flip,
+    "empty": lambda file: file.write_bytes(b""),
+    "missing": Path.unlink,
+    "of the checkpoint before": lambda file: shutil.copyfile(file.parent.parent / "000003" / file.name, file),
+}
+
+
+@pytest.mark.reliability("R3")
+@pytest.mark.parametrize("name", [*checkpoint.FILES, checkpoint.MANIFEST])
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, name: str, how: str) -> None:
+    finds_damage(tmp_path, name, DAMAGES[how])
 
 
 @pytest.fixture(scope="module")
@@ -204,28 +158,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.reliability("R3")
-@pytest.mark.parametrize("name", [*checkpoint.FILES, checkpoint.MANIFEST])
-@pytest.mark.parametrize("how", ["truncated", "flipped", "empty", "missing", "swapped"])
-def test_a_damaged_checkpoint_is_passed_over(pair: tuple[Path, Path], tmp_path: Path, name: str, how: str) -> None:
-    passes_over(pair, tmp_path, name, how)
-
-
-def passes_over(pair: tuple[Path, Path], tmp_path: Path, name: str, how: str) -> None:
-    """R3: the newest is damaged, the one before is taken, an event names the file."""
-    folder = tmp_path / "run"
-    shutil.copytree(pair[0], folder)
-    damage(folder / "ckpt" / "000004" / name, how, pair[1] / "ckpt" / "000004" / name)
-    again = Session(resume=folder, iterations=6)
-    assert again.progress.iteration == 3
-    loop = again.iterate()
-    next(loop)
-    (event,) = [event for event in again.events if event["event"] == "checkpoint_passed_over"]
-    assert event["message"].startswith("000004: ")
-    assert how == "missing" or name in event["message"] or name == checkpoint.MANIFEST
-    loop.close()
-
-
-@pytest.mark.reliability("R3")
 def test_a_checkpoint_of_another_run_is_found_out(pair: tuple[Path, Path], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(pair[0], folder)
@@ -235,18 +167,6 @@ def test_a_checkpoint_of_another_run_is_found_out(pair: tuple[Path, Path], tmp_p
     assert checkpoint.read(folder).iteration == 3
     assert [reason[:6] for reason in checkpoint.read(folder).passed_over] == ["000004", "000009"]
     assert "belongs to another run" in checkpoint.read(folder).passed_over[0]
-
-
-@pytest.mark.reliability("R3")
-def test_where_none_is_whole_nothing_is_overwritten(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(pair[0], folder)
-    for entry in (folder / "ckpt").iterdir():
-        damage(entry / "train.safetensors", "flipped", entry)
-    before = contents(folder)
-    with pytest.raises(CheckpointError, match=r"000002: train.safetensors differs from the manifest; 000003"):
-        Session(resume=folder)
-    assert contents(folder) == before
 
 
 @pytest.mark.reliability("R3")

@@ -7,16 +7,11 @@ import pytest
 
 from tests.faults.points import plant
 from tests.reliability.tabular import GAMMA, STATES, Tabular, best, values
+from trpolab.selftest.runs import score
 from trpolab.training.session import Session
 
 SEEDS = range(5)
 MIDDLE, WORST = 400.0, 150.0  # of CartPole-v1's 500 after 30 iterations: interquartile mean, and every seed
-
-
-def cartpole(seed: int, **settings) -> float:
-    """Training return over the last episodes of 30 iterations."""
-    session = Session("CartPole-v1", out=None, iterations=30, seed=seed, **settings).run()
-    return float(np.mean([row["return_mean"] for row in session.history[-5:] if row["return_mean"] is not None]))
 
 
 def interquartile_mean(scores: list[float]) -> float:
@@ -27,7 +22,7 @@ def interquartile_mean(scores: list[float]) -> float:
 
 @pytest.mark.reliability("R32")
 def test_cartpole_is_learned_by_every_seed() -> None:
-    scores = [cartpole(seed) for seed in SEEDS]
+    scores = [score(seed=seed) for seed in SEEDS]
     assert interquartile_mean(scores) >= MIDDLE, scores
     assert min(scores) >= WORST, scores
 
@@ -36,12 +31,12 @@ def test_cartpole_is_learned_by_every_seed() -> None:
 @pytest.mark.parametrize("fault", ["advantages negated", "the sign of the KL flipped"])
 def test_a_broken_twin_does_not_learn_it(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(fault, monkeypatch)
-    assert cartpole(0) < WORST
+    assert score() < WORST
 
 
 @pytest.mark.reliability("R32")
 def test_with_a_damping_of_1000_nothing_is_learned() -> None:
-    assert cartpole(0, damping=1000.0) < WORST
+    assert score(damping=1000.0) < WORST
 
 
 @pytest.mark.reliability("R32")

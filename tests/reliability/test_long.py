@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from tests.faults.points import plant
-from tests.reliability.runs import CARTPOLE, child, session
+from tests.reliability.runs import session
+from trpolab.selftest.children import CARTPOLE, child
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 

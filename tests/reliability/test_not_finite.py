@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from tests.faults.points import plant
-from tests.reliability.environments import Switch
 from tests.sampling.scripted import ScriptedSimulator
 from tests.sampling.test_trajectories import collect, paths, policy  # noqa: F401  (a fixture)
 from trpolab.policies import FitStatus, Policy
 from trpolab.sampling.workers.simulator_pool import NonFinite
+from trpolab.selftest.physics import Switch, skips_what_is_not_finite
 from trpolab.training import checkpoint, loop
 from trpolab.training.loop import Diverged, Iteration
 from trpolab.training.session import Session
@@ -40,21 +40,10 @@ def run_with_fault(session: Session, turn: Callable[[bool], None], at: int) -> l
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("whole", [False, True], ids=["going on", "whole paths"])
 def test_a_bad_number_from_the_environment_skips_one_iteration_and_changes_nothing(
-    field: str, bad: float, whole: bool
+    field: str, bad: float, whole: bool, tmp_path: Path
 ) -> None:
-    switch = Switch(field, bad)
-    settings = {**SMALL, "normalize_observations": True, "path.whole": whole, "path.horizon": 20}
-    session = Session(switch.task(), out=None, iterations=4, **settings)
-    done = run_with_fault(session, lambda on: setattr(switch, "on", on), at=3)
-    outcomes = [iteration.metrics["outcome"] for iteration in done]
-    assert outcomes[2] == "skipped_nonfinite" and outcomes.count("skipped_nonfinite") == 1
-    assert re.search(rf"slot \d+, step \d+: non-finite {field}", done[2].metrics["message"])
-    assert done[2].learner is done[1].learner, "policy, normaliser and value function are the very same"
-    assert done[2].metrics["kl_mean"] is None
-    assert done[3].metrics["outcome"].startswith("accepted")
-    batch = done[3].batch
-    firsts = [int(batch.t[batch.path == path][0]) for path in np.unique(batch.path)]
-    assert firsts == [0] * len(firsts), "the next iteration starts with fresh episodes"
+    settings = {"normalize_observations": True, "path.whole": whole, "path.horizon": 20, "fisher_fraction": 1.0}
+    skips_what_is_not_finite(tmp_path, field, bad, **settings)
 
 
 @pytest.mark.reliability("R10")

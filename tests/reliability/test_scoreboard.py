@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability.rows import ROWS
 from tests.reliability.table import BEGIN, END, markdown, put, scores
-from trpolab.selftest.rows import ROWS
 
 pytest_plugins = ["pytester"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.simulators.test_mujoco_stability import poisoned
 from trpolab.sampling.evaluate import evaluate
+from trpolab.selftest.physics import poisoned
 from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 from trpolab.training import loop
 from trpolab.training.loop import Diverged

@@ -12,26 +12,20 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from tests.reliability.runs import RUNS, fingerprint, same, session, stable, whole
+from tests.reliability.runs import RUNS, session, whole
 from trpolab.runs.reader import read_status
+from trpolab.selftest.expect import expect_same, fingerprint
+from trpolab.selftest.runs import repeats_itself
 from trpolab.training.controls import Controls
 from trpolab.training.session import Session
 
 # Seeds, threads, other people's generators
 
 
-def repeats(name: str, **other: Any) -> None:
-    """R24: twice the same, also with other settings that must not matter; another seed is another run."""
-    first, again = session(name, iterations=2).run(), session(name, iterations=2, **other).run()
-    assert fingerprint(first) == fingerprint(again)
-    assert stable(first.history) == stable(again.history)
-    assert fingerprint(session(name, iterations=2, seed=1).run()) != fingerprint(first)
-
-
 @pytest.mark.reliability("R24")
 @pytest.mark.parametrize("name", ["cart-pole", "Hopper", "vine", "tabular vine", "Gymnasium", "CMA-ES"])
-def test_the_same_seed_twice_and_with_other_threads(name: str) -> None:
-    repeats(name, threads=3)
+def test_the_same_seed_with_other_threads(name: str, tmp_path: Path) -> None:
+    repeats_itself(tmp_path, RUNS[name], threads=3)
 
 
 def ignores_the_global_generators() -> None:
@@ -42,8 +36,7 @@ def ignores_the_global_generators() -> None:
         np.random.seed(0)  # noqa: NPY002
         torch.manual_seed(0)
         np.random.random(3)  # noqa: NPY002
-    assert fingerprint(run) == fingerprint(reference)
-    assert stable(run.history) == stable(reference.history)
+    expect_same(run, reference)
 
 
 @pytest.mark.reliability("R25")
@@ -175,7 +168,7 @@ def tells_of_an_environment_that_raises(tmp_path: Path) -> None:
     assert status.state == "stopped" and "the motor is on fire" in status.message
     assert whole(run.path).iteration == 2
     again = Session(lambda: gymnasium.make("Acrobot-v1"), resume=run.path).run()
-    same(again, reference)
+    expect_same(again, reference)
 
 
 @pytest.mark.reliability("R22")

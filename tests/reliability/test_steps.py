@@ -14,9 +14,9 @@ import torch
 from tests import reference
 from tests.faults.points import instead, plant, replace
 from tests.reference import step
-from tests.reliability.environments import Line
 from trpolab.policies import Learner
 from trpolab.runs.reader import read_metrics
+from trpolab.selftest.physics import Line
 from trpolab.training.config import Config
 from trpolab.training.session import Session
 from trpolab.updates import Outcome

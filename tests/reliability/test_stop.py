@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from tests.faults.points import replace
-from tests.reliability.runs import fingerprint, same, session, until, whole
+from tests.reliability.runs import session, whole
 from trpolab.cli import train as command
 from trpolab.cli.exits import Exit
 from trpolab.runs.reader import read_status
+from trpolab.selftest.children import CARTPOLE, until
+from trpolab.selftest.expect import expect_same, fingerprint
 from trpolab.training.session import Session
 
 SECONDS = 2.0  # until Stop has been obeyed, on a quiet machine
@@ -79,7 +81,7 @@ def stops(phase: str, times: int, out: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert whole(run.path).iteration == run.progress.iteration
     assert multiprocessing.active_children() == []
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("trpolab-heart")] == []
-    same(run.run(), reference)  # in this process
+    expect_same(run.run(), reference)  # in this process
 
 
 @pytest.mark.reliability("R5", "R6")
@@ -106,15 +108,14 @@ def test_the_kernels_interrupt_in_each_phase(phase: str, tmp_path: Path, monkeyp
             tell(iteration.index)
     assert run.state == "stopped" and run.path is not None
     assert whole(run.path).iteration == run.progress.iteration == (AT if phase == "checkpoint" else AT - 1)
-    same(Session(resume=run.path).run(), reference)
+    expect_same(Session(resume=run.path).run(), reference)
 
 
 @pytest.mark.reliability("R5")
 def test_the_kernels_interrupt_pauses_a_blocking_lab(tmp_path: Path) -> None:
     lab_module = pytest.importorskip("trpolab.lab")
     reference = session(iterations=10_000)
-    settings = {k: v for k, v in _settings().items() if k != "task"}
-    lab = lab_module.Lab("CartPole-v1", out=tmp_path, checkpoint_every=1, **settings)
+    lab = lab_module.Lab(out=tmp_path, checkpoint_every=1, **CARTPOLE)
     timer = threading.Timer(0.3, _thread.interrupt_main)
     timer.start()
     lab.run(block=True)
@@ -134,7 +135,7 @@ def test_the_kernels_interrupt_pauses_a_blocking_lab(tmp_path: Path) -> None:
 @pytest.mark.reliability("R5")
 def test_stop_while_the_lab_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab_module = pytest.importorskip("trpolab.lab")
-    lab = lab_module.Lab("CartPole-v1", out=tmp_path, **{k: v for k, v in _settings().items() if k != "task"})
+    lab = lab_module.Lab(out=tmp_path, **CARTPOLE)
     charts, pressed = lab.view.charts, []
     honest = charts.update
 
@@ -189,9 +190,3 @@ def same_but_asked(run: Session) -> None:
     """The run whose iterations were never long."""
     reference = session(iterations=4).run()
     assert fingerprint(run) == fingerprint(reference)
-
-
-def _settings() -> dict[str, Any]:
-    from tests.reliability.runs import CARTPOLE
-
-    return dict(CARTPOLE)

@@ -7,17 +7,17 @@ import fcntl
 import json
 import os
 import re
-import signal
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.reliability.runs import child, contents, ended, lines, only_run, same, session, until, whole, work_on
+from tests.reliability.runs import ended, lines, session, whole, work_on
 from trpolab.runs.owner import Owner
-from trpolab.runs.reader import RunLocked, load_policy, read_metrics, read_status
+from trpolab.runs.reader import RunLocked, read_status
 from trpolab.runs.writer import RunFolder
+from trpolab.selftest.children import child, only_run
+from trpolab.selftest.expect import contents, expect_same
 from trpolab.training.session import Session
 
 pytestmark = pytest.mark.reliability("R8")
@@ -34,31 +34,6 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
-def refuses_a_second_writer(tmp_path: Path) -> None:
-    """R8: another process trains; whoever wants to write too is refused, and may read."""
-    process = child(work_on, tmp_path, "cart-pole", {"iterations": 10**6, "checkpoint_every": 1})
-    try:
-        folder = until(lambda: only_run(tmp_path))
-        until(lambda: (folder / "ckpt" / "000001").exists())
-        os.kill(process.pid, signal.SIGSTOP)  # so that its files stand still
-        until(lambda: Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "T")
-        before = contents(folder)
-        with pytest.raises(RunLocked) as refused:
-            next(Session(resume=folder).iterate())
-        assert f"process {process.pid} on {socket.gethostname()}, started 20" in str(refused.value)
-        assert "load_policy" in str(refused.value)
-        assert load_policy(folder) and read_metrics(folder)
-        assert read_status(folder).state == "running"
-        assert contents(folder) == before
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        ended(process)
-
-
-def test_a_second_process_is_refused_and_may_read(tmp_path: Path) -> None:
-    refuses_a_second_writer(tmp_path)
-
-
 def test_a_killed_writer_is_no_obstacle_and_the_take_over_is_on_record(tmp_path: Path) -> None:
     process = child(work_on, tmp_path, "cart-pole", {"iterations": 6, "checkpoint_every": 1}, 3)
     ended(process)
@@ -69,7 +44,7 @@ def test_a_killed_writer_is_no_obstacle_and_the_take_over_is_on_record(tmp_path:
     run = Session(resume=folder, iterations=6).run()
     (taken,) = [event for event in run.events if event["event"] == "taken_over"]
     assert f"process {process.pid} on" in taken["message"]
-    same(run, session(iterations=6).run())
+    expect_same(run, session(iterations=6).run())
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks"])

@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
 
+from trpolab.selftest.physics import random_actions, restores_exactly, trace, unfinished
 from trpolab.simulators import Simulator, Snapshot, SnapshotUnsupported, find_task, make
-
-Trace = list[list[tuple[bytes, float, bool, bool, bool]]]
-
-
-def random_actions(simulator: Simulator, steps: int, width: int, seed: int) -> np.ndarray:
-    """Actions [T, n, *A] in the sampler's dtypes; boxes get small ones, so that episodes live."""
-    rng, space = np.random.default_rng(seed), simulator.action_space
-    if isinstance(space, Box):
-        noise = 0.3 * rng.standard_normal((steps, width, *space.shape))
-        return np.clip(noise * np.minimum(space.high, 1), space.low, space.high).astype(np.float32)
-    if isinstance(space, Discrete):
-        return rng.integers(0, space.n, size=(steps, width))
-    return rng.integers(0, space.nvec, size=(steps, width, len(space.nvec)))
-
-
-def run(simulator: Simulator, slots: np.ndarray, actions: np.ndarray) -> Trace:
-    """Step the slots with actions [T, n, *A]; per slot what came back, up to the end of its episode."""
-    trace: Trace = [[] for _ in slots]
-    alive = np.arange(len(slots))
-    for row in actions:
-        if not len(alive):
-            break
-        whole = len(alive) == simulator.width
-        result = simulator.step(None if whole else slots[alive], row[alive])
-        over = result.terminated | result.truncated | result.unstable
-        for n, which in enumerate(alive):
-            flags = bool(result.terminated[n]), bool(result.truncated[n]), bool(result.unstable[n])
-            trace[which].append((result.obs[n].tobytes(), float(result.reward[n]), *flags))
-        alive = alive[~over]
-    return trace
-
-
-def unfinished(trace: Trace) -> np.ndarray:
-    """Which of the traced episodes have not ended."""
-    return np.array([n for n, part in enumerate(trace) if not (part and any(part[-1][2:]))], dtype=np.int64)
 
 
 def restorable(task: Any) -> None:
@@ -94,13 +60,13 @@ class SimulatorContract:
         played = make(task, 1)
         start = played.reset(slot, seeds).copy()
         actions = random_actions(played, 40, 1, seed=2)
-        expected = run(played, slot, actions)
+        expected = trace(played, slot, actions)
         played.reset(slot, seeds)
-        run(played, slot, actions[:3])
+        trace(played, slot, actions[:3])
         resumed = make(task, 1)
         resumed.restore(slot, played.snapshot(slot))
         assert np.array_equal(resumed.reset(slot, seeds), start)
-        assert run(resumed, slot, actions) == expected
+        assert trace(resumed, slot, actions) == expected
         played.close()
         resumed.close()
 
@@ -124,7 +90,7 @@ class SimulatorContract:
         pair = np.array([0, 3])
         obs = simulator.reset(pair, np.array([11, 11])).copy()
         assert np.array_equal(obs[0], obs[1])
-        first, second = run(simulator, pair, actions)
+        first, second = trace(simulator, pair, actions)
         assert first == second
         assert np.array_equal(simulator.reset(pair, np.array([11, 12]))[0], obs[0])
 
@@ -133,16 +99,16 @@ class SimulatorContract:
         actions, seeds = random_actions(make(task, 1), 12, 4, seed=2), np.array([21, 22, 23, 24])
         together, apart = make(task, 4), make(task, 4)
         together.reset(None, seeds)
-        expected = run(together, all_slots(together), actions)
+        expected = trace(together, all_slots(together), actions)
         apart.reset(np.array([1, 3]), seeds[[1, 3]])
-        odd = run(apart, np.array([1, 3]), actions[:6, [1, 3]])
+        odd = trace(apart, np.array([1, 3]), actions[:6, [1, 3]])
         apart.reset(np.array([0, 2]), seeds[[0, 2]])
-        even = run(apart, np.array([0, 2]), actions[:, [0, 2]])
+        even = trace(apart, np.array([0, 2]), actions[:, [0, 2]])
         assert even == [expected[0], expected[2]]
         assert odd == [expected[1][:6], expected[3][:6]]
         for slot, seen in ((1, odd[0]), (3, odd[1])):
             if len(seen) == 6 and len(expected[slot]) > 6:
-                assert run(apart, np.array([slot]), actions[6:, [slot]]) == [expected[slot][6:]]
+                assert trace(apart, np.array([slot]), actions[6:, [slot]]) == [expected[slot][6:]]
 
     def test_width_and_threads_change_nothing(self, task: Any) -> None:
         seeds = np.array([31, 32, 33, 34, 35])
@@ -151,31 +117,15 @@ class SimulatorContract:
         wide.reset(None, seeds)
         threaded.reset(None, seeds)
         alone.reset(None, seeds[3:4])
-        expected = run(wide, all_slots(wide), actions)
-        assert run(threaded, all_slots(threaded), actions) == expected
-        assert run(alone, all_slots(alone), actions[:, 3:4]) == [expected[3]]
+        expected = trace(wide, all_slots(wide), actions)
+        assert trace(threaded, all_slots(threaded), actions) == expected
+        assert trace(alone, all_slots(alone), actions[:, 3:4]) == [expected[3]]
 
     @pytest.mark.reliability("R18")
-    def test_a_restored_slot_replays_bit_for_bit(self, task: Any) -> None:
+    @pytest.mark.parametrize("age", [0, 3, 12])
+    def test_a_restored_slot_replays_bit_for_bit(self, task: Any, age: int, tmp_path: Path) -> None:
         restorable(task)
-        simulator, other = make(task, 3), make(task, 7)
-        before, after, elsewhere = (random_actions(simulator, 25, 3, seed=seed) for seed in (4, 5, 6))
-        other.reset(None, np.arange(7))
-        run(other, all_slots(other), random_actions(other, 9, 7, seed=7))
-        for age in (0, 3, 8):
-            simulator.reset(None, np.array([41, 42, 43]))
-            lived = unfinished(run(simulator, all_slots(simulator), before[:age]))
-            if not len(lived):
-                continue
-            saved = simulator.snapshot(lived)
-            expected = run(simulator, lived, after[:, lived])
-            assert simulator.restore(lived, saved).shape[0] == len(lived)
-            run(simulator, lived, elsewhere[:, lived])
-            simulator.restore(lived, saved)
-            assert run(simulator, lived, after[:, lived]) == expected
-            slots = np.array([1, 4, 6])[: len(lived)]
-            other.restore(slots, saved.take(slice(None, None, -1)))
-            assert run(other, slots, after[:, lived[::-1]]) == expected[::-1]
+        restores_exactly(tmp_path, [task], age)
 
     @pytest.mark.reliability("R18")
     def test_a_restored_observation_is_the_saved_one(self, task: Any) -> None:
@@ -194,9 +144,9 @@ class SimulatorContract:
         restorable(task)
         trunk, branches = make(task, 2), make(task, 6)
         trunk.reset(None, np.array([61, 62]))
-        run(trunk, all_slots(trunk), random_actions(trunk, 1, 2, seed=9))
+        trace(trunk, all_slots(trunk), random_actions(trunk, 1, 2, seed=9))
         branches.restore(None, trunk.snapshot(None).repeat(3))
-        traces = run(branches, all_slots(branches), np.repeat(random_actions(trunk, 20, 2, seed=10), 3, axis=1))
+        traces = trace(branches, all_slots(branches), np.repeat(random_actions(trunk, 20, 2, seed=10), 3, axis=1))
         assert traces[0] == traces[1] == traces[2]
         assert traces[3] == traces[4] == traces[5]
 
@@ -207,7 +157,7 @@ class SimulatorContract:
         simulator.reset(None, np.array([71, 71]))
         saved = simulator.snapshot(None)
         simulator.restore(None, saved, seeds=np.array([5, 5]))
-        first, second = run(simulator, all_slots(simulator), actions)
+        first, second = trace(simulator, all_slots(simulator), actions)
         assert first == second
 
     @pytest.mark.reliability("R18")
@@ -217,7 +167,7 @@ class SimulatorContract:
         simulator.reset(None, np.array([81, 82]))
         saved = simulator.snapshot(None)
         kept = {name: part.copy() for name, part in saved.parts.items() if part.dtype != object}
-        run(simulator, all_slots(simulator), random_actions(simulator, 3, 2, seed=12))
+        trace(simulator, all_slots(simulator), random_actions(simulator, 3, 2, seed=12))
         simulator.reset(None, np.array([83, 84]))
         assert all(np.array_equal(saved.parts[name], part) for name, part in kept.items())
         assert len(Snapshot.concatenate([saved, saved.take([0])])) == 3
@@ -230,7 +180,7 @@ class SimulatorContract:
         if simulator.time_limit is None:
             pytest.skip("no time limit")
         simulator.reset(None, np.array([91, 92]))
-        run(simulator, all_slots(simulator), random_actions(simulator, 1, 2, seed=13))
+        trace(simulator, all_slots(simulator), random_actions(simulator, 1, 2, seed=13))
         saved = aged(simulator, simulator.time_limit - 1)
         other, last = make(task, 4), random_actions(simulator, 1, 2, seed=14)[0]
         other.reset(None, np.arange(4))
@@ -282,6 +232,6 @@ def aged(simulator: Simulator, age: int, saved: Snapshot | None = None) -> Snaps
         return Snapshot({**saved.parts, "steps": np.full(len(saved), age)})
     simulator.reset(None, np.arange(simulator.width))
     actions = random_actions(simulator, age, simulator.width, seed=16)
-    if len(unfinished(run(simulator, all_slots(simulator), actions))) < simulator.width:
+    if len(unfinished(trace(simulator, all_slots(simulator), actions))) < simulator.width:
         pytest.skip("episodes end before the time limit")
     return simulator.snapshot(None)

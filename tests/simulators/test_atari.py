@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.simulators.contract import all_slots, random_actions, run
+from tests.simulators.contract import all_slots
+from trpolab.selftest.physics import random_actions, trace
 from trpolab.settings import ConfigError
 from trpolab.simulators import Atari, AtariGame, SnapshotUnsupported, find_task, make
 from trpolab.simulators.atari.games import JOYSTICK, task_names
@@ -30,14 +31,14 @@ def test_restores_are_exact(game: str) -> None:
     for _ in range(2):  # the second time in mid-game
         seen = simulator.snapshot(slot)
         before = simulator.restore(slot, seen).copy()
-        expected = run(simulator, slot, actions)
-        run(simulator, slot, random_actions(simulator, 15, 1, seed=2))
+        expected = trace(simulator, slot, actions)
+        trace(simulator, slot, random_actions(simulator, 15, 1, seed=2))
         assert np.array_equal(simulator.restore(slot, seen), before)
-        assert run(simulator, slot, actions) == expected
+        assert trace(simulator, slot, actions) == expected
         other.reset(None, np.array([3]))
         assert np.array_equal(other.restore(None, seen), before)
-        assert run(other, slot, actions) == expected
-        run(simulator, slot, random_actions(simulator, 30, 1, seed=3))
+        assert trace(other, slot, actions) == expected
+        trace(simulator, slot, random_actions(simulator, 30, 1, seed=3))
 
 
 @pytest.mark.reliability("R18")
@@ -51,7 +52,7 @@ def test_qbert_restores_from_its_first_moment_into_an_emulator_that_was_just_res
         second.reset(None, np.array([seed]))
         second.restore(None, saved)
         first.restore(None, saved)
-        assert run(first, all_slots(first), actions) == run(second, all_slots(second), actions)
+        assert trace(first, all_slots(first), actions) == trace(second, all_slots(second), actions)
 
 
 def test_many_restores_do_not_grow() -> None:
@@ -59,10 +60,10 @@ def test_many_restores_do_not_grow() -> None:
     simulator.reset(None, np.array([0]))
     saved = simulator.snapshot(None)
     actions = random_actions(simulator, 2, 1, seed=4)
-    expected = run(simulator, all_slots(simulator), actions)
+    expected = trace(simulator, all_slots(simulator), actions)
     for _ in range(2000):
         simulator.restore(None, saved)
-    assert run(simulator, all_slots(simulator), actions) == expected
+    assert trace(simulator, all_slots(simulator), actions) == expected
 
 
 def refuses_the_vine_when_sticky() -> None:
@@ -90,7 +91,7 @@ def test_sticky_games_are_decided_by_their_seeds() -> None:
     simulator = make(AtariGame("ALE/Breakout-v5", Atari(sticky=0.5)), 3)
     simulator.reset(None, np.array([7, 7, 8]))
     actions = np.repeat(random_actions(simulator, 40, 1, seed=5), 3, axis=1)
-    first, second, third = run(simulator, all_slots(simulator), actions)
+    first, second, third = trace(simulator, all_slots(simulator), actions)
     assert first == second != third
 
 
