@@ -1,10 +1,9 @@
 """What every simulator offers: slots that reset, step, snapshot and restore.
 
-A simulator holds W slots. Every call names the slots it touches, and nothing resets by itself: who samples decides.
+A simulator holds W slots. Every call names the slots it touches, and no slot resets by itself: the sampler does it.
 
 Arrays that `reset`, `step` and `restore` return may be views of the simulator's own buffers: they are valid until its
-next call, so who wants to keep them copies them at once. A `Snapshot` owns its arrays. A simulator is used by one
-thread at a time.
+next call. Copy what is to be kept. A `Snapshot` owns its arrays. A simulator is used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from trpolab.settings import PlainError
 
 
 class UnknownTask(PlainError):
-    """What was given names or makes no task; the message gives the nearest names, or says what came instead."""
+    """What was given is no task; the message has the nearest names, or says what was given instead."""
 
 
 class UnsupportedSpace(PlainError):
@@ -44,7 +43,7 @@ class Transition:
     reward: np.ndarray  # [n] float64
     terminated: np.ndarray  # [n] bool: the task ended
     truncated: np.ndarray  # [n] bool: the time limit cut the episode
-    unstable: np.ndarray  # [n] bool: the physics blew up and was silently reset
+    unstable: np.ndarray  # [n] bool: the physics blew up, and the engine reset it without an error
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Scene:
 def refuse_misfit(space: Space, actions: np.ndarray, count: int) -> None:
     """Raise ValueError unless `actions` are `count` rows of this space, of its kind of number; values are not read.
 
-    Arrays of another shape would be broadcast, and numbers of another kind rounded, without a word.
+    NumPy would broadcast another shape and round another kind of number without an error.
     """
     wanted = space.shape or ()
     kinds = "f" if isinstance(space, Box) else "iu"
@@ -146,20 +145,20 @@ class Simulator(Protocol):
 
 @runtime_checkable
 class Replayable(Protocol):
-    """A simulator whose states can't be written to a file, but whose episodes can be lived again from their start."""
+    """A simulator whose states can't be written to a file, but whose episodes can be replayed from their start."""
 
     def past(self) -> dict[str, np.ndarray]:
-        """Plain arrays from which `relive` brings every slot back. Raises SnapshotUnsupported with the reason."""
+        """Plain arrays from which `relive` replays every slot. Raises SnapshotUnsupported with the reason."""
         ...
 
     def relive(self, past: dict[str, np.ndarray]) -> None:
-        """Bring every slot back. Raises SnapshotUnsupported where a slot does not come to the state that it was in."""
+        """Replay every slot. Raises SnapshotUnsupported where a slot does not reach the state that it was in."""
         ...
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task by name: what its spaces are, what suits it, and how to make a simulator of it."""
+    """What is known of a task before a simulator of it is made."""
 
     name: str
     observation_space: Space

@@ -32,7 +32,7 @@ TIME_LIMIT = 500  # steps
 
 @dataclass(frozen=True)
 class Rules:
-    """What tells the two cart-pole tasks apart."""
+    """What differs between the two cart-pole tasks."""
 
     time_step: float  # seconds of one Euler step
     substeps: int  # Euler steps of one decision

@@ -17,8 +17,8 @@ from trpolab.simulators.registry import SIMULATORS, Source, make
 def as_gymnasium(task: Source, *, render_mode: str | None = None, **settings: Any) -> gymnasium.Env:
     """A `gymnasium.Env` of any task that `make` takes; `settings` are the task's own, as `**{"atari.pixels": "dqn"}`.
 
-    With the same seeds and actions it gives the same numbers as `make(task)`. Actions are taken as they are:
-    `gymnasium.wrappers.ClipAction` brings them within their bounds. Raises as `find_task` does, ConfigError for a
+    With the same seeds and actions it gives the same numbers as `make(task)`. Actions are not clipped; to clip them,
+    wrap it in `gymnasium.wrappers.ClipAction`. Raises as `find_task` does, ConfigError for a
     setting that the task does not have or that is out of bounds, and ValueError for a `render_mode`.
     """
     if render_mode is not None:

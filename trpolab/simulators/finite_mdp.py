@@ -16,7 +16,7 @@ class FiniteMDP:
     """(S, A, P, r, ρ0, γ) of Section 2 in float64: S states, A actions. Checked when it is made; arrays are read-only.
 
     Rewards may be given as the paper's r(s) [S], as r(s, a) [S, A] or as r(s, a, s') [S, A, S]; they are kept as the
-    last. A terminal state ends the episode: whatever its rows say, it is made to stay where it is and to earn nothing.
+    last. A terminal state ends the episode: its rows are replaced, so that it leads to itself and earns nothing.
 
     Raises ValueError, one sentence, for arrays that do not fit together, rows that are no probabilities, a start in a
     terminal state, and γ = 1 where some state can never reach a terminal one (its return would have no limit).
@@ -173,7 +173,7 @@ def random_mdp(
 def chain(states: int = 8, *, slip: float = 0.1, gamma: float = 0.95) -> FiniteMDP:
     """A corridor without an end: action 0 steps left, 1 right, either fails with `slip` and goes the other way.
 
-    The paper's r(s): 1 at the right end, 0.1 at the left end, where every episode starts. What is near tempts.
+    The paper's r(s): 1 at the right end, 0.1 at the left end, where every episode starts.
     """
     if states < 2:
         raise ValueError(f"states = {states}: a chain has at least 2")
@@ -193,7 +193,8 @@ def chain(states: int = 8, *, slip: float = 0.1, gamma: float = 0.95) -> FiniteM
 def gridworld(rows: int = 4, columns: int = 4, *, slip: float = 0.1, gamma: float = 0.95) -> FiniteMDP:
     """From the top left corner to the bottom right one, which is terminal; every step costs 1.
 
-    Actions 0 … 3 go up, right, down, left; with `slip` a random one of the four is taken instead. Walls stop.
+    Actions 0 … 3 go up, right, down, left; with `slip` a random one of the four is taken instead. A step
+    into a wall stays in place.
     """
     if rows < 1 or columns < 1 or rows * columns < 2:
         raise ValueError(f"rows = {rows}, columns = {columns}: a gridworld has at least 2 cells")

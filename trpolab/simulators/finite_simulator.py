@@ -44,7 +44,7 @@ def finite_mdp(name: str) -> FiniteMDP:
 class FiniteSimulator:
     """W slots of a finite MDP (see `Simulator`); the observation is the state, one-hot.
 
-    A slot's dynamics noise is a stream of its own, one number a step: its seed is part of a snapshot, and `restore`
+    The noise of a slot's dynamics is a stream of its own, one number a step. Its seed is part of a snapshot; `restore`
     with seeds replaces it. The next state is the inverse cumulative distribution at that number, so branches with
     equal seeds share their noise whatever they do.
     """
@@ -159,7 +159,7 @@ def spaces(mdp: FiniteMDP) -> tuple[Space, Space]:
 
 
 def cumulative(probabilities: np.ndarray) -> np.ndarray:
-    """Sums along the last axis, exactly 1 from the last state that has a probability: none beyond it can be drawn."""
+    """Sums along the last axis, exactly 1 from the last state with a probability on: none beyond it is drawn."""
     sums = np.cumsum(probabilities, axis=-1)
     rest = np.cumsum(probabilities[..., ::-1], axis=-1)[..., ::-1] - probabilities  # what lies beyond each entry
     return np.where(rest > 0, np.minimum(sums, 1.0), 1.0)

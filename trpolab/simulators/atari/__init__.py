@@ -19,7 +19,7 @@ def game_of(source: str | AtariGame) -> AtariGame:
 
 
 def describe(source: str | AtariGame) -> Task:
-    """The task that the game poses. Raises UnknownTask, ImportError, ConfigError, ValueError."""
+    """The task of the game. Raises UnknownTask, ImportError, ConfigError, ValueError."""
     return games.describe(game_of(source))
 
 

@@ -28,7 +28,7 @@ FRAMES_PER_SECOND = 60  # of the console
 class AtariSimulator:
     """W games (see `Simulator`). Observations are the last four frames, oldest first: [n, 4, H, W] uint8.
 
-    An episode is a whole game. Without sticky actions a game has no noise of its own: all begin alike, whatever the
+    An episode is a whole game. Without sticky actions a game has no noise of its own, and all begin alike whatever the
     seed. The emulator's saved state has no screen, so a snapshot holds the four frames and the step counter with it.
     """
 
@@ -47,7 +47,7 @@ class AtariSimulator:
         self._stacks = np.zeros((slots, STACK, *frame_size(game)), np.uint8)
         self._steps = np.zeros(slots, np.int64)
         self._start: tuple[Any, np.ndarray] | None = None  # of every game, where it has no noise
-        self._palette, self._known = np.zeros((256, 3), np.uint8), np.zeros(256, bool)  # colours come as they are seen
+        self._palette, self._known = np.zeros((256, 3), np.uint8), np.zeros(256, bool)  # colours seen so far
 
     @property
     def scene(self) -> Scene | None:
@@ -61,7 +61,7 @@ class AtariSimulator:
             raise ValueError(f"reset of {len(ids)} slots needs as many seeds, got {len(seeds)}")
         for slot, seed in zip(ids, seeds, strict=True):
             if self._game.config.sticky > 0:
-                self._emulators[slot] = None  # a generator of its own is the emulator's from the start to the end
+                self._emulators[slot] = None  # its generator is seeded once, when it is opened
                 self._stacks[slot] = self._look(self._emulator(slot, int(seed) % 2**31), 1)
                 continue
             emulator = self._emulator(slot)
@@ -126,7 +126,7 @@ class AtariSimulator:
 
     @property
     def seconds(self) -> float:
-        """Of the console's own time that one decision lasts."""
+        """Seconds of the console's own time that one decision lasts."""
         return self._game.frame_skip / FRAMES_PER_SECOND
 
     def screens(self, slots: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +144,7 @@ class AtariSimulator:
         return numbers, self._palette
 
     def _shown(self, slot: int) -> Any:
-        """The emulator that shows a slot's screen: a start is restored, so that the slot's own still shows the past."""
+        """The emulator that shows a slot's screen: at the start `_first`, as a restored one shows an old screen."""
         fresh = self._steps[slot] == 0 and self._game.config.sticky == 0
         return self._first if fresh else self._emulator(slot)
 

@@ -74,7 +74,7 @@ class Atari:
 
 @dataclass(frozen=True)
 class AtariGame:
-    """A game and how it is to be shown: what `make` takes in place of a bare name."""
+    """A game under its settings; `make` takes it in place of a name."""
 
     name: str  # "ALE/Pong-v5"
     config: Atari = field(default_factory=Atari)
@@ -101,7 +101,7 @@ class AtariGame:
 
 @dataclass(frozen=True)
 class Console:
-    """What the emulator says of a game."""
+    """Facts about a game from its emulator."""
 
     rom: str  # path
     height: int
@@ -176,7 +176,7 @@ def action_table(game: AtariGame) -> np.ndarray:
 
 @cache
 def describe(game: AtariGame) -> Task:
-    """The task that a game poses when it is shown so. Raises UnknownTask, ImportError, ConfigError, ValueError."""
+    """The task of a game under its settings. Raises UnknownTask, ImportError, ConfigError, ValueError."""
     if wrong := faults_of("atari", game.config):
         raise ConfigError(wrong)
     minimal = console(game.name).minimal

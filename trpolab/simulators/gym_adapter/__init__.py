@@ -26,7 +26,7 @@ def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
 
 
 def describe(source: Any) -> Task:
-    """The task that the source's environments pose. Raises UnknownTask and UnsupportedSpace."""
+    """The task of the source's environments. Raises UnknownTask and UnsupportedSpace."""
     if (ours := _task_of_ours(source)) is not None:
         return find_task(ours)
     return adapter.describe(factory_of(source), source if isinstance(source, str) else None)

@@ -20,7 +20,7 @@ Factory = Callable[[], gymnasium.Env]
 
 
 def describe(factory: Factory, name: str | None = None) -> Task:
-    """The task that the factory's environments pose; whether they can be restored is tried out on one of them.
+    """The task of the factory's environments; one of them is tried out to see whether it can be restored.
 
     Raises UnknownTask where the factory makes no environment, and UnsupportedSpace for spaces that no policy here can
     take.
@@ -176,7 +176,7 @@ def was_reset_by_mujoco(env: gymnasium.Env) -> bool:
 
 
 def _time_limit(env: gymnasium.Env) -> int | None:
-    """Steps after which the environment cuts an episode, as far as it says so."""
+    """Steps after which the environment cuts an episode, or None where it doesn't say."""
     layer: gymnasium.Env = env
     while isinstance(layer, gymnasium.Wrapper):
         if isinstance(layer, gymnasium.wrappers.TimeLimit):

@@ -1,4 +1,4 @@
-"""Whether a Gymnasium environment can be saved by copying it: tried out, not assumed."""
+"""Whether a Gymnasium environment can be saved by copying it, found by a trial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from trpolab.simulators.gym_adapter.spaces import Encoding
 
-# Packages whose objects live in C: copying their Python shells proves nothing about the future.
+# Packages whose objects keep their state in C: a copy in Python does not carry it.
 _NATIVE = ("mujoco", "ale_py", "Box2D")
 _WARM_UP, _REPLAY = 5, 25  # steps
 

@@ -1,4 +1,4 @@
-"""How slots came to where they are: the seed of each episode and its actions, from which it can be lived again."""
+"""The seed and the actions of each slot's episode, from which it can be replayed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Past:
         self._steps[slot] = done + 1
 
     def forget(self, slot: int) -> None:
-        """The slot came to where it is in another way."""
+        """The slot's past is not known: its state was restored, or the episode is too long."""
         self._seed[slot], self._steps[slot], self._actions[slot] = _UNKNOWN, 0, None
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -55,7 +55,7 @@ class ReachNoise:
 
 @dataclass(frozen=True, eq=False)
 class MujocoTask:
-    """One MuJoCo task: a model, how long a decision lasts, where episodes start, and what it all means."""
+    """One MuJoCo task: a model, how long a decision lasts, where episodes start, observations, rewards and ends."""
 
     name: str
     file: str
@@ -118,7 +118,7 @@ def _walker(name: str) -> MujocoTask:
 
 def _swimmer(name: str) -> MujocoTask:
     meaning = Runner(Layout(8, hidden=2), 0.01 * 4, 1e-4)
-    # At γ = 0.995 and below the swimmer finds no lasting gait: its stroke pays too late.
+    # At γ = 0.995 and below the swimmer finds no lasting gait: the reward of its stroke comes too late.
     suited = {"gamma": 0.9999}
     return MujocoTask(
         name, "swimmer.xml", 4, _SWIMMING, meaning, view="xy", defaults=suited, paper_defaults=_TABLE_2["swimmer"]

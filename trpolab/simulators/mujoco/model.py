@@ -35,7 +35,7 @@ def load_model(file: str) -> mujoco.MjModel:
     """Compile a model. It is shared: `mujoco.batch.Batch` copies it, and nothing else here writes to it."""
     silence_log_file()
     log = mujoco.MjLogConfig.get()
-    to_console, log.logto_console = log.logto_console, False  # HalfCheetah's file has a deprecated attribute: not news
+    to_console, log.logto_console = log.logto_console, False  # of HalfCheetah's deprecated attribute
     mujoco.MjLogConfig.set(log)
     try:
         return mujoco.MjModel.from_xml_path(str(asset(file)))

@@ -1,4 +1,4 @@
-"""What the MuJoCo tasks mean: observation, reward and end, in the arithmetic order of Gymnasium's v5 environments.
+"""Observations, rewards and ends of the MuJoCo tasks, in the arithmetic order of Gymnasium's v5 environments.
 
 Bit equality with Gymnasium rests on that order and on dtypes: a control cost has the actions' dtype (float32 from the
 sampler), everything else is float64. Fields of MjData are read as the last substep leaves them, as Gymnasium does:
@@ -122,7 +122,7 @@ class DoubleBalancer:
 
 @dataclass(frozen=True, eq=False)
 class Reacher:
-    """Reacher: minus the fingertip's distance from the target, minus the squared action. Never ends by itself."""
+    """Reacher: minus the fingertip's distance from the target, minus the squared action. Only a time limit ends it."""
 
     layout: Layout
     fingertip: int  # body indices

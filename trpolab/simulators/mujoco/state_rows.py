@@ -1,4 +1,4 @@
-"""The data of one MuJoCo step in NumPy: state rows, the same by column, and buffers for what is made of them.
+"""The data of one MuJoCo step in NumPy: state rows, a copy by column, and buffers for the results.
 
 Everything a full step touches is allocated once and contiguous: with 16 slots NumPy's cost is its calls, and a call on
 contiguous arrays of equal shape costs a third of one that broadcasts or strides.
@@ -24,19 +24,19 @@ class Bounds:
 
 
 def strict_bounds(first: int, low: list[float], high: list[float]) -> Bounds:
-    """Bounds as given, themselves outside."""
+    """Open bounds: a value on a bound is outside."""
     return Bounds(first, np.array(low), np.array(high))
 
 
 def closed_bounds(first: int, low: list[float], high: list[float]) -> Bounds:
-    """Bounds as given, finite ones inside; an infinite one asks for a finite value."""
+    """Closed bounds: a value on a bound is inside; an infinite bound demands a finite value."""
     below, above = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
     return Bounds(first, np.where(np.isinf(low), low, below), np.where(np.isinf(high), high, above))
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Which columns of the state a task observes and tests, in numbers that hold for all its simulators."""
+    """Which columns of the state a task observes and tests."""
 
     size: int  # O, length of an observation
     hidden: int = 0  # leading positions that are not observed
@@ -65,10 +65,10 @@ class Rows:
     advance: np.ndarray  # [n] by how much qpos[0] moved
     change: np.ndarray  # [2, n] both of them
     observed: np.ndarray  # [n, nq + nv - hidden] view of the state
-    clips: bool  # whether the next two count
+    clips: bool  # whether the next two fields are used
     floor: np.ndarray  # like `observed`: where observed velocities are clipped
     ceiling: np.ndarray
-    ends: bool  # whether the next three count
+    ends: bool  # whether the next three fields are used
     tested: np.ndarray  # [B, n] the columns that bounds hold for
     low: np.ndarray  # [B, n]
     high: np.ndarray
