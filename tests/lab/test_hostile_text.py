@@ -13,7 +13,7 @@ import pytest
 from trpolab.lab import Lab
 from trpolab.lab.page import card_title
 from trpolab.lab.summary import Summary
-from trpolab.selftest.physics import Line
+from trpolab.selftest.physics import LineWalk
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script><b onclick=alert(3)>"
 ALLOWED = {
@@ -63,17 +63,17 @@ def shown(widget: Any) -> str:
     return "".join(one.value for one in widgets(widget) if isinstance(one, w.HTML))
 
 
-def hostile_task(fails_at: int = 10**9) -> type[Line]:
+def hostile_task(fails_at: int = 10**9) -> type[LineWalk]:
     """An environment that is called EVIL, and says so when it fails."""
     steps = [0]
 
-    def step(self: Line, action: Any) -> Any:
+    def step(self: LineWalk, action: Any) -> Any:
         steps[0] += 1
         if steps[0] > fails_at:
             raise RuntimeError(EVIL)
-        return Line.step(self, action)
+        return LineWalk.step(self, action)
 
-    return type(EVIL, (Line,), {"step": step})
+    return type(EVIL, (LineWalk,), {"step": step})
 
 
 @pytest.mark.reliability("R27")
@@ -103,7 +103,7 @@ def test_a_hostile_task_label_folder_and_exception_are_text_in_the_lab(tmp_path:
 
 @pytest.mark.reliability("R27")
 def test_every_place_that_takes_a_text_escapes_it() -> None:
-    lab = Lab(Line, out=None)
+    lab = Lab(LineWalk, out=None)
     try:
         page, knobs = lab.view.page, lab.view.knobs
         page.show_status(EVIL, EVIL, EVIL)

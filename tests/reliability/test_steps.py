@@ -16,7 +16,7 @@ from tests.faults.points import instead, plant, replace
 from tests.reference import step
 from trpolab.policies import Learner
 from trpolab.runs.reader import read_metrics
-from trpolab.selftest.physics import Line
+from trpolab.selftest.physics import LineWalk
 from trpolab.training.config import Config
 from trpolab.training.session import Session
 from trpolab.updates import Outcome
@@ -72,7 +72,7 @@ def test_a_search_that_cannot_succeed_leaves_theta_and_writes_null(tmp_path: Pat
     assert session.learner.value.fits == 2, "the value function moves on"
 
 
-class Worthless(Line):
+class Worthless(LineWalk):
     """Pays nothing, until it is told to."""
 
     def __init__(self, pays: list[bool]):
@@ -111,7 +111,7 @@ def test_rewards_that_are_always_zero_are_skipped_without_a_storm(settings: dict
 @pytest.mark.reliability("R15")
 @pytest.mark.parametrize("level", [-200.0, 200.0])
 def test_sigma_driven_far_out_is_clamped_counted_and_can_still_be_sampled(level: float, tmp_path: Path) -> None:
-    session = Session(Line, out=tmp_path, iterations=4, delta=1e-9, **SMALL)
+    session = Session(LineWalk, out=tmp_path, iterations=4, delta=1e-9, **SMALL)
     policy = session.policy
     theta = policy.theta.clone()
     theta[-1] = level

@@ -123,13 +123,13 @@ def _silence() -> Iterator[None]:
         mujoco.MjLogConfig.set(log)
 
 
-class Line(gymnasium.Env):
+class LineWalk(gymnasium.Env):
     """A walk on a line, 20 steps an episode; `spoil(env, obs, reward)` may change what a step gives back."""
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float64)
     action_space = Box(-1, 1, (1,), np.float32)
 
-    def __init__(self, spoil: Callable[[Line, np.ndarray, float], tuple[np.ndarray, float]] | None = None):
+    def __init__(self, spoil: Callable[[LineWalk, np.ndarray, float], tuple[np.ndarray, float]] | None = None):
         self.spoil = spoil or (lambda env, obs, reward: (obs, reward))
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -153,14 +153,14 @@ class Switch:
     def __init__(self, field: str = "reward", value: float = np.nan):
         self.field, self.value, self.on = field, value, False
 
-    def __call__(self, env: Line, obs: np.ndarray, reward: float) -> tuple[np.ndarray, float]:
+    def __call__(self, env: LineWalk, obs: np.ndarray, reward: float) -> tuple[np.ndarray, float]:
         if not self.on or env.t != 3:
             return obs, reward
         return (obs, self.value) if self.field == "reward" else (np.array([obs[0], self.value]), reward)
 
-    def task(self) -> Callable[[], Line]:
+    def task(self) -> Callable[[], LineWalk]:
         """A task whose environments all listen to this switch."""
-        return partial(Line, self)
+        return partial(LineWalk, self)
 
 
 def skips_what_is_not_finite(folder: Path, field: str = "reward", value: float = np.nan, **settings: Any) -> str:
