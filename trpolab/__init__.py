@@ -16,20 +16,32 @@ if TYPE_CHECKING:
     from trpolab import theory
     from trpolab.lab import Lab
     from trpolab.numerics import backtrack, conjugate_gradient
+    from trpolab.policies.kinds import DistributionKind, NetworkKind
     from trpolab.runs.reader import load_policy
     from trpolab.sampling.batch import Batch
     from trpolab.sampling.config import SinglePath, Vine
     from trpolab.sampling.evaluate import evaluate
+    from trpolab.sampling.sampler import SamplerKind
+    from trpolab.settings import setting
     from trpolab.simulators import as_gymnasium, make
+    from trpolab.simulators.registry import SimulatorKind
     from trpolab.training.config import Config
     from trpolab.training.controls import Controls
-    from trpolab.training.session import train
+    from trpolab.training.registration import register
+    from trpolab.training.session import Session, train
+    from trpolab.updates.method import MethodKind
 
 __all__ = [
     "Batch",
     "Config",
     "Controls",
+    "DistributionKind",
     "Lab",
+    "MethodKind",
+    "NetworkKind",
+    "SamplerKind",
+    "Session",
+    "SimulatorKind",
     "SinglePath",
     "Vine",
     "as_gymnasium",
@@ -38,6 +50,8 @@ __all__ = [
     "evaluate",
     "load_policy",
     "make",
+    "register",
+    "setting",
     "theory",
     "train",
 ]
@@ -46,7 +60,13 @@ _HOMES = {
     "Batch": "trpolab.sampling.batch",
     "Config": "trpolab.training.config",
     "Controls": "trpolab.training.controls",
+    "DistributionKind": "trpolab.policies.kinds",
     "Lab": "trpolab.lab",
+    "MethodKind": "trpolab.updates.method",
+    "NetworkKind": "trpolab.policies.kinds",
+    "SamplerKind": "trpolab.sampling.sampler",
+    "Session": "trpolab.training.session",
+    "SimulatorKind": "trpolab.simulators.registry",
     "SinglePath": "trpolab.sampling.config",
     "Vine": "trpolab.sampling.config",
     "as_gymnasium": "trpolab.simulators",
@@ -55,6 +75,8 @@ _HOMES = {
     "evaluate": "trpolab.sampling.evaluate",
     "load_policy": "trpolab.runs.reader",
     "make": "trpolab.simulators",
+    "register": "trpolab.training.registration",
+    "setting": "trpolab.settings",
     "theory": "trpolab.theory",
     "train": "trpolab.training.session",
 }

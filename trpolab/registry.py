@@ -28,7 +28,8 @@ class Entry:
     functions: ClassVar[tuple[str, ...]] = ()  # fields that must be callable
 
     name: str  # in the terminal, in files and in Python
-    label: str  # one line, shown in menus and in the help
+    label: str  # its name for people: a few words, shown in menus
+    doc: str = ""  # one line: what it does
     source: str = ""  # the equation, section or publication that it comes from
     settings: type | None = None
     part: str = ""  # the settings' place: "mine" for `mine.size`; the name, if not given
@@ -62,10 +63,14 @@ class Registry(Mapping[str, E], Generic[E]):
 
     def add(self, entry: E) -> E:
         """Add an entry. Raises RegistrationError for a name that is taken, or an entry that is not whole."""
-        for problem in self._problems(entry):
-            raise RegistrationError(f"{self.what} {entry.name!r}: {problem}")
+        self.refuse_unfit(entry)
         self._entries[entry.name] = entry
         return entry
+
+    def refuse_unfit(self, entry: E) -> None:
+        """Raise RegistrationError where `add` would."""
+        for problem in self._problems(entry):
+            raise RegistrationError(f"{self.what} {entry.name!r}: {problem}")
 
     def parts(self) -> dict[str, type]:
         """The settings of the entries that have some, by the name of their part."""

@@ -55,13 +55,15 @@ def setting(
     live: bool = True,
     flat: bool = False,
     shown: tuple[float, float] | None = None,
+    needs: tuple[str, tuple[Any, ...], str] | None = None,
 ) -> Any:
     """A dataclass field with what a person needs to know about it.
 
     `low` and `high` are the bounds (open where said), `shown` the range of a slider within them, `scale` is `linear`
     or `log`, `source` the place in the paper, `live` whether a change applies at the next iteration (else at Reset),
-    and `flat` whether the name stands without its part ("delta", not "trust.delta"). `choices` may be a function,
-    called when settings are listed.
+    and `flat` whether the name stands without its part ("delta", not "trust.delta"). `choices` may be a function, called
+    when settings are listed. `needs` is (another setting, values, reason): where the other one has none of these
+    values, this one is not read, and the lab greys it with the reason.
     """
     metadata = {k: v for k, v in locals().items() if k != "default"}
     if isinstance(default, type):
@@ -88,6 +90,7 @@ class Setting:
     source: str
     live: bool
     shown: tuple[float, float] | None
+    needs: tuple[str, tuple[Any, ...], str] | None
 
     @property
     def part(self) -> str:
@@ -149,16 +152,18 @@ def fits(kind: Any, value: Any) -> bool:
     return any(value is None if option is type(None) else fits(option, value) for option in kind.__args__)
 
 
-def registry(config_type: type) -> dict[str, Setting]:
-    """Every setting of a config tree by its public name, in declaration order."""
+def registry(config_type: type, parts: Mapping[str, type], part: str = "") -> dict[str, Setting]:
+    """Every setting of a config by its public name: its own fields in declaration order, then those of its parts.
+
+    `part` is the config's own place, where it is itself a part.
+    """
     found: dict[str, Setting] = {}
 
     def walk(cls: type, path: tuple[str, ...]) -> None:
         hints = get_type_hints(cls)
         for entry in fields(cls):
             here = (*path, entry.name)
-            if dataclasses.is_dataclass(hints[entry.name]):
-                walk(hints[entry.name], here)
+            if "doc" not in entry.metadata:
                 continue
             about = dict(entry.metadata)
             name = entry.name if about.pop("flat", False) or not path else ".".join(here)
@@ -167,7 +172,9 @@ def registry(config_type: type) -> dict[str, Setting]:
                 about["choices"] = about["choices"]()
             found[name] = Setting(name=name, path=here, kind=hints[entry.name], default=default, **about)
 
-    walk(config_type, ())
+    walk(config_type, (part,) if part else ())
+    for name, kind in parts.items():
+        walk(kind, (name,))
     return found
 
 

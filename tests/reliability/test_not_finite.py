@@ -80,7 +80,7 @@ def test_three_in_a_row_end_the_run_and_the_last_good_checkpoint_is_named(tmp_pa
     assert named.is_dir() and int(named.name) == good[-1].index
     switch.on = False
     saved = checkpoint.read(session.path)
-    assert torch.equal(saved.standing.progress.learner.policy.theta, good[-1].learner.policy.theta)
+    assert torch.equal(saved.train_state.progress.learner.policy.theta, good[-1].learner.policy.theta)
     resumed = Session(switch.task(), resume=session.path, iterations=4).run()
     assert resumed.state == "finished" and resumed.history[-1]["outcome"].startswith("accepted")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from trpolab import __version__
 from trpolab.cli.exits import Exit, refuse
@@ -75,6 +77,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _Import(argparse.Action):
+    """Import a module at once, so that what it registers is there for `--help` and for every option after it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, name: Any, option: Any = None) -> None:
+        if (here := os.getcwd()) not in sys.path:
+            sys.path.insert(0, here)
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - whatever that module raises is told, and nothing is started
+            parser.error(f"--import {name}: {type(error).__name__}: {error}")
+
+
 class _TrainHelp(argparse.Action):
     """`--help` with the settings, which are only loaded for it."""
 
@@ -112,6 +126,13 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     add("--seeds", metavar="N", help="train with the seeds 0 to N-1, one after another")
     add("--out", default="runs", metavar="FOLDER", help="where run folders are made (default: runs)")
     add("--config", metavar="FILE.toml", help="settings from a file")
+    train.add_argument(
+        "--import",
+        action=_Import,
+        dest="imported",
+        metavar="MODULE",
+        help="import a module that registers methods, samplers or tasks of its own; may be repeated, stands first",
+    )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting by its name; may be repeated")
     add("--resume", metavar="FOLDER", help="go on with a run from its last checkpoint, with its own settings")
     train.set_defaults(run=_train)

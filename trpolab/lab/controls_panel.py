@@ -8,79 +8,40 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as w
 
 from trpolab.lab.knobs import Knob, in_words, label_of
-from trpolab.settings import ConfigError
+from trpolab.registry import Registry
+from trpolab.sampling.sampler import SAMPLERS
+from trpolab.settings import ConfigError, Setting
 from trpolab.simulators.base import Task
 from trpolab.training.config import Config, check, cost, settings
 from trpolab.updates.method import METHODS
 
-GROUPS = (
-    (
-        "Method",
-        ("method", "natural_gradient.step", "kl_penalty.coefficient", "kl_penalty.penalty", "policy_gradient.rule",
-         "policy_gradient.radius", "policy_gradient.step", "rwr.temperature", "cem.population", "cem.elite", "cem.std",
-         "cem.noise", "cem.noise_iterations", "cma_es.sigma", "cma_es.covariance", "reps.population", "reps.epsilon",
-         "reps.std"),
-    ),
-    (
-        "Trust region",
-        ("delta", "line_search", "shrink", "max_tries", "cg_iterations", "damping", "fisher_fraction"),
-    ),
-    (
-        "Sampler",
-        ("sampler", "steps_per_iteration", "path.whole", "proposal", "vine.widening", "vine.trunks",
-         "vine.trunk_length", "vine.states", "vine.choose", "vine.actions", "vine.rollout_length", "vine.tail_value",
-         "vine.common_random_numbers"),
-    ),
-    ("Estimate", ("gamma", "advantage", "lam")),
-    ("Watching", ("seconds_per_iteration",)),
-)  # fmt: skip
 FIXED = ("hidden", "activation", "normalize_observations", "seed")
 FIXED_REASON = "fixed for this run; give it to Lab(...) and run the cell again"
+TRUST_REGION = ("delta", "line_search", "shrink", "max_tries", "cg_iterations", "damping", "fisher_fraction")
+ESTIMATE = ("gamma", "advantage", "lam")
+SEARCHES = "a search over θ judges candidates by the plain sum of their rewards"
+BRANCHES = "the vine estimates Q̂ from its branches"
 
 
-@dataclass(frozen=True)
-class Need:
-    """A knob that means nothing unless another one stands at one of certain values."""
+def groups() -> dict[str, tuple[str, ...]]:
+    """The knobs by the title of their card: settings of every method and sampler, those from outside included."""
+    known = settings()
 
-    other: str
-    values: tuple[Any, ...]
-    reason: str
+    def of(kinds: Registry[Any]) -> tuple[str, ...]:
+        return tuple(name for name, about in known.items() if about.part in kinds.parts() and about.live)
 
-
-SEARCHING = Need("line_search", (True,), "the line search is off")
-WIDENING = Need("proposal", ("widened",), "only the widened q uses it")
-DRAWING = Need("proposal", ("policy", "widened", "uniform"), "every action is tried once")
-WALKING = Need("sampler", ("single-path",), "the vine estimates Q̂ from its branches")
-LEARNING = Need(
-    "method",
-    tuple(name for name, kind in METHODS.items() if not kind.searches),
-    "a search over θ judges candidates by the plain sum of their rewards",
-)
-NEEDS = {
-    "shrink": (SEARCHING,),
-    "max_tries": (SEARCHING,),
-    "gamma": (LEARNING,),
-    "advantage": (LEARNING, WALKING),
-    "vine.widening": (WIDENING,),
-    "vine.actions": (DRAWING,),
-    "lam": (LEARNING, WALKING, Need("advantage", ("gae",), "only GAE uses λ")),
-    "kl_penalty.penalty": (Need("kl_penalty.coefficient", ("fixed", "adaptive"), "C is the theory's"),),
-    "policy_gradient.radius": (Need("policy_gradient.rule", ("ball",), "the step is fixed"),),
-    "policy_gradient.step": (Need("policy_gradient.rule", ("step",), "the step goes to the edge of the ball"),),
-}
-# Rows of one method or sampler make room for those of another.
-OF_METHODS = {name for kind in METHODS.values() for name in kind.names}
-ROWS_OF = {
-    "single-path": ("steps_per_iteration", "path.whole"),
-    "vine": ("proposal", "vine.widening", "vine.trunks", "vine.trunk_length", "vine.states", "vine.choose",
-             "vine.actions", "vine.rollout_length", "vine.tail_value", "vine.common_random_numbers"),
-}  # fmt: skip
+    return {
+        "Method": ("method", *of(METHODS)),
+        "Trust region": TRUST_REGION,
+        "Sampler": ("sampler", *(name for name in of(SAMPLERS) if name not in ESTIMATE)),
+        "Estimate": ESTIMATE,
+        "Watching": ("seconds_per_iteration",),
+    }
 
 
 class ControlsPanel:
@@ -93,13 +54,13 @@ class ControlsPanel:
         self._enabled_for: Config | None = None
         config = controls().requested
         known = settings()
-        shown = [(title, [n for n in names if _offered(n)]) for title, names in GROUPS]
-        self.knobs = {n: Knob(known[n], config.get(n), self._ask) for _, names in shown for n in names}
+        self._groups = groups()
+        self.knobs = {n: Knob(known[n], config.get(n), self._ask) for names in self._groups.values() for n in names}
         self.cost = w.HTML("")
         self.cost.add_class("trpolab-cost")
         self.error = w.HTML("")
         self.error.add_class("trpolab-problem")
-        self._cards = {title: self._card(title, names) for title, names in shown}
+        self._cards = {title: self._card(title, names) for title, names in self._groups.items()}
         self.widget = w.VBox([self.error, *self._cards.values(), self._fixed(config)])
         self.widget.add_class("trpolab-controls")
         for name, knob in self.knobs.items():
@@ -163,27 +124,28 @@ class ControlsPanel:
         if config is self._enabled_for:
             return
         self._enabled_for = config
-        for name, needs in NEEDS.items():
-            missing = next((need for need in needs if config.get(need.other) not in need.values), None)
-            self.knobs[name].allow(missing is None, missing.reason if missing else "")
+        known = settings()
         for name, knob in self.knobs.items():
-            knob.row.layout.display = None if applies(config, name) else "none"
-        for title, names in GROUPS:
-            some = any(applies(config, name) for name in names if name in self.knobs)
-            self._cards[title].layout.display = None if some else "none"
-        for name, knob in self.knobs.items():
-            if settings()[name].choices is not None and not knob.widget.disabled:
+            if known[name].live:
+                reason = idle(config, known[name])
+                knob.allow(not reason, reason)
+            knob.row.layout.display = None if applies(config, known[name]) else "none"
+            if known[name].choices is not None and not knob.widget.disabled:
                 knob.refuse(refusals(config, self._controls().task, name))
+        for title, names in self._groups.items():
+            some = any(applies(config, known[name]) for name in names)
+            self._cards[title].layout.display = None if some else "none"
 
     def _show_cost(self, config: Config, seconds_per_step: float | None) -> None:
         steps = cost(config, self._controls().task)
-        most = "at most " if config.sampler == "vine" or METHODS[config.method].searches else ""
+        bound = METHODS[config.method].searches or SAMPLERS[config.sampler].ends_early
+        most = "at most " if bound else ""
         about = f", about {seconds_per_step * steps:.2g} s" if seconds_per_step else ""
         text = f"{most}{steps:,} simulator steps an iteration{about}"
         if self.cost.value != text:
             self.cost.value = text
 
-    def _card(self, title: str, names: list[str]) -> w.VBox:
+    def _card(self, title: str, names: tuple[str, ...]) -> w.VBox:
         rows = [self.knobs[name].row for name in names]
         if title == "Sampler":
             rows.append(self.cost)
@@ -199,14 +161,25 @@ class ControlsPanel:
         return _boxed("Fixed for this run", [w.HTML(f"<div class='trpolab-fixed' title='{reason}'>{lines}</div>")])
 
 
-def applies(config: Config, name: str) -> bool:
+def applies(config: Config, about: Setting) -> bool:
     """Whether a setting is read under this method and sampler; its row is shown only then."""
     method = METHODS[config.method]
-    if name in OF_METHODS:
-        return name in method.names
-    return not any(
-        name in names and (config.sampler != sampler or method.searches) for sampler, names in ROWS_OF.items()
-    )
+    if about.part in METHODS.parts() or about.name in TRUST_REGION:
+        return about.part == method.part or about.name in method.reads
+    if about.part in SAMPLERS.parts() and about.name not in ESTIMATE:
+        return about.part == SAMPLERS[config.sampler].part and not method.searches
+    return True
+
+
+def idle(config: Config, about: Setting) -> str:
+    """Why a setting means nothing while others stand as they do; "" where it does."""
+    if about.name in ESTIMATE and METHODS[config.method].searches:
+        return SEARCHES
+    if about.name in ESTIMATE and about.part and about.part != SAMPLERS[config.sampler].part:
+        return BRANCHES
+    if about.needs is not None and config.get(about.needs[0]) not in about.needs[1]:
+        return about.needs[2]
+    return ""
 
 
 def refusals(config: Config, task: Task, name: str) -> dict[Any, str]:
@@ -218,12 +191,6 @@ def refusals(config: Config, task: Task, name: str) -> dict[Any, str]:
         except ConfigError as problem:
             found[choice] = str(problem)
     return found
-
-
-def _offered(name: str) -> bool:
-    """Whether there is anything to choose: a list of one choice is no knob yet."""
-    about = settings().get(name)
-    return about is not None and (about.choices is None or len(about.choices) > 1)
 
 
 def _both(change: tuple[Any, Any]) -> str:

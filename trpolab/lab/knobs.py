@@ -12,7 +12,9 @@ from typing import Any
 
 import ipywidgets as w
 
+from trpolab.sampling.sampler import SAMPLERS
 from trpolab.settings import Setting
+from trpolab.updates import METHODS
 
 LABELS = {
     "method": "update",
@@ -58,10 +60,7 @@ LABELS = {
 MOST_BESIDE = 3  # choices that fit beside their label; more get a line of their own
 MOST_BUTTONS = 5  # choices that are shown as buttons; more become a menu
 WORDS = {
-    "monte_carlo": "sums", "gae": "GAE", "single-path": "single path", True: "on", False: "off", None: "by rule",
-    "trpo": "TRPO", "natural_gradient": "natural gradient", "empirical_fim": "empirical FIM", "max_kl": "max KL",
-    "kl_penalty": "KL penalty", "policy_gradient": "policy gradient", "rwr": "reward-weighted", "cem": "CEM",
-    "cma_es": "CMA-ES", "reps": "REPS", "all": "every action",
+    "monte_carlo": "sums", "gae": "GAE", "all": "every action", True: "on", False: "off", None: "by rule",
 }  # fmt: skip
 
 
@@ -78,7 +77,8 @@ def in_words(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return WORDS.get(value, str(value))
+    entry = METHODS.get(value) or SAMPLERS.get(value)
+    return entry.label if entry is not None else WORDS.get(value, str(value))
 
 
 class Knob:

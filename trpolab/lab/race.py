@@ -21,7 +21,7 @@ from trpolab.lab.pictures.explorer import STYLE, legend, panels, to_svg
 from trpolab.lab.style import CSS
 from trpolab.settings import ConfigError
 from trpolab.training.session import Session
-from trpolab.updates.method import METHODS
+from trpolab.updates import METHODS
 
 LOOKS = ((BLUE, "-"), (ORANGE, "--"), (GREEN, ":"))
 NOBODY = "nobody"

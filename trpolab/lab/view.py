@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trpolab.lab.charts import Charts
 from trpolab.lab.controls_panel import ControlsPanel
@@ -14,9 +14,6 @@ from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.vine_card import VineCard
 from trpolab.simulators import Source
-
-if TYPE_CHECKING:
-    from trpolab.lab.lab import Lab
 
 ALLOWED = {
     "ready": {"run", "step"},
@@ -33,9 +30,9 @@ ALLOWED = {
 
 
 class View:
-    """The widgets of one lab and the pump that keeps them up to date."""
+    """The widgets of one `Lab`, and the timer that keeps them up to date."""
 
-    def __init__(self, lab: Lab, source: Source):
+    def __init__(self, lab: Any, source: Source):
         self.lab = lab
         self.charts = Charts()
         self.knobs = ControlsPanel(lambda: lab.controls)

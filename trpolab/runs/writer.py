@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,13 @@ class RunFolder:
         self._heartbeat.start()
 
     @classmethod
-    def create(cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "") -> RunFolder:
-        """Make `<out>/<UTC>-<task>-<6 hex>/`: it appears with its run.json in it, or not at all."""
+    def create(
+        cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "", modules: Sequence[str] = ()
+    ) -> RunFolder:
+        """Make `<out>/<UTC>-<task>-<6 hex>/`: it appears with its run.json in it, or not at all.
+
+        `modules` are those that must be imported before the settings mean anything.
+        """
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", task).strip("-.")[:36] or "task"
         path = Path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +82,7 @@ class RunFolder:
         try:
             for folder in FOLDERS:
                 (aside / folder).mkdir()
-            about = _about(path.name, task, settings, label)
+            about = {**_about(path.name, task, settings, label), "modules": list(modules)}
             write_atomically(aside / "run.json", strict_json(about, indent=1))
             os.rename(aside, path)
         except BaseException:

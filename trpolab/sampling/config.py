@@ -29,6 +29,7 @@ class SinglePath:
         high=1,
         shown=(0.8, 1),
         flat=True,
+        needs=("advantage", ("gae",), "only GAE uses λ"),
     )
     standardize: bool = setting(True, "advantages to mean 0 and standard deviation 1 over the batch")
     whole: bool = setting(False, "whole trajectories from s_0 (the paper); off: a step budget, episodes go on")
@@ -39,19 +40,6 @@ class SinglePath:
 class Vine:
     """Section 5.2: trunks, a rollout set of their states, and branches from each."""
 
-    trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")
-    trunk_length: int = setting(500, "length of a trunk in steps", low=1, shown=(50, 1000), source="Table 2")
-    states: int = setting(60, "N, size of the rollout set", symbol="N", low=1, shown=(5, 1000), scale="log")
-    actions: int = setting(4, "K, actions tried in each state", symbol="K", low=1, shown=(1, 16), source="Table 2")
-    rollout_length: int = setting(50, "steps of a branch", low=1, high=100_000, shown=(5, 200), source="Table 2")
-    common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
-    choose: str = setting(
-        "uniform",
-        "rollout set: N of the visited states at random, or one from each of N equal stretches of the trunks",
-        choices=("uniform", "stratified"),
-        source="Section 5.2",
-    )
-    tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
     proposal: str = setting(
         "policy",
         "q, the distribution of a branch's first action; uniform and all: for discrete actions",
@@ -61,8 +49,30 @@ class Vine:
         flat=True,
     )
     widening: float = setting(
-        2.0, "proposal `widened`: factor on the standard deviation", low=1, high=100, shown=(1, 4)
+        2.0, "proposal `widened`: factor on the standard deviation", low=1, high=100, shown=(1, 4),
+        needs=("proposal", ("widened",), "only the widened q uses it"),
     )
+    trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")
+    trunk_length: int = setting(500, "length of a trunk in steps", low=1, shown=(50, 1000), source="Table 2")
+    states: int = setting(60, "N, size of the rollout set", symbol="N", low=1, shown=(5, 1000), scale="log")
+    actions: int = setting(
+        4,
+        "K, actions tried in each state",
+        symbol="K",
+        low=1,
+        shown=(1, 16),
+        source="Table 2",
+        needs=("proposal", ("policy", "widened", "uniform"), "every action is tried once"),
+    )
+    rollout_length: int = setting(50, "steps of a branch", low=1, high=100_000, shown=(5, 200), source="Table 2")
+    common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
+    choose: str = setting(
+        "uniform",
+        "rollout set: N of the visited states at random, or one from each of N equal stretches of the trunks",
+        choices=("uniform", "stratified"),
+        source="Section 5.2",
+    )
+    tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
     estimator: str = setting(
         "self-normalized",
         "surrogate of a state: self-normalised (Eq. 16) or plain importance weights (Eq. 14)",

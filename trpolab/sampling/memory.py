@@ -21,8 +21,8 @@ def batch_bytes(task: Task, steps: int, processes: int) -> int:
     return int(steps * (frame * COPIES + OTHERS) + (processes + 1) * PROCESS + update)
 
 
-def memory_problem(task: Task, steps: int, threads: int | None, named: str) -> str | None:
-    """Why a batch that keeps so many steps is refused on this machine, with the numbers; None where it fits.
+def memory_problems(task: Task, steps: int, named: str, threads: int | None) -> list[str]:
+    """Why a batch that keeps so many steps is refused on this machine, with the numbers; nothing where it fits.
 
     `named` are the settings that ask for it, with their values.
     """
@@ -30,8 +30,8 @@ def memory_problem(task: Task, steps: int, threads: int | None, named: str) -> s
     processes = threads or usable_cores()
     needed = batch_bytes(task, steps, processes)
     if needed <= MOST * available:
-        return None
-    return (
+        return []
+    return [
         f"{named}: a batch that keeps {steps:,} states of {task.name} takes about {needed / GIB:.1f} GiB with "
         f"{processes} worker processes, more than {MOST:.0%} of the {available / GIB:.1f} GiB here; ask for fewer"
-    )
+    ]

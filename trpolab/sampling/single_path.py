@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,36 +12,52 @@ import torch
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.sampling.config import SinglePath
-from trpolab.sampling.population import Population
 from trpolab.sampling.returns import discounted_sums, generalized_advantage, nothing_earned, standardized
+from trpolab.sampling.running_episodes import RunningEpisodes, keep_episodes, restore_episodes
+from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, begin, join
 from trpolab.sampling.whole_paths import Draw, whole_paths
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
-from trpolab.simulators.base import Simulator
-
-FIRST_STATISTICS = 1024  # steps under the starting policy that give the normaliser its first statistics
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What one iteration sampled: the batch, and what the value function and the normaliser learn from."""
-
-    batch: Batch | Population
-    observed: Any  # [M, *O] trunk states, for the normaliser; the batch's constraint states
-    features: Any  # [M, F] network inputs at `observed`, for the update and the value function
-    targets: np.ndarray | None  # [M] regression targets of the value function at `observed`; None without one
-    values: np.ndarray | None  # [M] what the old value function said there
-    clipped_fraction: float
-
+from trpolab.simulators.base import Simulator, Task
 
 @dataclass
-class SinglePathSampler:
-    """Episodes under way between iterations, one `Ongoing` a block; None where the next batch starts afresh."""
+class SinglePathSampler(Sampler):
+    """Holds the episodes under way between iterations, one `Ongoing` a block; None: the next batch starts afresh."""
 
     pool: SimulatorPool
     streams: Streams
     ongoing: list[Ongoing] | None = field(default=None)
+
+    def collect(
+        self, learner: Learner, settings: SinglePath, returns: Returns, iteration: int, interrupt: Interrupt
+    ) -> Collected:
+        """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted."""
+        trajectories = self.trajectories(learner.policy, settings, iteration, interrupt)
+        if returns.signs:
+            trajectories = replace(trajectories, rewards=np.sign(trajectories.rewards))
+        return single_path_batch(trajectories, learner, settings, returns.gamma, returns.state_weighting)
+
+    def first_look(self, policy: Policy, settings: Any, interrupt: Interrupt) -> Trajectories:
+        """Steps under the starting policy, in the episodes that the first batch goes on with."""
+        return self.advance(policy, -(-FIRST_STATISTICS // self.pool.slots), 0, interrupt)
+
+    def give_up(self) -> int:
+        """Drop the episodes under way; returns how many had begun."""
+        ongoing, self.ongoing = self.ongoing or [], None
+        return sum(int((episodes.t > 0).sum()) for episodes in ongoing)
+
+    def running(self) -> RunningEpisodes:
+        """The episodes that go on across iterations, as they stand now."""
+        return keep_episodes(self.pool.simulators, self.ongoing)
+
+    def restore(self, episodes: RunningEpisodes) -> None:
+        """Go on with these episodes. Raises SnapshotUnsupported."""
+        self.ongoing = restore_episodes(self.pool.simulators, episodes)
+
+    def close(self) -> None:
+        """Give back simulators, threads and processes."""
+        self.pool.close()
 
     def trajectories(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
         """Raw trajectories of one iteration under a frozen policy."""
@@ -191,3 +207,59 @@ def single_path_batch(
     )
     components = max(1, tr.actions.size)
     return Collected(batch, tr.obs, features, targets, values, tr.clipped / components)
+
+
+def make(resources: Resources) -> SinglePathSampler:
+    """The sampler with simulators of its own."""
+    pool = SimulatorPool(resources.source, resources.slots, resources.threads, processes=resources.processes)
+    return SinglePathSampler(pool, resources.streams)
+
+
+def problems(settings: SinglePath, task: Task) -> list[str]:
+    """Why single path can't run on the task with these settings."""
+    found = []
+    if settings.whole:
+        longest = min(settings.horizon, task.time_limit or settings.horizon)
+        if settings.steps_per_iteration < longest:
+            found.append(
+                f"steps_per_iteration = {settings.steps_per_iteration}: whole paths were asked and one may take "
+                f"{longest} steps; give at least {longest}, a shorter path.horizon, or path.whole = false"
+            )
+    elif settings.advantage != "gae":
+        found.append(
+            f"advantage = {settings.advantage!r}: discounted sums need whole paths (path.whole = true); "
+            "episodes that go on across iterations need advantage = 'gae'"
+        )
+    if not settings.whole and task.runs_in_processes and not task.can_restore:
+        found.append(
+            "path.whole = false: episodes that go on across iterations must be restored exactly, and "
+            f"{task.name} can't be ({task.restore_reason}); play whole episodes (path.whole = true, "
+            "advantage = 'monte_carlo' or 'centred')"
+        )
+    return found
+
+
+def cost(settings: SinglePath, task: Task, slots: int) -> int:
+    """Simulator steps of an iteration. Whole paths may go beyond it by the rest of the paths under way."""
+    steps = settings.steps_per_iteration
+    return steps if settings.whole else -(-steps // slots) * slots
+
+
+SAMPLERS.add(
+    SamplerKind(
+        name="single-path",
+        label="single path",
+        doc="trajectories from s_0, one action a state",
+        source="Section 5.1",
+        settings=SinglePath,
+        part="path",
+        make=make,
+        cost=cost,
+        needs_value=lambda settings: settings.advantage == "gae",
+        problems=problems,
+        keeps=lambda settings, task: (
+            settings.steps_per_iteration,
+            f"steps_per_iteration = {settings.steps_per_iteration:,}",
+        ),
+    )
+)

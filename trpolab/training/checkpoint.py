@@ -26,10 +26,11 @@ from trpolab.policies.serialization import policy_content
 from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
 from trpolab.runs.reader import SCHEMA, RunFolderError, read_lines, read_run, refuse_newer
 from trpolab.runs.writer import RunFolder
+from trpolab.sampling.running_episodes import Block, RunningEpisodes
 from trpolab.sampling.trajectories import Ongoing
-from trpolab.settings import as_setting
+from trpolab.settings import ConfigError, as_setting
 from trpolab.training.config import Config
-from trpolab.training.state import SCORE_WINDOW, Block, Progress, RunningEpisodes, TrainState
+from trpolab.training.state import SCORE_WINDOW, Progress, TrainState
 
 KEPT = 3  # newest checkpoints that stay, besides the best
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
@@ -50,25 +51,25 @@ class Saved:
     task: str
     config: Config  # that was in use
     pending: dict[str, Any]  # settings that had been asked for since
-    standing: TrainState | None  # None: it was ended before its first checkpoint, and starts from its seed again
+    train_state: TrainState | None  # None: it was ended before its first checkpoint, and starts from its seed again
     segment: int  # the last one that wrote to the folder
     passed_over: tuple[str, ...] = ()  # newer checkpoints that are damaged, and how
 
     @property
     def iteration(self) -> int:
         """Iterations done."""
-        return self.standing.progress.iteration if self.standing is not None else 0
+        return self.train_state.progress.iteration if self.train_state is not None else 0
 
 
-def write(folder: RunFolder, task: str, standing: TrainState, requested: Config) -> Path:
+def write(folder: RunFolder, task: str, train_state: TrainState, requested: Config) -> Path:
     """Write `ckpt/<iteration>/`, read it back, and only then drop what is older than the newest few, but the best.
 
     `requested` are the settings for the next iteration. Raises OSError, leaving older ones intact and nothing half
     done.
     """
     parent = folder.path / "ckpt"
-    target = parent / f"{standing.progress.iteration:06d}"
-    contents = _contents(folder, task, standing, requested)
+    target = parent / f"{train_state.progress.iteration:06d}"
+    contents = _contents(folder, task, train_state, requested)
     _demand_room(parent, sum(map(len, contents.values())))
     aside = temporary(target)
     try:
@@ -83,7 +84,7 @@ def write(folder: RunFolder, task: str, standing: TrainState, requested: Config)
         sync_folder(parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _prune(parent, standing.progress.iteration)
+    _prune(parent, train_state.progress.iteration)
     return target
 
 
@@ -96,6 +97,7 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
     about, path = read_run(folder), Path(folder)
     if task is not None and about["task"] != task:
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
+    recorded_config(about, about["settings"])
     found: list[tuple[int, TrainState, dict[str, Any]]] = []
     damaged: list[tuple[int, str]] = []
     for entry in _entries(path / "ckpt"):
@@ -108,10 +110,10 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
         raise CheckpointError(f"{str(folder)!r} holds no checkpoint to go on from ({reasons})")
     segment = max([last_segment(path), *(segment for segment, _, _ in found)])
     if not found:
-        return Saved(path, about["task"], _config(about["settings"]), {}, None, segment)
-    _, standing, pending = max(found, key=lambda one: (one[0], one[1].progress.iteration))
-    newer = tuple(reason for number, reason in damaged if number > standing.progress.iteration)
-    return Saved(path, about["task"], standing.config, pending, standing, segment, newer)
+        return Saved(path, about["task"], recorded_config(about, about["settings"]), {}, None, segment)
+    _, train_state, pending = max(found, key=lambda one: (one[0], one[1].progress.iteration))
+    newer = tuple(reason for number, reason in damaged if number > train_state.progress.iteration)
+    return Saved(path, about["task"], train_state.config, pending, train_state, segment, newer)
 
 
 def newest(folder: Path) -> str | None:
@@ -135,10 +137,10 @@ def _entries(parent: Path) -> list[Path]:
     return sorted(entry for entry in parent.iterdir() if entry.name.isdigit()) if parent.is_dir() else []
 
 
-def _contents(folder: RunFolder, task: str, standing: TrainState, requested: Config) -> dict[str, bytes]:
+def _contents(folder: RunFolder, task: str, train_state: TrainState, requested: Config) -> dict[str, bytes]:
     """Every file of a checkpoint, the manifest last."""
-    progress, episodes = standing.progress, standing.episodes
-    learner, settings, about = progress.learner, standing.config.settings(), read_run(folder.path)
+    progress, episodes = train_state.progress, train_state.episodes
+    learner, settings, about = progress.learner, train_state.config.settings(), read_run(folder.path)
     arrays: dict[str, np.ndarray] = {f"state.{name}": np.asarray(array) for name, array in learner.state.items()}
     state: dict[str, Any] = {
         "schema": SCHEMA,
@@ -222,7 +224,7 @@ def _verify(entry: Path) -> None:
 
 
 def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict[str, Any]]:
-    """Segment, standing and pending settings of a checkpoint, used only after its manifest was found right."""
+    """Segment, train_state and pending settings of a checkpoint, used only after its manifest was found right."""
     _verify(entry)
     try:
         state = parse_json((entry / "state.json").read_bytes())
@@ -232,7 +234,7 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict
         if state["iteration"] != int(entry.name):
             raise CheckpointError(f"is of iteration {state['iteration']}")
         arrays = safetensors.numpy.load((entry / "train.safetensors").read_bytes())
-        config, policy = _config(state["settings"]), read_policy(entry / "policy.safetensors")[0]
+        config, policy = recorded_config(about, state["settings"]), read_policy(entry / "policy.safetensors")[0]
         progress = Progress(
             Learner(policy, _value(state, arrays, config, policy), _named(arrays, "state")),
             state["iteration"],
@@ -249,8 +251,16 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict
         raise CheckpointError(f"does not hold what a checkpoint holds ({type(error).__name__}: {error})") from error
 
 
-def _config(settings: dict[str, Any]) -> Config:
-    return Config().replace(**{name: as_setting(value) for name, value in settings.items()})
+def recorded_config(about: dict[str, Any], settings: dict[str, Any]) -> Config:
+    """The config that a run recorded. Raises CheckpointError where this version, as it stands, can't read it."""
+    try:
+        return Config().replace(**{name: as_setting(value) for name, value in settings.items()})
+    except ConfigError as error:
+        modules, versions = about.get("modules"), about.get("versions")
+        where = f"{str(about.get('id'))!r} was written by trpolab {versions.get('trpolab') if versions else '?'}"
+        if modules:
+            where += f" with {', '.join(map(str, modules))}, to be imported first (in the terminal: --import NAME)"
+        raise CheckpointError(f"{where}; its settings can't be read here: {'; '.join(error.problems)}") from error
 
 
 def _value(state: dict[str, Any], arrays: dict[str, np.ndarray], config: Config, policy: Policy) -> Any:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import torch
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
-from trpolab.policies.kinds import network_kind
-from trpolab.policies.policy import policy_size, shapes_for
-from trpolab.sampling.config import SinglePath, Vine
-from trpolab.sampling.memory import memory_problem
-from trpolab.sampling.vine.budget import vine_cost, vine_problems
+from trpolab.policies.policy import policy_size
+from trpolab.registry import Entry, Registry
+from trpolab.sampling.memory import memory_problems
+from trpolab.sampling.sampler import SAMPLERS
+from trpolab.sampling.single_path import SinglePathSampler as SinglePathSampler  # registers it
+from trpolab.sampling.vine.sampler import VineSampler as VineSampler  # registers it
 from trpolab.settings import ConfigError, Setting, registry, setting, unknown_setting
-from trpolab.simulators import SIMULATORS, Atari, configured, find_task
+from trpolab.simulators import SIMULATORS, configured, find_task
 from trpolab.simulators.base import Task
+from trpolab.updates import METHODS, Context, MethodKind, Plan
 from trpolab.updates.config import TrustRegion
-from trpolab.updates.method import METHODS, Context, MethodKind, Plan
-from trpolab.updates.methods.cem import CrossEntropy
-from trpolab.updates.methods.cma_es import Covariance
-from trpolab.updates.methods.kl_penalty import KLPenalty
-from trpolab.updates.methods.natural_gradient import NaturalGradient
-from trpolab.updates.methods.policy_gradient import PolicyGradient
-from trpolab.updates.methods.reps import RelativeEntropy
-from trpolab.updates.methods.rwr import RewardWeighted
 
 
 @dataclass(frozen=True)
@@ -37,9 +32,9 @@ class Config:
 
     task: str = setting("", "what is to be learned", live=False)
     preset: str = setting("modern", "where unnamed settings come from", choices=("modern", "paper"), live=False)
-    method: str = setting("trpo", "the update", choices=tuple(METHODS), source="Section 8.1")
+    method: str = setting("trpo", "the update", choices=lambda: tuple(METHODS), source="Section 8.1")
     sampler: str = setting(
-        "single-path", "how states and actions are sampled", choices=("single-path", "vine"), source="Section 5"
+        "single-path", "how states and actions are sampled", choices=lambda: tuple(SAMPLERS), source="Section 5"
     )
     gamma: float = setting(0.995, "discount", symbol="γ", low=0, open_low=True, high=1, shown=(0.9, 0.9999))
     state_weighting: str = setting(
@@ -57,19 +52,13 @@ class Config:
     evaluate_episodes: int = setting(10, "episodes of an evaluation", low=1)
     evaluate_deterministic: bool = setting(True, "evaluate with the distribution's mode instead of sampled actions")
     seconds_per_iteration: float = setting(0.0, "least time an iteration takes, to be watched", low=0, shown=(0, 2))
-    path: SinglePath = dataclasses.field(default_factory=SinglePath)
-    vine: Vine = dataclasses.field(default_factory=Vine)
-    trust: TrustRegion = dataclasses.field(default_factory=TrustRegion)
-    natural_gradient: NaturalGradient = dataclasses.field(default_factory=NaturalGradient)
-    kl_penalty: KLPenalty = dataclasses.field(default_factory=KLPenalty)
-    policy_gradient: PolicyGradient = dataclasses.field(default_factory=PolicyGradient)
-    rwr: RewardWeighted = dataclasses.field(default_factory=RewardWeighted)
-    cem: CrossEntropy = dataclasses.field(default_factory=CrossEntropy)
-    cma_es: Covariance = dataclasses.field(default_factory=Covariance)
-    reps: RelativeEntropy = dataclasses.field(default_factory=RelativeEntropy)
-    policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
-    value: ValueConfig = dataclasses.field(default_factory=ValueConfig)
-    atari: Atari = dataclasses.field(default_factory=Atari)
+    parts: Mapping[str, Any] = field(default_factory=dict, hash=False)  # part -> its settings, where given
+
+    def __getattr__(self, name: str) -> Any:
+        """The settings of a part: `config.path`, `config.trust`, or that of a kind from outside the package."""
+        if name == "parts" or name.startswith("__") or name not in (known := part_types()):
+            raise AttributeError(f"a Config has no {name!r}")
+        return self.parts[name] if name in self.parts else known[name]()
 
     def replace(self, **changes: Any) -> Config:
         """A copy with settings changed by public name, e.g. `replace(delta=0.02, **{"path.whole": True})`.
@@ -77,13 +66,14 @@ class Config:
         A part may be given whole: `replace(sampler=SinglePath(lam=0.9))`, `replace(trust=TrustRegion())`.
         Raises ConfigError that lists every unknown name and every value out of bounds.
         """
-        known, problems, config = settings(), [], self
+        known, parts, problems, config = settings(), part_types(), [], self
         for name, value in changes.items():
-            if name == "sampler" and isinstance(value, SinglePath | Vine):
-                part, chosen = ("path", "single-path") if isinstance(value, SinglePath) else ("vine", "vine")
-                config = _set(_set(config, (part,), value), ("sampler",), chosen)
-            elif name in PARTS and isinstance(value, PARTS[name]):
-                config = _set(config, (name,), value)
+            kinds = {"sampler": SAMPLERS, "method": METHODS}.get(name, {})
+            given = next((kind for kind in kinds.values() if type(value) is kind.settings), None)
+            if given is not None:
+                config = config._with((given.part,), value)._with((name,), given.name)
+            elif name in parts and isinstance(value, parts[name]):
+                config = config._with((name,), value)
             elif name not in known:
                 problems.append(unknown_setting(name, known))
             elif (value := tuple(value) if isinstance(value, list) else value) is not None and (
@@ -93,21 +83,15 @@ class Config:
             elif value is None and known[name].problem(None) is not None:
                 problems.append(f"{name} = None: must be {known[name].allowed()}")
             else:
-                config = _set(config, known[name].path, value)
+                config = config._with(known[name].path, value)
         if problems:
             raise ConfigError(problems)
         return config
 
-    def settings(self) -> dict[str, Any]:
-        """Every setting by its public name: what run.json and a metrics line record."""
-        return {name: self.get(name) for name in settings()}
-
-    def get(self, name: str) -> Any:
-        """One setting by its public name. Raises KeyError for an unknown one."""
-        value: Any = self
-        for step in settings()[name].path:
-            value = getattr(value, step)
-        return value
+    @property
+    def sampler_settings(self) -> Any:
+        """The settings of the sampler that is named."""
+        return getattr(self, SAMPLERS[self.sampler].part)
 
     def of_method(self) -> tuple[MethodKind, Any]:
         """The update method and its own settings; None if it has none."""
@@ -118,22 +102,32 @@ class Config:
         """What the method may read besides, for one update that draws from `generator`."""
         return Context(self.trust, self.gamma, generator, self.device, features)
 
+    def settings(self) -> dict[str, Any]:
+        """Every setting by its public name: what run.json and a metrics line record."""
+        return {name: attrgetter(".".join(about.path))(self) for name, about in settings().items()}
 
-PARTS = {
-    "path": SinglePath,
-    "vine": Vine,
-    "trust": TrustRegion,
-    "natural_gradient": NaturalGradient,
-    "kl_penalty": KLPenalty,
-    "policy_gradient": PolicyGradient,
-    "rwr": RewardWeighted,
-    "cem": CrossEntropy,
-    "cma_es": Covariance,
-    "reps": RelativeEntropy,
-    "policy": PolicyConfig,
-    "value": ValueConfig,
-    "atari": Atari,
-}
+    def get(self, name: str) -> Any:
+        """One setting by its public name. Raises KeyError for an unknown one."""
+        return attrgetter(".".join(settings()[name].path))(self)
+
+    def _with(self, path: tuple[str, ...], value: Any) -> Config:
+        """A copy with one value in another place: (field,), (part,) or (part, field)."""
+        if len(path) == 2:
+            value = dataclasses.replace(getattr(self, path[0]), **{path[1]: value})
+        if path[0] in part_types():
+            return dataclasses.replace(self, parts={**self.parts, path[0]: value})
+        return dataclasses.replace(self, **{path[0]: value})
+
+
+KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS)
+
+
+def part_types() -> dict[str, type]:
+    """The dataclass of every part of a `Config`: what several kinds share, and what each entry brings along."""
+    of_updates = {"trust": TrustRegion, **METHODS.parts()}
+    of_policies = {"policy": PolicyConfig, "value": ValueConfig}
+    return {**SAMPLERS.parts(), **of_updates, **of_policies, **SIMULATORS.parts()}
+
 
 # What the paper states, over the modern defaults; steps and network sizes come with the task (Table 2).
 PAPER = {
@@ -152,10 +146,14 @@ PAPER = {
 }
 
 
-@cache
 def settings() -> dict[str, Setting]:
-    """Every setting of `Config` by public name."""
-    return registry(Config)
+    """Every setting of `Config` by public name, those of registered kinds included."""
+    return _settings(tuple(entry for kinds in KINDS for entry in kinds.values()))
+
+
+@cache
+def _settings(registered: tuple[Entry, ...]) -> dict[str, Setting]:
+    return registry(Config, part_types())
 
 
 def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | None = None) -> Config:
@@ -184,7 +182,7 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
 
 def _with_suited(config: Config, value: Any) -> Any:
     """A part of the config given whole, with what stands at its default taken from the config; others unchanged."""
-    for name, kind in PARTS.items():
+    for name, kind in part_types().items():
         if isinstance(value, kind):
             given = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(kind)}
             changed = {key: found for key, found in given.items() if found != getattr(kind(), key)}
@@ -210,70 +208,30 @@ def task_under(config: Config, task: Task) -> Task:
 
 def combination_problems(config: Config, task: Task) -> list[str]:
     """What cannot go together, each a sentence that quotes the values."""
-    path, problems = config.path, list[str]()
+    (method, own), sampler = config.of_method(), SAMPLERS[config.sampler]
     try:
         task = task_under(config, task)
     except ValueError as error:
         return [str(error)]
-    kind, own = config.of_method()
-    name = network_kind(task.observation_space, config.policy.network).name
-    network, distribution = shapes_for(task.observation_space, task.action_space, config.policy)
-    size = network.size + distribution.own_parameters
-    plan = Plan(task.name, config.sampler, name, network.side_by_side, size, config.gamma)
-    if kind.searches:
-        return [*kind.refusals(own, plan), *_device_problems(config)]
-    if task.sees_pixels:
-        problems += pixel_problems(config, task)
-    if task.runs_in_processes:
-        problems += process_problems(config, task)
-    if config.sampler == "single-path" and path.whole:
-        longest = min(path.horizon, task.time_limit or path.horizon)
-        if path.steps_per_iteration < longest:
-            problems.append(
-                f"steps_per_iteration = {path.steps_per_iteration}: whole paths were asked and one may take {longest} "
-                f"steps; give at least {longest}, a shorter path.horizon, or path.whole = false"
-            )
-    if config.sampler == "single-path" and not path.whole and path.advantage != "gae":
-        problems.append(
-            f"advantage = {path.advantage!r}: discounted sums need whole paths (path.whole = true); "
-            "episodes that go on across iterations need advantage = 'gae'"
-        )
-    if config.sampler == "vine":
-        problems += vine_problems(config.vine, task)
-    return [*problems, *kind.refusals(own, plan), *_device_problems(config)]
-
-
-def _device_problems(config: Config) -> list[str]:
+    problems = method.refusals(config.method_settings, plan_of(config, task))
+    if not method.searches:
+        if sampler.needs_restore and not task.can_restore:
+            problems.append(f"sampler = {sampler.name!r}: {task.name} can't be restored exactly ({task.restore_reason})")
+        problems += sampler.problems(config.sampler_settings, task)
+        if task.sees_pixels and config.policy.normalize_observations:
+            problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
+        if task.sees_pixels and sampler.keeps is not None:
+            problems += memory_problems(task, *sampler.keeps(config.sampler_settings, task), config.threads)
     if config.device == "cuda" and not torch.cuda.is_available():
-        return ["device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'"]
-    return []
-
-
-def process_problems(config: Config, task: Task) -> list[str]:
-    """The same for tasks that run in worker processes, where episodes that go on are restored in every iteration."""
-    if config.sampler != "single-path" or config.path.whole or task.can_restore:
-        return []
-    return [
-        f"path.whole = false: episodes that go on across iterations must be restored exactly, and {task.name} can't be "
-        f"({task.restore_reason}); play whole episodes (path.whole = true, advantage = 'monte_carlo' or 'centred')"
-    ]
-
-
-def pixel_problems(config: Config, task: Task) -> list[str]:
-    """The same for games that are seen as pixels."""
-    problems = []
-    if config.policy.normalize_observations:
-        problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
-    kept, named = cost(config, task), f"steps_per_iteration = {config.path.steps_per_iteration:,}"
-    if config.sampler == "vine":  # of branches only the states that they start from are kept, each a whole stack
-        vine, stack = config.vine, (task.observation_space.shape or (1,))[0]
-        kept = vine.trunks * vine.trunk_length + vine.states * stack
-        named = (
-            f"vine.trunks = {vine.trunks:,}, vine.trunk_length = {vine.trunk_length:,}, vine.states = {vine.states:,}"
-        )
-    if problem := memory_problem(task, kept, config.threads, named):
-        problems.append(problem)
+        problems.append("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
     return problems
+
+
+def plan_of(config: Config, task: Task) -> Plan:
+    """What a method may ask about a run before it begins."""
+    size = policy_size(task.observation_space, task.action_space, config.policy)
+    network = "convnet" if task.sees_pixels else "mlp"
+    return Plan(task.name, config.sampler, network, size, config.gamma)
 
 
 def cost(config: Config, task: Task) -> int:
@@ -281,18 +239,8 @@ def cost(config: Config, task: Task) -> int:
 
     Whole paths may go beyond what was asked by the rest of the paths under way.
     """
-    kind, own = config.of_method()
-    if kind.searches:
-        longest = min(config.path.horizon, task.time_limit or config.path.horizon)
-        size = policy_size(task.observation_space, task.action_space, config.policy)
-        return kind.population(own, size) * kind.episodes(own) * longest
-    if config.sampler == "vine":
-        return vine_cost(config.vine, task)
-    steps, slots = config.path.steps_per_iteration, config.slots or 1
-    return steps if config.path.whole else -(-steps // slots) * slots
-
-
-def _set(config: Any, path: tuple[str, ...], value: Any) -> Any:
-    head, *rest = path
-    inner = _set(getattr(config, head), tuple(rest), value) if rest else value
-    return dataclasses.replace(config, **{head: inner})
+    method, own = config.of_method()
+    if not method.searches:
+        return SAMPLERS[config.sampler].cost(config.sampler_settings, task, config.slots or 1)
+    size = policy_size(task.observation_space, task.action_space, config.policy)
+    return method.population(own, size) * method.episodes(own) * min(config.path.horizon, task.time_limit or config.path.horizon)

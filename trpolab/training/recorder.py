@@ -14,6 +14,7 @@ from trpolab.training import checkpoint
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config
 from trpolab.training.controls import Controls
+from trpolab.training.registration import modules_of
 from trpolab.training.state import TrainState
 
 RETRY_SECONDS = 2.0  # between two tries to write to a folder that refuses
@@ -38,7 +39,7 @@ class RunRecorder:
         self._task, self._controls, self._out, self._label = task, controls, out, label
         self._saved = saved
         self._folder: RunFolder | None = None
-        self._kept = saved.standing if saved is not None else None  # what the newest checkpoint holds
+        self._kept = saved.train_state if saved is not None else None  # what the newest checkpoint holds
         self._patient = True
 
     @property
@@ -59,7 +60,9 @@ class RunRecorder:
             elif self._saved is not None:
                 self._take_over(self._saved)
             elif self._out is not None:
-                self._folder = RunFolder.create(self._out, self._task, config.settings(), self._label)
+                self._folder = RunFolder.create(
+                    self._out, self._task, config.settings(), self._label, modules_of(config)
+                )
         except BaseException as error:
             if self._folder is not None and self._folder is not before:
                 self._folder.close()
@@ -81,15 +84,15 @@ class RunRecorder:
         if (folder := self._folder) is not None:
             self._insist(lambda: folder.metrics(record))
 
-    def policy(self, standing: TrainState, always: bool) -> None:
+    def policy(self, train_state: TrainState, always: bool) -> None:
         """Keep the policy. Raises Interrupted as above."""
         if self._folder is not None:
-            self._insist(lambda: self._write_policy(standing, always))
+            self._insist(lambda: self._write_policy(train_state, always))
 
-    def checkpoint(self, standing: TrainState) -> None:
+    def checkpoint(self, train_state: TrainState) -> None:
         """Write a checkpoint, unless the newest one is just this. Raises Interrupted as above."""
-        if self._folder is not None and standing is not self._kept:
-            self._insist(lambda: self._write_checkpoint(standing))
+        if self._folder is not None and train_state is not self._kept:
+            self._insist(lambda: self._write_checkpoint(train_state))
 
     def status(self, state: str, iteration: int, message: str = "") -> None:
         """Say how it goes. Raises Interrupted as above."""
@@ -101,14 +104,14 @@ class RunRecorder:
         name = checkpoint.newest(self._folder.path) if self._folder is not None else None
         return f"the last good checkpoint is {name}" if name else "there is no checkpoint before"
 
-    def finish(self, state: str, message: str, standing: TrainState) -> None:
+    def finish(self, state: str, message: str, train_state: TrainState) -> None:
         """Write where the run stands, and let go of the folder. A folder that refuses now is told of, and left."""
-        iteration, self._patient = standing.progress.iteration, not message
+        iteration, self._patient = train_state.progress.iteration, not message
         try:
             if message:
                 self.event(state, iteration=iteration, message=message)
             if iteration and state != "diverged":
-                self.checkpoint(standing)
+                self.checkpoint(train_state)
             self.status(state, iteration, message)
         except Interrupted:
             self._complain(f"the run folder can't be written: the run's last state is not in it; {self.last_good()}")
@@ -137,16 +140,16 @@ class RunRecorder:
                 "resume it from the folder"
             )
 
-    def _write_policy(self, standing: TrainState, always: bool) -> None:
+    def _write_policy(self, train_state: TrainState, always: bool) -> None:
         assert self._folder is not None
-        progress = standing.progress
+        progress = train_state.progress
         self._folder.keep_policy(progress.learner.policy, progress.iteration, progress.score, self._task, always)
 
-    def _write_checkpoint(self, standing: TrainState) -> None:
+    def _write_checkpoint(self, train_state: TrainState) -> None:
         assert self._folder is not None
-        self._write_policy(standing, always=True)
-        checkpoint.write(self._folder, self._task, standing, self._controls.requested)
-        self._kept = standing
+        self._write_policy(train_state, always=True)
+        checkpoint.write(self._folder, self._task, train_state, self._controls.requested)
+        self._kept = train_state
 
     def _insist(self, write: Callable[[], Any]) -> None:
         """Write; where the disk refuses, say so, wait and try again. Raises Interrupted if told to stop meanwhile."""

@@ -26,8 +26,8 @@ def task_of(saved: Saved, source: Source) -> Task:
             f"{folder!r} is a run of {saved.task}, which isn't known here. If it was a Python callable, "
             "its run is resumed from Python: Session(make_env, resume=folder)"
         ) from error
-    if saved.standing is not None:
-        policy = saved.standing.progress.learner.policy
+    if saved.train_state is not None:
+        policy = saved.train_state.progress.learner.policy
         if misfit := policy.misfit(task.observation_space, task.action_space):
             raise CheckpointError(f"{folder!r} holds a policy that does not fit {task.name}: {misfit}")
     return task

@@ -73,7 +73,7 @@ class Session:
         self._warned = False  # of σ at its bounds, once a session
         self.history = History() if saved is None else history_of(saved)
         self._redo = {} if saved is None else turned_later(saved, settings)
-        self._standing = saved.standing if saved is not None and saved.standing is not None else self._start()
+        self._train_state = saved.train_state if saved is not None and saved.train_state is not None else self._start()
         self._recorder = RunRecorder(self.task.name, self.controls, out, label, saved)
 
     @property
@@ -84,7 +84,7 @@ class Session:
     @property
     def progress(self) -> Progress:
         """How far the run is: after the last whole iteration."""
-        return self._standing.progress
+        return self._train_state.progress
 
     @property
     def learner(self) -> Learner:
@@ -137,9 +137,9 @@ class Session:
         try:
             torch.set_num_threads(threads if self.policy.network.parallel else TORCH_THREADS)
             with threadpool_limits(1, "blas"):
-                if why := samplers.take_up(self._standing.episodes):
+                if why := samplers.restore(self._train_state.episodes, self._train_state.config):
                     self._recorder.event("episodes_cut", iteration=progress.iteration, message=why)
-                before = replace(self._standing.config, iterations=config.iterations)
+                before = replace(self._train_state.config, iterations=config.iterations)
                 self._tell("running")
                 self._turn_knobs_again()
                 for iteration in iterate(self.controls, self.streams, progress, samplers):
@@ -162,7 +162,7 @@ class Session:
         finally:
             torch.set_num_threads(torch_threads)
             self.state = state
-            self._recorder.finish(state, message, self._standing)
+            self._recorder.finish(state, message, self._train_state)
             samplers.close()
 
     def _start(self) -> TrainState:
@@ -191,10 +191,10 @@ class Session:
             recorder.event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
         recorder.metrics(metrics)
         self.history.append(metrics)
-        self._standing = TrainState(config, progress.copy(), samplers.stand())
-        recorder.policy(self._standing, always=False)
+        self._train_state = TrainState(config, progress.copy(), samplers.running())
+        recorder.policy(self._train_state, always=False)
         if index % config.checkpoint_every == 0 and not progress.nonfinite_in_a_row:
-            recorder.checkpoint(self._standing)
+            recorder.checkpoint(self._train_state)
         self._tell("paused" if self.controls.paused else "running")
 
     def _evaluation(self, config: Config, iteration: Iteration) -> dict[str, Any]:

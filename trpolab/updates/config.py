@@ -10,6 +10,9 @@ PRODUCTS = ("cg_iterations", "damping", "fisher_fraction")  # public names of wh
 SEARCH = ("line_search", "shrink", "max_tries")  # and the line search
 
 
+SEARCHING = ("line_search", (True,), "the line search is off")
+
+
 @dataclass(frozen=True)
 class TrustRegion:
     """Appendix C: conjugate gradient, step length and line search."""
@@ -32,9 +35,10 @@ class TrustRegion:
         True, "shrink the step until KL <= δ and the surrogate gains", source="App. C", flat=True
     )
     shrink: float = setting(
-        0.7, "factor of the line search", low=0, open_low=True, high=1, open_high=True, shown=(0.3, 0.9), flat=True
-    )
-    max_tries: int = setting(10, "most trials of the line search", low=1, shown=(1, 20), flat=True)
+        0.7, "factor of the line search", low=0, open_low=True, high=1, open_high=True, shown=(0.3, 0.9), flat=True,
+        needs=SEARCHING,
+    )  # fmt: skip
+    max_tries: int = setting(10, "most trials of the line search", low=1, shown=(1, 20), flat=True, needs=SEARCHING)
     fisher: str = setting(
         "gauss_newton", "Fisher product: JᵀMJ, or the KL differentiated twice", choices=("gauss_newton", "hessian"),
         source="App. C.1",

@@ -1,4 +1,4 @@
-"""What a vine will cost and whether it can run, known before any simulation: counts, bounds, refusals."""
+"""What a vine will cost, and why it can't run where it can't: known before anything is simulated."""
 
 from __future__ import annotations
 
@@ -46,8 +46,6 @@ def longest_branch(vine: Vine, task: Task) -> int:
 def vine_problems(vine: Vine, task: Task) -> list[str]:
     """Why this vine can't run on the task, each reason a sentence that quotes the values."""
     problems = []
-    if not task.can_restore:
-        problems.append(f"sampler = 'vine': {task.name} can't be restored exactly ({task.restore_reason})")
     visited = vine.trunks * vine.trunk_length
     if vine.states > visited:
         problems.append(
@@ -71,3 +69,13 @@ def vine_problems(vine: Vine, task: Task) -> list[str]:
             "give at least 2, or vine.estimator = 'importance'"
         )
     return problems
+
+
+def states_kept(vine: Vine, task: Task) -> tuple[int, str]:
+    """How many frames an iteration keeps on tasks seen as pixels, and the settings that ask for them.
+
+    Of branches only the states that they start from are kept, each a whole stack.
+    """
+    stack = (task.observation_space.shape or (1,))[0]
+    named = f"vine.trunks = {vine.trunks:,}, vine.trunk_length = {vine.trunk_length:,}, vine.states = {vine.states:,}"
+    return vine.trunks * vine.trunk_length + vine.states * stack, named

@@ -14,11 +14,11 @@ from trpolab.sampling.batch import Batch, Episodes
 from trpolab.sampling.config import Vine
 from trpolab.sampling.errors import NonFinite
 from trpolab.sampling.returns import generalized_advantage, nothing_earned
-from trpolab.sampling.single_path import FIRST_STATISTICS, Collected
+from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Interrupt, Trajectories
 from trpolab.sampling.vine.branches import BranchPlan, Rolled, run_branches
-from trpolab.sampling.vine.budget import longest_branch
+from trpolab.sampling.vine.budget import longest_branch, states_kept, vine_cost, vine_problems
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.vine.record import make_record, trace_interval, traced_states
 from trpolab.sampling.vine.trunks import RolloutSet, choose_states, run_trunks
@@ -44,7 +44,7 @@ class Rollouts:
     of: np.ndarray  # [N, K]
 
 
-class VineSampler:
+class VineSampler(Sampler):
     """Vine batches of one task. Nothing goes over from one iteration to the next; simulators are kept for reuse."""
 
     def __init__(
@@ -53,21 +53,11 @@ class VineSampler:
         self.source, self.task, self.threads, self.streams, self.processes = source, task, threads, streams, processes
         self._pools: dict[str, tuple[tuple[int, int], SimulatorPool]] = {}
 
-    def sample(
-        self,
-        learner: Learner,
-        config: Vine,
-        gamma: float,
-        state_weighting: str,
-        iteration: int,
-        interrupt: Interrupt,
-        signs: bool = False,
+    def collect(
+        self, learner: Learner, config: Vine, returns: Returns, iteration: int, interrupt: Interrupt
     ) -> Collected:
-        """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted.
-
-        `signs`: learn from the signs of rewards.
-        """
-        policy = learner.policy
+        """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted."""
+        policy, gamma, signs = learner.policy, returns.gamma, returns.signs
         chosen = choose_states(
             self.streams, iteration, config.trunks, config.trunk_length, config.states, config.choose
         )
@@ -87,7 +77,8 @@ class VineSampler:
             raise NonFinite(str(error), trunks.sim_steps + error.sim_steps) from None
         tail = learner.value if config.tail_value and learner.value is not None and learner.value.fits else None
         q = q_values(rollouts, policy, tail, gamma)
-        batch = vine_batch(trunks, roots, old, first, rollouts, q, gamma if state_weighting == "discounted" else 1.0)
+        weight_factor = gamma if returns.state_weighting == "discounted" else 1.0
+        batch = vine_batch(trunks, roots, old, first, rollouts, q, weight_factor)
         features, targets, values = policy.features(trunks.obs), None, None
         rewards = (trunks.rewards, rollouts.rolled.returns)
         if config.tail_value and learner.value is not None and not nothing_earned(learner.value.fits, *rewards):
@@ -296,3 +287,26 @@ def vine_batch(
         sim_steps=trunks.sim_steps + rolled.sim_steps,
         paths=make_record(trunks, roots, rollouts.state, rollouts.of, rolled, q),
     )
+
+
+def make(resources: Resources) -> VineSampler:
+    """The sampler for one run."""
+    return VineSampler(resources.source, resources.task, resources.threads, resources.streams, resources.processes)
+
+
+SAMPLERS.add(
+    SamplerKind(
+        name="vine",
+        label="vine",
+        doc="trunks, and K branches from each state of a rollout set",
+        source="Section 5.2",
+        settings=Vine,
+        make=make,
+        cost=lambda settings, task, slots: vine_cost(settings, task),
+        ends_early=True,
+        needs_restore=True,
+        needs_value=lambda settings: settings.tail_value,
+        problems=vine_problems,
+        keeps=states_kept,
+    )
+)
