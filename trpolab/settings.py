@@ -61,8 +61,8 @@ def setting(
 
     `low` and `high` are the bounds (open where said), `shown` the range of a slider within them, `scale` is `linear`
     or `log`, `source` the place in the paper, `live` whether a change applies at the next iteration (else at Reset),
-    and `flat` whether the name stands without its part ("delta", not "trust.delta"). `choices` may be a function, called
-    when settings are listed. `needs` is (another setting, values, reason): where the other one has none of these
+    and `flat` whether the name stands without its part ("delta", not "trust.delta"). `choices` may be a function,
+    called when settings are listed. `needs` is (another setting, values, reason): where the other one has none of these
     values, this one is not read, and the lab greys it with the reason.
     """
     metadata = {k: v for k, v in locals().items() if k != "default"}

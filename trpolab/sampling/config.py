@@ -49,7 +49,11 @@ class Vine:
         flat=True,
     )
     widening: float = setting(
-        2.0, "proposal `widened`: factor on the standard deviation", low=1, high=100, shown=(1, 4),
+        2.0,
+        "proposal `widened`: factor on the standard deviation",
+        low=1,
+        high=100,
+        shown=(1, 4),
         needs=("proposal", ("widened",), "only the widened q uses it"),
     )
     trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")

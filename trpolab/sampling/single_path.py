@@ -21,6 +21,7 @@ from trpolab.sampling.whole_paths import Draw, whole_paths
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import Simulator, Task
 
+
 @dataclass
 class SinglePathSampler(Sampler):
     """Holds the episodes under way between iterations, one `Ongoing` a block; None: the next batch starts afresh."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
+from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS, network_kind
 from trpolab.policies.policy import policy_size
 from trpolab.registry import Entry, Registry
 from trpolab.sampling.memory import memory_problems
@@ -119,13 +120,13 @@ class Config:
         return dataclasses.replace(self, **{path[0]: value})
 
 
-KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS)
+KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS, NETWORKS, DISTRIBUTIONS)
 
 
 def part_types() -> dict[str, type]:
     """The dataclass of every part of a `Config`: what several kinds share, and what each entry brings along."""
     of_updates = {"trust": TrustRegion, **METHODS.parts()}
-    of_policies = {"policy": PolicyConfig, "value": ValueConfig}
+    of_policies = {"policy": PolicyConfig, "value": ValueConfig, **NETWORKS.parts(), **DISTRIBUTIONS.parts()}
     return {**SAMPLERS.parts(), **of_updates, **of_policies, **SIMULATORS.parts()}
 
 
@@ -211,12 +212,14 @@ def combination_problems(config: Config, task: Task) -> list[str]:
     (method, own), sampler = config.of_method(), SAMPLERS[config.sampler]
     try:
         task = task_under(config, task)
+        plan = plan_of(config, task)
     except ValueError as error:
         return [str(error)]
-    problems = method.refusals(config.method_settings, plan_of(config, task))
+    problems = method.refusals(config.method_settings, plan)
     if not method.searches:
         if sampler.needs_restore and not task.can_restore:
-            problems.append(f"sampler = {sampler.name!r}: {task.name} can't be restored exactly ({task.restore_reason})")
+            why = f"{task.name} can't be restored exactly ({task.restore_reason})"
+            problems.append(f"sampler = {sampler.name!r}: {why}")
         problems += sampler.problems(config.sampler_settings, task)
         if task.sees_pixels and config.policy.normalize_observations:
             problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
@@ -228,9 +231,9 @@ def combination_problems(config: Config, task: Task) -> list[str]:
 
 
 def plan_of(config: Config, task: Task) -> Plan:
-    """What a method may ask about a run before it begins."""
-    size = policy_size(task.observation_space, task.action_space, config.policy)
-    network = "convnet" if task.sees_pixels else "mlp"
+    """What a method may ask about a run before it begins. Raises ValueError where no policy fits the task."""
+    size = policy_size(task.observation_space, task.action_space, config.policy, config.parts)
+    network = network_kind(task.observation_space, config.policy.network).name
     return Plan(task.name, config.sampler, network, size, config.gamma)
 
 
@@ -242,5 +245,6 @@ def cost(config: Config, task: Task) -> int:
     method, own = config.of_method()
     if not method.searches:
         return SAMPLERS[config.sampler].cost(config.sampler_settings, task, config.slots or 1)
-    size = policy_size(task.observation_space, task.action_space, config.policy)
-    return method.population(own, size) * method.episodes(own) * min(config.path.horizon, task.time_limit or config.path.horizon)
+    size = policy_size(task.observation_space, task.action_space, config.policy, config.parts)
+    longest = min(config.path.horizon, task.time_limit or config.path.horizon)
+    return method.population(own, size) * method.episodes(own) * longest

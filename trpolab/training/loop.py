@@ -49,6 +49,7 @@ def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
         task.action_space,
         config.policy,
         streams.generator(0, Purpose.INITIALISATION, 0),
+        config.parts,
     )
     return Learner(policy=policy, value=None, state={})
 

@@ -39,4 +39,4 @@ class TrainState:
 
     config: Config  # that the iteration used; before the first one, that it is to use
     progress: Progress
-    episodes: RunningEpisodes = RunningEpisodes()
+    episodes: RunningEpisodes = field(default_factory=RunningEpisodes)
