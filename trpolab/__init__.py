@@ -44,7 +44,6 @@ __all__ = [
     "SimulatorKind",
     "SinglePath",
     "Vine",
-    "as_gymnasium",
     "backtrack",
     "conjugate_gradient",
     "evaluate",

@@ -100,12 +100,12 @@ PLACES = {
     "workers: grace": "trpolab.sampling.workers.processes:GRACE",
     "workers: end": "trpolab.sampling.workers.processes:_Worker.end",
     # settings and the loop
-    "settings: problems of the vine": "trpolab.training.config:vine_problems",
+    "settings: combinations": "trpolab.training.config:combination_problems",
     "settings: problems of worker processes": "trpolab.training.config:process_problems",
     "settings: resolved": "trpolab.training.session:resolve",
     "controls: replace": "trpolab.training.controls:Controls.replace",
     "controls: stop": "trpolab.training.controls:Controls.stop",
-    "samplers: take up": "trpolab.training.samplers:Samplers.take_up",
+    "samplers: restore": "trpolab.training.samplers:Samplers.restore",
     "loop: heed": "trpolab.training.loop:_heed",
     "loop: learn once": "trpolab.training.loop:_learn_once",
     "loop: iterations in a row": "trpolab.training.loop:MOST_NONFINITE",
@@ -564,7 +564,7 @@ FAULTS: dict[str, dict[str, Make]] = {
         "Atari: description in the simulator": exact_all_the_same,
     },
     "sticky games that give snapshots": {"Atari: demand for restores": instead(lambda self: None)},
-    "a vine that nobody refuses": {"settings: problems of the vine": instead(lambda *given: [])},
+    "a vine that nobody refuses": {"settings: combinations": instead(lambda *given: [])},
     "games that go on across batches": {"settings: problems of worker processes": instead(lambda *given: [])},
     "an emulator left as sticky as it comes": {
         "Atari: emulator": lambda honest: lambda rom, sticky, seed=0: honest(rom, 0.25, seed)
@@ -583,7 +583,7 @@ FAULTS: dict[str, dict[str, Make]] = {
     "one problem at a time": {"settings: resolved": first_problem_only},
     "a skipped iteration of which something stays": {"loop: learn once": learns_anyway},
     "a leak of every iteration": {"session: record": hoarding},
-    "episodes that begin anew": {"samplers: take up": instead(lambda self, episodes: "")},
+    "episodes that begin anew": {"samplers: restore": instead(lambda self, episodes, config: "")},
     "a value function left behind": {"checkpoint: value function": instead(nothing)},
     "counters that start anew": {"checkpoint: counters": instead(lambda items, maxlen: deque(maxlen=maxlen))},
     "a checkpoint written in place": {"checkpoint: write": instead(write_in_place)},

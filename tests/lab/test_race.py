@@ -72,7 +72,7 @@ def test_an_error_of_the_thread_is_shown(make_race, monkeypatch) -> None:
     def broken(metrics) -> None:
         raise ArithmeticError("boom")
 
-    monkeypatch.setattr("trpolab.lab.race.Runner.note", lambda self, metrics: broken(metrics))
+    monkeypatch.setattr("trpolab.lab.race.RaceLane.note", lambda self, metrics: broken(metrics))
     race.start(block=True)
     assert "ArithmeticError: boom" in race.message.value
 

@@ -12,6 +12,7 @@ from tests.sampling import vine_checks as checks
 from tests.sampling.vine_checks import GAMMA, SMALL, FiniteEnv, Setting, factored, finite
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
+from trpolab.sampling.sampler import Returns
 from trpolab.sampling.vine.branches import BranchPlan, run_branches
 from trpolab.sampling.vine.budget import branches_per_state, vine_cost
 from trpolab.sampling.vine.common_random_numbers import noise_ratio
@@ -280,7 +281,7 @@ def test_common_random_numbers_halve_the_variance_of_differences(task):
 def test_state_weights_are_equal_or_discounted_by_the_episodes_time():
     with Setting("CartPole-v1") as setting:
         plain, discounted = (
-            setting.sampler.sample(setting.learner, ENUMERATED, GAMMA, weighting, 1, checks.never).batch
+            setting.sampler.collect(setting.learner, ENUMERATED, Returns(GAMMA, weighting), 1, checks.never).batch
             for weighting in ("equal", "discounted")
         )
     np.testing.assert_array_equal(plain.weights, 1)
@@ -381,7 +382,7 @@ def test_a_nan_in_a_branch_is_named_with_the_steps_spent():
 
 def test_sampling_can_be_interrupted():
     with Setting("CartPole-v1") as setting, pytest.raises(Interrupted):
-        setting.sampler.sample(setting.learner, SMALL, GAMMA, "equal", 1, lambda: True)
+        setting.sampler.collect(setting.learner, SMALL, Returns(GAMMA), 1, lambda: True)
 
 
 def test_the_record_tells_what_figure_1_shows():

@@ -11,6 +11,7 @@ from gymnasium.spaces import Box, Discrete
 
 from trpolab.policies import Categorical
 from trpolab.sampling.config import Vine
+from trpolab.sampling.sampler import Returns
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.vine.sampler import VineSampler, parameters_at, q_values
@@ -93,7 +94,7 @@ class Setting:
         self.sampler.close()
 
     def sample(self, vine=SMALL, iteration=1):
-        return self.sampler.sample(self.learner, vine, GAMMA, "equal", iteration, never)
+        return self.sampler.collect(self.learner, vine, Returns(GAMMA), iteration, never)
 
     def roots(self, vine=SMALL, iteration=1):
         chosen = choose_states(self.sampler.streams, iteration, vine.trunks, vine.trunk_length, vine.states)

@@ -12,6 +12,7 @@ from tests.theory import twins
 from trpolab import theory
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.config import SinglePath, Vine
+from trpolab.sampling.sampler import Returns
 from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.vine.sampler import VineSampler
@@ -104,7 +105,8 @@ def by_vine(mdp: FiniteMDP, learner: Learner, weighting: str = "equal", **settin
         trunks=3, trunk_length=HORIZON, states=3 * HORIZON, rollout_length=ROLLOUT, tail_value=False, **settings
     )
     return gradients(
-        learner.policy, lambda iteration: sampler.sample(learner, config, mdp.gamma, weighting, iteration, never)
+        learner.policy,
+        lambda iteration: sampler.collect(learner, config, Returns(mdp.gamma, weighting), iteration, never),
     )
 
 

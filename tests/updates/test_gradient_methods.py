@@ -94,8 +94,8 @@ class TestEveryMethod:
         assert learner.state == {}
 
     def test_there_is_a_function_for_every_name_that_may_be_chosen(self) -> None:
-        choices = Config.__dataclass_fields__["method"].metadata["choices"]
-        assert set(choices) == set(METHODS)
+        choices = settings()["method"].choices
+        assert choices is not None and set(choices) == set(METHODS)
         assert {name for kind in METHODS.values() for name in kind.names} <= set(settings())
 
 

@@ -18,6 +18,7 @@ from trpolab.bench.table import Table, machine, verdict
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner
 from trpolab.sampling.config import Vine
+from trpolab.sampling.sampler import Returns
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.vine.sampler import VineSampler
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
@@ -214,12 +215,12 @@ def _physics_share(learner: Learner, report: Report) -> tuple[float, float, floa
     with threadpool_limits(1, "blas"):
         for index in range(REPEATS + 1):  # the first one warms up
             began = time.perf_counter()
-            collected = sampler.sample(learner, PAPER, 0.99, "equal", index, lambda: False)
+            collected = sampler.collect(learner, PAPER, Returns(0.99), index, lambda: False)
             took = time.perf_counter() - began
             resident = max(resident, _resident_mib())
             pools = (sampler.trunk_pool(PAPER.trunks), sampler.branch_pool(PAPER.states * PAPER.actions))
             tapes = [_on_tape(pool) for pool in pools]
-            sampler.sample(learner, PAPER, 0.99, "equal", index, lambda: False)
+            sampler.collect(learner, PAPER, Returns(0.99), index, lambda: False)
             for pool, own in zip(pools, tapes, strict=True):
                 pool.simulators = tuple(tape._simulator for tape in own)
             if index == 0:

@@ -29,11 +29,12 @@ BRANCHES = "the vine estimates Q̂ from its branches"
 
 
 def groups() -> dict[str, tuple[str, ...]]:
-    """The knobs by the title of their card: settings of every method and sampler, those from outside included."""
+    """The knobs by the title of their card; of methods and samplers, what has choices or a range to be shown."""
     known = settings()
 
     def of(kinds: Registry[Any]) -> tuple[str, ...]:
-        return tuple(name for name, about in known.items() if about.part in kinds.parts() and about.live)
+        listed = [(name, about) for name, about in known.items() if about.part in kinds.parts() and about.live]
+        return tuple(name for name, about in listed if about.shown or about.choices or about.kind is bool)
 
     return {
         "Method": ("method", *of(METHODS)),

@@ -53,7 +53,7 @@ class Config:
     evaluate_episodes: int = setting(10, "episodes of an evaluation", low=1)
     evaluate_deterministic: bool = setting(True, "evaluate with the distribution's mode instead of sampled actions")
     seconds_per_iteration: float = setting(0.0, "least time an iteration takes, to be watched", low=0, shown=(0, 2))
-    parts: Mapping[str, Any] = field(default_factory=dict, hash=False)  # part -> its settings, where given
+    parts: Mapping[str, Any] = field(default_factory=dict, hash=False)  # settings by part, where not the defaults
 
     def __getattr__(self, name: str) -> Any:
         """The settings of a part: `config.path`, `config.trust`, or that of a kind from outside the package."""
@@ -69,8 +69,9 @@ class Config:
         """
         known, parts, problems, config = settings(), part_types(), [], self
         for name, value in changes.items():
-            kinds = {"sampler": SAMPLERS, "method": METHODS}.get(name, {})
-            given = next((kind for kind in kinds.values() if type(value) is kind.settings), None)
+            registries: dict[str, Registry[Any]] = {"sampler": SAMPLERS, "method": METHODS}
+            kinds = registries[name].values() if name in registries else ()
+            given = next((kind for kind in kinds if type(value) is kind.settings), None)
             if given is not None:
                 config = config._with((given.part,), value)._with((name,), given.name)
             elif name in parts and isinstance(value, parts[name]):
@@ -115,8 +116,9 @@ class Config:
         """A copy with one value in another place: (field,), (part,) or (part, field)."""
         if len(path) == 2:
             value = dataclasses.replace(getattr(self, path[0]), **{path[1]: value})
-        if path[0] in part_types():
-            return dataclasses.replace(self, parts={**self.parts, path[0]: value})
+        if (kind := part_types().get(path[0])) is not None:
+            others = {name: part for name, part in self.parts.items() if name != path[0]}
+            return dataclasses.replace(self, parts=others if value == kind() else {**others, path[0]: value})
         return dataclasses.replace(self, **{path[0]: value})
 
 
@@ -215,7 +217,7 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         plan = plan_of(config, task)
     except ValueError as error:
         return [str(error)]
-    problems = method.refusals(config.method_settings, plan)
+    problems = method.refusals(own, plan)
     if not method.searches:
         if sampler.needs_restore and not task.can_restore:
             why = f"{task.name} can't be restored exactly ({task.restore_reason})"

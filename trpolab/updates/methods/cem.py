@@ -76,7 +76,8 @@ def _distribution(learner: Learner, settings: CrossEntropy) -> tuple[np.ndarray,
 
 METHOD = MethodKind(
     name="cem",
-    label="cross-entropy method: refit a Gaussian over θ to the best candidates",
+    label="CEM",
+    doc="cross-entropy method: refit a Gaussian over θ to the best candidates",
     source="Section 8.1; Szita and Lőrincz, 2006",
     settings=CrossEntropy,
     step=cem_step,

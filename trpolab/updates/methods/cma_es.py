@@ -152,7 +152,8 @@ def problems(settings: Covariance, plan: Plan) -> list[str]:
 
 METHOD = MethodKind(
     name="cma_es",
-    label="covariance matrix adaptation over θ",
+    label="CMA-ES",
+    doc="covariance matrix adaptation over θ",
     source="Section 8.1; Hansen and Ostermeier, 1996",
     settings=Covariance,
     step=cma_es_step,

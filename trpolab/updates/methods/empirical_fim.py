@@ -10,7 +10,8 @@ from trpolab.updates.methods.trpo import trpo_step
 
 METHOD = MethodKind(
     name="empirical_fim",
-    label="TRPO with A from the scores of the sampled actions",
+    label="empirical FIM",
+    doc="TRPO with A from the scores of the sampled actions",
     source="Section 6",
     step=partial(trpo_step, fisher="empirical"),
     reads=("delta", *SEARCH, *PRODUCTS),

@@ -37,6 +37,7 @@ class KLPenalty:
     penalty: float = setting(
         1.0, "C if it is fixed, and where an adaptive one starts", symbol="C", low=0, open_low=True, scale="log",
         shown=(0.1, 1000), source="Section 4",
+        needs=("kl_penalty.coefficient", ("fixed", "adaptive"), "C is the theory's"),
     )  # fmt: skip
     ascents: int = setting(3, "most natural-gradient ascents on the penalised objective", low=1, shown=(1, 20))
 
@@ -116,7 +117,8 @@ def problems(settings: KLPenalty, plan: Plan) -> list[str]:
 
 METHOD = MethodKind(
     name="kl_penalty",
-    label="maximise L - C · mean KL(old‖new)",
+    label="KL penalty",
+    doc="maximise L - C · mean KL(old‖new)",
     source="Section 4, Eq. 9",
     settings=KLPenalty,
     step=kl_penalty_step,

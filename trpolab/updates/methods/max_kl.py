@@ -25,7 +25,8 @@ def max_kl_step(learner: Learner, batch: Batch, settings: None, context: Context
 
 METHOD = MethodKind(
     name="max_kl",
-    label="TRPO with the largest KL of a sampled state <= δ",
+    label="max KL",
+    doc="TRPO with the largest KL of a sampled state <= δ",
     source="Eq. 11",
     step=max_kl_step,
     reads=("delta", *SEARCH, *PRODUCTS, "trust.fisher"),

@@ -41,7 +41,8 @@ def factors_of_three(centre: float = 1.0, each_side: int = 4) -> tuple[float, ..
 
 METHOD = MethodKind(
     name="natural_gradient",
-    label="a fixed step along A⁻¹g, no rescaling, no line search",
+    label="natural gradient",
+    doc="a fixed step along A⁻¹g, no rescaling, no line search",
     source="Section 7; Kakade, 2002",
     settings=NaturalGradient,
     step=natural_gradient_step,

@@ -21,9 +21,13 @@ class PolicyGradient:
         choices=("ball", "step"), source="Eq. 18",
     )  # fmt: skip
     radius: float = setting(
-        0.02, "bound on ½‖θ' - θ‖²; it is no KL", low=0, open_low=True, scale="log", shown=(1e-5, 1), source="Eq. 18"
-    )
-    step: float = setting(0.3, "θ' = θ + step · g", symbol="α", low=0, open_low=True, scale="log", shown=(1e-3, 10))
+        0.02, "bound on ½‖θ' - θ‖²; it is no KL", low=0, open_low=True, scale="log", shown=(1e-5, 1), source="Eq. 18",
+        needs=("policy_gradient.rule", ("ball",), "the step is fixed"),
+    )  # fmt: skip
+    step: float = setting(
+        0.3, "θ' = θ + step · g", symbol="α", low=0, open_low=True, scale="log", shown=(1e-3, 10),
+        needs=("policy_gradient.rule", ("step",), "the step goes to the edge of the ball"),
+    )  # fmt: skip
 
 
 def policy_gradient_step(learner: Learner, batch: Batch, settings: PolicyGradient, context: Context) -> Step:
@@ -38,7 +42,8 @@ def policy_gradient_step(learner: Learner, batch: Batch, settings: PolicyGradien
 
 METHOD = MethodKind(
     name="policy_gradient",
-    label="the plain gradient g, its step bounded in θ or fixed",
+    label="policy gradient",
+    doc="the plain gradient g, its step bounded in θ or fixed",
     source="Eq. 18",
     settings=PolicyGradient,
     step=policy_gradient_step,

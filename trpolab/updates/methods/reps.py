@@ -124,7 +124,8 @@ def problems(settings: RelativeEntropy, plan: Plan) -> list[str]:
 
 METHOD = MethodKind(
     name="reps",
-    label="relative entropy policy search: reweight candidates within KL ε",
+    label="REPS",
+    doc="relative entropy policy search: reweight candidates within KL ε",
     source="Section 7; Peters et al., 2010",
     settings=RelativeEntropy,
     step=reps_step,

@@ -97,7 +97,8 @@ class Regression:
 
 METHOD = MethodKind(
     name="rwr",
-    label="fit the policy to its actions, weighted by exp(Q̂/T)",
+    label="reward-weighted",
+    doc="fit the policy to its actions, weighted by exp(Q̂/T)",
     source="Figure 4; Peters and Schaal, 2007",
     settings=RewardWeighted,
     step=reward_weighted_step,

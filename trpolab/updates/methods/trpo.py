@@ -27,7 +27,8 @@ def trpo_step(learner: Learner, batch: Batch, settings: None, context: Context, 
 
 METHOD = MethodKind(
     name="trpo",
-    label="maximise L subject to mean KL(old‖new) <= δ",
+    label="TRPO",
+    doc="maximise L subject to mean KL(old‖new) <= δ",
     source="Eq. 14, App. C",
     step=trpo_step,
     reads=("delta", *SEARCH, *PRODUCTS, "trust.fisher"),
