@@ -177,16 +177,5 @@ def shapes_for(
     return network, distribution
 
 
-def policy_size(
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
-    config: PolicyConfig,
-    settings: Mapping[str, Any] | None = None,
-) -> int:
-    """D, the number of parameters that `make_policy` would give."""
-    network, distribution = shapes_for(observation_space, action_space, config, settings)
-    return network.size + distribution.own_parameters
-
-
 def _shape_of(space: spaces.Space[Any]) -> tuple[int, ...]:
     return tuple(int(width) for width in space.shape or ())

@@ -14,7 +14,7 @@ import torch
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS, network_kind
-from trpolab.policies.policy import policy_size
+from trpolab.policies.policy import shapes_for
 from trpolab.registry import Entry, Registry
 from trpolab.sampling.memory import memory_problems
 from trpolab.sampling.sampler import SAMPLERS
@@ -234,9 +234,10 @@ def combination_problems(config: Config, task: Task) -> list[str]:
 
 def plan_of(config: Config, task: Task) -> Plan:
     """What a method may ask about a run before it begins. Raises ValueError where no policy fits the task."""
-    size = policy_size(task.observation_space, task.action_space, config.policy, config.parts)
-    network = network_kind(task.observation_space, config.policy.network).name
-    return Plan(task.name, config.sampler, network, size, config.gamma)
+    name = network_kind(task.observation_space, config.policy.network).name
+    network, distribution = shapes_for(task.observation_space, task.action_space, config.policy, config.parts)
+    size = network.size + distribution.own_parameters
+    return Plan(task.name, config.sampler, name, network.side_by_side, size, config.gamma)
 
 
 def cost(config: Config, task: Task) -> int:
@@ -247,6 +248,6 @@ def cost(config: Config, task: Task) -> int:
     method, own = config.of_method()
     if not method.searches:
         return SAMPLERS[config.sampler].cost(config.sampler_settings, task, config.slots or 1)
-    size = policy_size(task.observation_space, task.action_space, config.policy, config.parts)
+    size = plan_of(config, task).parameters
     longest = min(config.path.horizon, task.time_limit or config.path.horizon)
     return method.population(own, size) * method.episodes(own) * longest
