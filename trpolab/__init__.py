@@ -44,6 +44,7 @@ __all__ = [
     "SimulatorKind",
     "SinglePath",
     "Vine",
+    "as_gymnasium",
     "backtrack",
     "conjugate_gradient",
     "evaluate",

@@ -180,8 +180,8 @@ def registry(config_type: type, parts: Mapping[str, type], part: str = "") -> di
 
 def faults_of(part: str, config: Any) -> list[str]:
     """What is out of bounds in a part of the settings given as its dataclass, each a sentence."""
-    values = ((about, getattr(config, name)) for name, about in registry(type(config)).items())
-    return [f"{part}.{problem}" for about, value in values if (problem := about.problem(value))]
+    known = registry(type(config), {}, part).values()
+    return [problem for about in known if (problem := about.problem(getattr(config, about.path[-1])))]
 
 
 def nearest(name: str, names: Any, count: int = 3) -> str:

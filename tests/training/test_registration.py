@@ -1,0 +1,140 @@
+"""`trpolab.register`: what comes in through the door, and what is refused there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trpolab
+from trpolab.cli import main
+from trpolab.registry import RegistrationError
+from trpolab.runs.reader import read_metrics
+from trpolab.training.checkpoint import CheckpointError
+from trpolab.training.config import KINDS, settings
+from trpolab.updates import pose, take
+
+MODULE = '''
+from dataclasses import dataclass
+import trpolab
+from trpolab.updates import pose, take
+
+@dataclass(frozen=True)
+class Plain:
+    size: float = trpolab.setting(0.05, "length of the step in θ", low=0, open_low=True)
+
+def plain_step(learner, batch, settings, context):
+    problem = pose(learner, batch, context)
+    g = problem.gradient()
+    return take(learner, problem, problem.theta + (settings.size / g.norm() * g).to(problem.theta.dtype), context)
+
+trpolab.register(trpolab.MethodKind(name="plain", label="plain", settings=Plain, step=plain_step))
+'''
+
+
+@dataclass(frozen=True)
+class Mine:
+    size: float = trpolab.setting(0.05, "length of the step in θ", low=0, open_low=True)
+
+
+def mine_step(learner: Any, batch: Any, own: Mine, context: Any) -> Any:
+    """A step of a given length along the gradient."""
+    problem = pose(learner, batch, context)
+    g = problem.gradient()
+    return take(learner, problem, problem.theta + (own.size / g.norm() * g).to(problem.theta.dtype), context)
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is gone after it."""
+    for kinds in KINDS:
+        monkeypatch.setattr(kinds, "_entries", dict(kinds._entries))
+    yield
+
+
+def a_method(**changes: Any) -> trpolab.MethodKind:
+    return trpolab.MethodKind(**{"name": "mine", "label": "mine", "settings": Mine, "step": mine_step, **changes})
+
+
+def test_a_method_of_ones_own_trains_with_its_own_settings() -> None:
+    trpolab.register(a_method())
+    assert settings()["mine.size"].default == 0.05
+    given: dict[str, Any] = {"mine.size": 0.125}
+    session = trpolab.train("CartPole-v1", method="mine", iterations=1, steps_per_iteration=256, out=None, **given)
+    untrained = trpolab.Session("CartPole-v1", method="mine", out=None, **given)
+    moved = session.policy.theta - untrained.policy.theta
+    assert session.history[0]["outcome"] == "accepted"
+    assert float(moved.norm()) == pytest.approx(0.125, rel=1e-4)
+    whole = trpolab.Session("CartPole-v1", method=Mine(size=0.25), out=None)
+    assert (whole.config.method, whole.config.get("mine.size")) == ("mine", 0.25)
+
+
+def test_it_works_in_the_terminal_and_its_run_needs_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plain_method.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "CartPole-v1", "--method", "plain", "--set", "plain.size=0.1", "--steps-per-iteration", "256"]
+    assert main([*words, "--iterations", "1"]) == 2, "not imported yet"
+    capsys.readouterr()
+    assert main([words[0], "--import", "plain_method", *words[1:], "--iterations", "2"]) == 0
+    folder = Path(capsys.readouterr().out.strip().splitlines()[-1])
+    about = json.loads((folder / "run.json").read_text())
+    assert (about["settings"]["method"], about["settings"]["plain.size"]) == ("plain", 0.1)
+    assert about["modules"] == ["plain_method"]
+    with pytest.raises(SystemExit):
+        main(["train", "--import", "plain_method", "--help"])
+    assert "plain.size" in capsys.readouterr().out
+    assert main(["train", "--resume", str(folder), "--iterations", "3"]) == 0
+    assert len(read_metrics(folder)) == 3
+
+    for kinds in KINDS:
+        kinds._entries.pop("plain", None)  # as in a new process
+    with pytest.raises(CheckpointError, match="plain_method, to be imported first"):
+        trpolab.Session(resume=folder)
+
+
+def test_a_module_that_cannot_be_imported_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--import", "there_is_no_such_module", "CartPole-v1"])
+    assert ended.value.code == 2
+    assert "there_is_no_such_module" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Bare:
+    size: float = 1.0
+
+
+@dataclass(frozen=True)
+class Taken:
+    gamma: float = trpolab.setting(0.9, "a discount", flat=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "trpo"}, "the name is taken"),
+        ({"name": "Mine"}, "lower-case"),
+        ({"step": None}, "step = None: must be a function"),
+        ({"settings": Bare}, "Bare.size has no metadata"),
+        ({"settings": dict}, "must be a frozen dataclass"),
+        ({"part": "vine"}, "'vine' is taken"),
+        ({"settings": Taken}, "'gamma' is taken"),
+    ],
+)
+def test_what_is_not_whole_is_refused_in_a_sentence(changes: dict[str, Any], said: str) -> None:
+    before = settings()
+    with pytest.raises(RegistrationError, match=said) as refused:
+        trpolab.register(a_method(**changes))
+    assert "\n" not in str(refused.value)
+    assert settings() == before
+
+
+def test_only_kinds_are_registered() -> None:
+    with pytest.raises(RegistrationError, match="MethodKind, SimulatorKind"):
+        trpolab.register(mine_step)  # type: ignore[type-var]
