@@ -19,7 +19,7 @@ from trpolab.cli.settings_help import settings_page
 from trpolab.cli.train import make_plan
 from trpolab.selftest import CHECKS
 from trpolab.settings import parse_value
-from trpolab.training.config import PARTS, settings
+from trpolab.training.config import part_types, settings
 from trpolab.updates.method import METHODS
 
 CHECKOUT = Path(__file__).parent.parent
@@ -161,7 +161,7 @@ def test_no_file_of_the_reading_order_needs_a_later_one() -> None:
 
 def test_the_table_of_methods_is_the_registrys() -> None:
     table = [(quoted(name)[0], what, source) for name, what, source in rows(section(README, "Methods"))]
-    assert table == [(name, entry.label, entry.source) for name, entry in METHODS.items()]
+    assert table == [(name, entry.doc, entry.source) for name, entry in METHODS.items()]
 
 
 def test_switches_of_the_deviations_are_settings() -> None:
@@ -170,7 +170,7 @@ def test_switches_of_the_deviations_are_settings() -> None:
             for quote in quoted(switch):
                 name, _, value = quote.partition("=")
                 if name.endswith(".*"):
-                    assert name.removesuffix(".*") in PARTS, name
+                    assert name.removesuffix(".*") in part_types(), name
                 else:
                     assert name in settings(), name
                     assert not value or settings()[name].problem(parse_value(value)) is None, quote

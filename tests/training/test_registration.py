@@ -18,7 +18,7 @@ from trpolab.training.checkpoint import CheckpointError
 from trpolab.training.config import KINDS, settings
 from trpolab.updates import pose, take
 
-MODULE = '''
+MODULE = """
 from dataclasses import dataclass
 import trpolab
 from trpolab.updates import pose, take
@@ -33,7 +33,7 @@ def plain_step(learner, batch, settings, context):
     return take(learner, problem, problem.theta + (settings.size / g.norm() * g).to(problem.theta.dtype), context)
 
 trpolab.register(trpolab.MethodKind(name="plain", label="plain", settings=Plain, step=plain_step))
-'''
+"""
 
 
 @dataclass(frozen=True)
