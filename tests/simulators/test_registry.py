@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,22 @@ import pytest
 import trpolab
 from tests.simulators import corridors
 from tests.simulators.contract import SimulatorContract
-from tests.simulators.corridors import KIND, Corridor
+from tests.simulators.corridors import KIND
 from trpolab.cli import main
 from trpolab.registry import RegistrationError
-from trpolab.simulators import SIMULATORS, AtariGame, FiniteMDP, configured, find_task, make, task_names
+from trpolab.simulators import SIMULATORS, AtariGame, FiniteMDP, SimulatorKind, configured, find_task, make, task_names
 from trpolab.simulators.registry import Simulators
+from trpolab.training.config import KINDS, resolve
 
-PLAIN = replace(KIND, settings=None, configured=None)
+FUTURE = "from __future__ import annotations\n"
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The corridors, for the time of a test."""
-    SIMULATORS.add(PLAIN)
-    yield
-    del SIMULATORS._entries["corridor"]
+    for kinds in KINDS:
+        monkeypatch.setattr(kinds, "_entries", dict(kinds._entries))
+    trpolab.register(KIND)
 
 
 class TestContract(SimulatorContract):
@@ -87,10 +87,26 @@ def test_it_is_trained_on(sampler: str) -> None:
     assert trpolab.evaluate(session.policy, "corridor/10", episodes=2, seed=0).returns.shape == (2,)
 
 
-def test_it_is_trained_on_from_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--iterations", "1", "--seed", "3", "--out", str(tmp_path)]
-    assert main(["train", "corridor/10", *words]) == 0
-    assert "corridor/10: trpo, single-path, seed 3" in capsys.readouterr().out
+@pytest.mark.parametrize("task", ["corridor/10", "busy-corridor/10"])
+def test_it_works_in_the_terminal_and_a_resumed_run_keeps_its_settings(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del SIMULATORS._entries["corridor"]
+    source = Path(corridors.__file__).read_text(encoding="utf-8")
+    (tmp_path / "my_corridors.py").write_text(f"import trpolab\n{source}\ntrpolab.register(KIND)\n".replace(FUTURE, ""))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_corridors", raising=False)
+    words = ["train", "--import", "my_corridors", task, "--set", "corridor.stride=2", "--iterations", "1"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert f"{task}: trpo, single-path, seed 0" in told
+    folder = Path(told.strip().splitlines()[-1])
+    about = json.loads((folder / "run.json").read_text())
+    assert about["modules"] == ["my_corridors"] and about["settings"]["corridor.stride"] == 2
+    session = trpolab.Session(resume=folder)
+    assert session.config.get("corridor.stride") == 2 and session.task.name == task
+    assert main(["train", "--import", "my_corridors", task, "--set", "corridor.stride=9"]) != 0
+    assert "corridor.stride = 9: must be >= 1 and <= 3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sampler", ["single-path", "vine"])
@@ -106,22 +122,24 @@ def test_worker_processes_give_what_this_process_gives(sampler: str) -> None:
 
 
 def test_a_kind_that_workers_cannot_import_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    local = replace(PLAIN, make=lambda source, slots, threads: corridors.make(source, slots, threads))
+    local = replace(KIND, make=lambda source, slots, threads: corridors.make(source, slots, threads))
     monkeypatch.setitem(SIMULATORS._entries, "corridor", local)
     assert find_task("corridor/10").name == "corridor/10"
     with pytest.raises(RegistrationError, match=r"busy-corridor/10 runs in worker processes, which import `make`"):
         find_task("busy-corridor/10")
 
 
-def test_its_settings_shape_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SIMULATORS._entries, "corridor", KIND)
-    config = SimpleNamespace(corridor=Corridor(stride=3))
-    simulator = make(configured("corridor/10", config), 1)
+def test_its_settings_shape_the_task() -> None:
+    given: dict[str, Any] = {"corridor.stride": 3}
+    config = resolve(find_task("corridor/10"), overrides=given)
+    simulator, env = make(configured("corridor/10", config)), trpolab.as_gymnasium("corridor/10", **given)
     simulator.reset(None, np.array([0]))
+    env.reset(seed=0)
     steps = 1
     while not simulator.step(None, np.array([1])).terminated[0]:
+        assert not env.step(1)[2]
         steps += 1
-    assert steps in (3, 4) and KIND.part == "corridor"
+    assert env.step(1)[2] and steps in (3, 4)
     assert configured("CartPole-v1", config) == "CartPole-v1"
 
 
@@ -131,15 +149,15 @@ def test_its_settings_shape_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"name": "atari"}, "the name is taken"),
         ({"name": "No Name"}, "a name has lower-case letters"),
         ({"name": "other", "make": None}, "make = None: must be a function"),
-        ({"name": "other", "settings": Corridor}, "settings and configured go together"),
+        ({"name": "other", "settings": None}, "settings and configured go together"),
     ],
 )
 def test_a_faulty_kind_is_refused(wrong: dict[str, Any], told: str) -> None:
-    registry = Simulators("simulator", type(PLAIN))
+    registry = Simulators("simulator", SimulatorKind)
     for kind in SIMULATORS.values():
         registry.add(kind)
     with pytest.raises(RegistrationError, match=re.escape(told)):
-        registry.add(replace(PLAIN, **wrong))
+        registry.add(replace(KIND, **wrong))
 
 
 def test_a_list_of_tasks_loads_no_engine(checkout: Path) -> None:

@@ -231,7 +231,8 @@ def make(name: str, slots: int, threads: int) -> CartPoleSimulator:
 
 KIND = SimulatorKind(
     name="cartpole",
-    label="the cart and pole, all slots at once in NumPy",
+    label="cart and pole",
+    doc="all slots step at once in NumPy",
     source="Barto, Sutton and Anderson 1983",
     takes=tuple(TASKS).__contains__,
     names=lambda: tuple(TASKS),

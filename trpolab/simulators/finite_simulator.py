@@ -244,7 +244,8 @@ def describe(source: str | FiniteMDP) -> Task:
 
 KIND = SimulatorKind(
     name="finite",
-    label="finite MDPs, all slots at once in NumPy",
+    label="finite MDPs",
+    doc="all slots step at once in NumPy",
     source="Section 2",
     takes=takes,
     names=lambda: TASKS,

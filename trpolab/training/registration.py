@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from trpolab.registry import Entry, RegistrationError
 from trpolab.settings import registry
+from trpolab.simulators import SIMULATORS
 from trpolab.training.config import KINDS, Config, part_types, settings
 
 E = TypeVar("E", bound=Entry)
@@ -35,5 +36,6 @@ def register(entry: E) -> E:
 def modules_of(config: Config) -> list[str]:
     """Modules outside this package that register what the config names: they must be imported before it can be run."""
     named = {str(value) for value in config.settings().values()}
-    chosen = [kinds[name] for kinds in KINDS for name in kinds if name in named]
+    chosen: list[Entry] = [kinds[name] for kinds in KINDS for name in kinds if name in named]
+    chosen.append(SIMULATORS.of(config.task))
     return sorted({entry.module for entry in chosen if not entry.module.startswith("trpolab.")})

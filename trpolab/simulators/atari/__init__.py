@@ -33,7 +33,8 @@ def make(source: str | AtariGame, slots: int, threads: int) -> Simulator:
 
 KIND = SimulatorKind(
     name="atari",
-    label="Atari games, seen as pixels",
+    label="Atari",
+    doc="games seen as pixels, played in worker processes",
     source="Section 8.2",
     settings=Atari,
     takes=takes,

@@ -69,7 +69,8 @@ def _by_id(name: str) -> Callable[[], gymnasium.Env]:
 
 KIND = SimulatorKind(
     name="gymnasium",
-    label="any Gymnasium environment",
+    label="Gymnasium",
+    doc="any environment of Gymnasium's, by id or from a callable",
     takes=lambda source: True,  # asked last
     describe=describe,
     make=make,

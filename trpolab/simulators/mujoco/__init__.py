@@ -37,7 +37,8 @@ def make(name: str, slots: int, threads: int) -> Simulator:
 
 KIND = SimulatorKind(
     name="mujoco",
-    label="MuJoCo: all slots step at once in C++",
+    label="MuJoCo",
+    doc="all slots step at once in C++",
     source="Section 8.1",
     takes=TASKS.__contains__,
     names=lambda: TASKS,
