@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from trpolab.numerics.threads import LEAST, SERIAL, ThreadTeam
+from trpolab.numerics.threads import LEAST, SERIAL, ThreadTeam, in_chunks, summed
 
 
 def blas_threads() -> list[int]:
@@ -87,3 +87,32 @@ def test_serial_runs_here() -> None:
 def test_misuse_raises_with_the_value() -> None:
     with pytest.raises(ValueError, match="threads = 0"):
         ThreadTeam(0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_sum_over_chunks_is_that_of_a_loop(threads: int, keep: bool) -> None:
+    """Of numbers whose float sum depends on the order."""
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(23, 3)) * 10.0 ** np.arange(-12, 11)[:, None])
+    prepared = []
+
+    def prepare(chunk):
+        prepared.append(len(chunk[0]))
+        return lambda v: (chunk[0] * v + chunk[1]).sum(0)
+
+    chunks = in_chunks(4, rows, rows + 1)
+    assert [len(one) for one, _ in chunks] == [4, 4, 4, 4, 4, 3]
+    with ThreadTeam(threads) as workers:
+        add = summed(prepare, chunks, workers, keep)
+        found = [add(v, torch.full((3,), 5.0, dtype=torch.float64)) for v in (2.0, 3.0)]
+    for v, total in zip((2.0, 3.0), found, strict=True):
+        expected = torch.full((3,), 5.0, dtype=torch.float64)
+        for start in range(0, 23, 4):
+            expected += (rows[start : start + 4] * v + (rows + 1)[start : start + 4]).sum(0)
+        assert torch.equal(total, expected)
+    assert len(prepared) == (6 if keep else 12)
+
+
+def test_chunks_must_be_equally_many() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        in_chunks(4, torch.zeros(9), torch.zeros(4))

@@ -15,14 +15,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-LEAST = 2  # items for each thread: for fewer, handing over costs more than it gains
+LEAST = 2  # items for each thread: with fewer, starting threads costs more than it gains
 
 
 class ThreadTeam:
     """Maps a function over chunks on `threads` threads, the caller's among them.
 
     NumPy lets other threads run during its products. While this context is open, BLAS and torch use one thread an
-    operation: their own threads spin while they wait, which is slow for small matrices and ruinous on a busy machine.
+    operation: their own threads spin while they wait, which is slow for small matrices and worse on a busy machine.
     Results come in the order of the items, so that sums over them do not depend on the number of threads.
 
     >>> with ThreadTeam(2) as workers:

@@ -1,4 +1,4 @@
-"""What makes a batch unusable for an update: the first bad tensor named, or nothing to learn from."""
+"""Whether an update can learn from a batch: all its numbers are finite, and some actions look better than others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONSTANT = 1e-6  # spread of Q̂ over its largest magnitude, below which it is r
 
 
 def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
-    """The outcome that skips this batch and a sentence that says why; None for a usable one."""
+    """The outcome that skips this batch, and why in a sentence; None if it can be used."""
     if not bool(policy.theta.isfinite().all()):
         return Outcome.SKIPPED_NONFINITE, "theta, the policy's parameters, is not finite"
     for name in ("obs", "actions", "log_q", "q_values", "weights", "old", "constraint_obs", "constraint_old"):

@@ -80,7 +80,7 @@ def hessian_product(policy: Policy, features: Features, chunk: int, old: Tensor 
 def empirical_product(
     policy: Policy, features: Features, samples: Samples, chunk: int, workers: ThreadTeam = SERIAL
 ) -> Product:
-    """v ↦ (1/N) Σ_n mean_k w_nk (∇log π(a_nk|s_n)·v) ∇log π(a_nk|s_n) at the policy's θ (Section 6's other estimate).
+    """v ↦ (1/N) Σ_n mean_k w_nk (∇log π(a_nk|s_n)·v) ∇log π(a_nk|s_n) at the policy's θ (Section 6).
 
     The uncentred second moment of the score at the sampled actions, over all rows of features [N, F]; w = π_θ/q makes
     it an estimate of the Fisher matrix whatever q drew the actions, and is 1 for q = π_θ. No advantage enters.

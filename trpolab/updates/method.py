@@ -63,7 +63,7 @@ class MethodKind(Entry):
     candidates, not from a batch.
     """
 
-    functions: ClassVar[tuple[str, ...]] = ("step",)
+    functions: ClassVar[tuple[str, ...]] = ("step", "problems", "population", "episodes")
 
     step: Callable[..., Step]  # (learner, batch or population, its settings, Context)
     reads: tuple[str, ...] = ()  # shared settings by public name, in the order in which the lab shows them
@@ -125,10 +125,13 @@ def step(learner: Learner, data: Batch | Population, method: MethodKind, setting
     with exact, ThreadTeam(torch.get_num_threads()) as threads:
         context = dataclasses.replace(context, threads=threads, notes={})
         try:
-            return method.step(learner, data, settings, context)
+            stepped, found = method.step(learner, data, settings, context)
         except Refusal as refusal:
+            stepped = learner if refusal.state is None else learner.replace(state=refusal.state)
             found = Diagnostics(refusal.outcome, refusal.message, **context.notes)
-            return learner if refusal.state is None else learner.replace(state=refusal.state), found
+    for name in set(stepped.state) - set(own_state(stepped, method).state):
+        raise ValueError(f"method = {method.name!r} keeps {name!r} in the state: a name begins with '{method.name}.'")
+    return stepped, found
 
 
 def propose(learner: Learner, method: MethodKind, settings: Any, context: Context) -> np.ndarray:

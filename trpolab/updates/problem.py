@@ -19,7 +19,7 @@ from trpolab.sampling.batch import Batch
 from trpolab.updates.fisher import Features, Product, empirical_product, gauss_newton_product, hessian_product
 from trpolab.updates.surrogate import Samples, log_weights, state_values, surrogate_slope
 
-PORTION = 64  # chunks between two looks at whether a candidate's KL is above its bound already
+PORTION = 64  # chunks that are evaluated before a candidate's KL is compared with its bound
 STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is beyond rounding
 
 
@@ -100,10 +100,10 @@ class Problem:
         return total
 
     def evaluate(self, theta: Tensor, bound: float = math.inf) -> CandidateEvaluation:
-        """L and KL at a candidate θ [D]; asked twice for the same tensor, it answers from memory.
+        """L and KL at a candidate θ [D]; what was found for the last tensor, and for θ_old, is kept.
 
-        A candidate whose mean KL is above `bound` may be given up before all states were seen: no KL is negative, so
-        once those seen add up to more than all of them may, the verdict stands. Both KLs told are above the bound.
+        Evaluation stops early when the KLs of the states seen so far already add up to more than M · `bound`: no KL is
+        negative, so the mean over all M states is above the bound, too. Then both KLs returned are above it.
         """
         if theta is self.theta and self._at_old is not None:
             return self._at_old
@@ -191,7 +191,7 @@ class Problem:
         return gauss_newton_product(policy, x, self.chunk, self._workers)
 
     def _evaluation(self, theta: Tensor, bound: float) -> CandidateEvaluation:
-        """A portion of the constraint states after the other, then the surrogate from the same outputs or its own."""
+        """The KL over the constraint states, portion by portion; then L, from the same outputs if they will do."""
         distribution, samples = self.policy.distribution, self.samples
         x, old, rows = self.constraint_features, self.constraint_old, PORTION * self.chunk
         outputs, divergences, total = [], [], 0.0

@@ -37,7 +37,7 @@ class Samples:
         )
 
     def split(self, rows: int) -> list[Samples]:
-        """The same in chunks of `rows` states; their weights go on summing to 1 all together."""
+        """The same in chunks of `rows` states; the weights of all chunks together sum to 1."""
         k = self.log_q.shape[1]
         parts = zip(
             self.actions.split(rows * k),
@@ -61,7 +61,7 @@ def surrogate(distribution: Distribution, u: Tensor, samples: Samples) -> Tensor
 
 
 def log_weights(distribution: Distribution, u: Tensor, samples: Samples) -> Tensor:
-    """log(π_θ(a_nk|s_n) / q(a_nk|s_n)) [N, K], whatever q was: nothing assumes q = π_old."""
+    """log(π_θ(a_nk|s_n) / q(a_nk|s_n)) [N, K]; q need not be π_old."""
     n, k = samples.log_q.shape
     per_action = u if k == 1 else u.repeat_interleave(k, dim=0)
     return distribution.log_prob(per_action, samples.actions).view(n, k) - samples.log_q

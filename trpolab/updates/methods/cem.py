@@ -22,14 +22,9 @@ class CrossEntropy:
 
     population: int = setting(40, "candidates an iteration", symbol="P", low=3, shown=(10, 200))
     elite: float = setting(
-        0.2,
-        "share of the candidates that is kept",
-        low=0,
-        open_low=True,
-        high=1,
-        shown=(0.05, 0.5),
+        0.2, "share of the candidates that is kept", low=0, open_low=True, high=1, shown=(0.05, 0.5),
         source="Section 8.1",
-    )
+    )  # fmt: skip
     std: float = setting(
         1.0, "standard deviation of every parameter at the start", low=0, open_low=True, scale="log", shown=(0.01, 10),
     )  # fmt: skip
@@ -45,7 +40,7 @@ def cem_candidates(learner: Learner, settings: CrossEntropy, context: Context) -
 
 
 def cem_step(learner: Learner, population: Population, settings: CrossEntropy, context: Context) -> Step:
-    """Mean and variance of the elite become the search distribution's, plus a variance that fades to 0.
+    """The search distribution takes the elite's mean and variance, plus a variance that fades to 0.
 
     The policy stands at the mean. The t-th step adds Z_t = (noise · std)² · max(0, 1 - t / noise_iterations): without
     it the variance shrinks faster than the mean can travel.

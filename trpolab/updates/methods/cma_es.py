@@ -60,7 +60,7 @@ def cma_es_step(learner: Learner, population: Population, settings: Covariance, 
     refuse_useless(population)
     engine = _engine(learner, settings, context.generator)
     asked = engine.ask()
-    if not np.allclose(np.array(asked), population.candidates):  # equal but for what several BLAS threads round
+    if not np.allclose(np.array(asked), population.candidates):  # several BLAS threads round differently
         raise ValueError("the population was not drawn from this state by this stream")
     returns = np.where(np.isfinite(population.returns), population.returns, np.nanmin(population.returns))
     engine.tell(asked, (-returns).tolist())  # it minimises
@@ -106,7 +106,7 @@ def default_population(size: int) -> int:
 
 
 def _engine(learner: Learner, settings: Covariance, generator: np.random.Generator) -> Any:
-    """The engine as the state left it, or a fresh one around the policy; it draws from `generator` alone."""
+    """The engine made from the state, or a fresh one around the policy; it draws from `generator` alone."""
     with explained("method = 'cma_es'"):
         import cma
 
@@ -120,7 +120,7 @@ def _engine(learner: Learner, settings: Covariance, generator: np.random.Generat
         "seed": np.nan,  # anything else would seed NumPy's global generator
         # Hansen's own step-size rule at every size; the other one would keep candidates for the next generation
         "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
-        "conditioncov_alleviate": False,  # it would change coordinates behind the state's back
+        "conditioncov_alleviate": False,  # it would change coordinates that are not in the state
         "verbose": -9,
         "verb_log": 0,
         "verb_disp": 0,
@@ -133,7 +133,7 @@ def _engine(learner: Learner, settings: Covariance, generator: np.random.Generat
         engine.adapt_sigma.ps = state[PATH_SIGMA].copy()
         if full:
             engine.sm.C = state[FULL].copy()
-            with threadpool_limits(1, "blas"):  # several threads might turn an eigenvector round
+            with threadpool_limits(1, "blas"):  # several threads may flip an eigenvector's sign
                 engine.sm.update_now(-1)  # decompose it
         else:
             engine.sigma_vec = cma.transformations.DiagonalDecoding(state[SCALES])

@@ -88,8 +88,8 @@ def coefficient(learner: Learner, batch: Batch, settings: KLPenalty, gamma: floa
     """C for this batch.
 
     The theory's is 4εγ/(1-γ)² with ε = max|A| (Theorem 1), in whatever units Q̂ has. Here L is a mean over states, not
-    a sum with ρ's weight 1/(1-γ), so both are multiplied by 1 - γ. It stays a caricature of the theorem: ε comes from
-    samples, and the mean KL stands for the largest.
+    a sum with ρ's weight 1/(1-γ), so both are multiplied by 1 - γ. It is not the theorem's bound all the same: ε
+    comes from samples, and the mean KL takes the place of the largest.
     """
     if settings.coefficient == "theory":
         advantages = batch.q_values - batch.q_values.mean()

@@ -14,7 +14,7 @@ from trpolab.updates.method import Context, MethodKind, Plan, Step
 from trpolab.updates.population_search import SAMPLERS, move_to, refuse_useless, start_mean
 
 MEAN, COVARIANCE = "reps.mean", "reps.covariance"
-FLOOR = 1e-6  # share of the mean variance added to the diagonal: few candidates leave directions without any
+FLOOR = 1e-6  # share of the mean variance added to the diagonal: few candidates leave directions without variance
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def reps_step(learner: Learner, population: Population, settings: RelativeEntrop
 
 
 def reweight(returns: np.ndarray, epsilon: float) -> Reweighting:
-    """w ∝ exp(R/η) [P] with η the minimum of the dual, at which KL(w‖uniform) = ε.
+    """w ∝ exp(R/η) [P], η the minimum of the dual ηε + η log((1/P) Σ exp(R/η)), at which KL(w‖uniform) = ε.
 
     The dual's slope is ε - KL, and the KL falls as η rises, so bisection finds it. Where even the best candidates alone
     are within ε, they share the weight.
@@ -88,12 +88,6 @@ def reweight(returns: np.ndarray, epsilon: float) -> Reweighting:
             high = middle
     weights, kl = _weights_and_kl(advantage, high)
     return Reweighting(weights, high, kl)
-
-
-def dual(returns: np.ndarray, epsilon: float, temperature: float) -> float:
-    """g(η) = ηε + η log((1/P) Σ exp(R/η)), which REPS minimises over η > 0."""
-    best = returns.max()
-    return temperature * (epsilon + math.log(float(np.exp((returns - best) / temperature).mean()))) + float(best)
 
 
 def _weights_and_kl(advantage: np.ndarray, temperature: float) -> tuple[np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""Reward-weighted regression: fit the policy to the actions it took, the better ones counting more.
+"""Reward-weighted regression: fit the policy to the actions it took, with larger weights for better ones.
 
 Peters and Schaal (2007) derive it as expectation-maximisation with a transformed reward. It stands in the legend of the
 paper's Figure 4 and nowhere in its text, so the transformation, exp(Q̂/T), is our choice.
@@ -61,14 +61,14 @@ def reward_weighted_step(learner: Learner, batch: Batch, settings: RewardWeighte
 def regression_weights(problem: Problem, temperature: float) -> Tensor:
     """w_nk [N, K] ∝ weight_n · π_old/q · exp(Q̂_nk / (T · std Q̂)), summing to 1.
 
-    With several actions a state, Q̂ counts from the state's own mean: states are not to be compared with each other.
+    With several actions a state, the state's mean of Q̂ is subtracted first: states are not compared with each other.
     """
     samples = problem.samples
     q = samples.q_values.double()
     if q.shape[1] > 1:
         q = q - q.mean(1, keepdim=True)
     log_ratio = log_weights(problem.policy.distribution, problem.old, samples).double()
-    spread = float((q - q.mean()).square().mean().sqrt()) or 1.0  # all alike: all count alike
+    spread = float((q - q.mean()).square().mean().sqrt()) or 1.0  # equal Q̂: equal weights
     log_w = (q / (temperature * spread)) + log_ratio + samples.weights.double().log().unsqueeze(1)
     return log_w.flatten().softmax(0).view_as(q).to(samples.q_values.dtype)
 
