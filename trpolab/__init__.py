@@ -31,31 +31,6 @@ if TYPE_CHECKING:
     from trpolab.training.session import Session, train
     from trpolab.updates.method import MethodKind
 
-__all__ = [
-    "Batch",
-    "Config",
-    "Controls",
-    "DistributionKind",
-    "Lab",
-    "MethodKind",
-    "NetworkKind",
-    "SamplerKind",
-    "Session",
-    "SimulatorKind",
-    "SinglePath",
-    "Vine",
-    "as_gymnasium",
-    "backtrack",
-    "conjugate_gradient",
-    "evaluate",
-    "load_policy",
-    "make",
-    "register",
-    "setting",
-    "theory",
-    "train",
-]
-
 _HOMES = {
     "Batch": "trpolab.sampling.batch",
     "Config": "trpolab.training.config",
@@ -80,6 +55,7 @@ _HOMES = {
     "theory": "trpolab.theory",
     "train": "trpolab.training.session",
 }
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

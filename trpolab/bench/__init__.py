@@ -2,5 +2,3 @@
 
 from trpolab.bench.runner import names, run
 from trpolab.bench.table import Table, machine
-
-__all__ = ["Table", "machine", "names", "run"]

@@ -1,5 +1,3 @@
 """The terminal: `trpolab lab | train | bench | doctor`."""
 
 from trpolab.cli.main import main
-
-__all__ = ["main"]

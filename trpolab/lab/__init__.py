@@ -1,5 +1,3 @@
 """What a person sees in a notebook: the live lab."""
 
 from trpolab.lab.lab import Lab
-
-__all__ = ["Lab"]

@@ -17,7 +17,7 @@ import ipywidgets as w
 from trpolab.lab.cells import claim
 from trpolab.lab.charts import BLUE, GREEN, ORANGE
 from trpolab.lab.knobs import in_words
-from trpolab.lab.pictures.explorer import STYLE, legend, panels, to_svg
+from trpolab.lab.pictures.explorer import legend, panels, to_svg
 from trpolab.lab.style import CSS
 from trpolab.settings import ConfigError
 from trpolab.training.session import Session
@@ -81,7 +81,7 @@ class Race(w.VBox):
         self.button.on_click(lambda _: self.stop() if self.running else self.start())
         self.message, self.picture = w.HTML(), w.HTML()
         row = w.HBox([*self.lanes, self.seed, self.button], layout=w.Layout(flex_flow="row wrap"))
-        super().__init__([w.HTML(CSS + STYLE), row, self.message, self.picture])
+        super().__init__([w.HTML(CSS), row, self.message, self.picture])
         self.add_class("trpolab")
         self.add_class("trpolab-inside")
         claim("race").append(self)

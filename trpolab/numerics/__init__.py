@@ -2,13 +2,3 @@
 
 from trpolab.numerics.cg import CGResult, CGStatus, conjugate_gradient
 from trpolab.numerics.line_search import LineSearchResult, LineSearchStatus, Trial, backtrack
-
-__all__ = [
-    "CGResult",
-    "CGStatus",
-    "LineSearchResult",
-    "LineSearchStatus",
-    "Trial",
-    "backtrack",
-    "conjugate_gradient",
-]

@@ -5,5 +5,3 @@ faults or long runs.
 """
 
 from trpolab.selftest.runner import CHECKS, Verdict, run
-
-__all__ = ["CHECKS", "Verdict", "run"]

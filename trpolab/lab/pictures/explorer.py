@@ -45,26 +45,6 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 Numbers = Mapping[str, Any]
 Draw = Callable[..., tuple[Figure, Numbers]]  # values of the knobs by name -> a figure, and numbers to show by name
 
-STYLE = """<style>
-.trpolab-inside .trpolab-dials {
-  display: flex; flex-flow: row wrap; gap: 2px 30px; max-width: 960px; padding: 4px 2px; overflow: visible;
-}
-.trpolab-inside .trpolab-row {
-  width: auto; grid-template-columns: auto minmax(0, auto); grid-template-rows: minmax(22px, auto) 6px; column-gap: 8px;
-}
-.trpolab-inside .trpolab-input.widget-hslider { min-width: 230px; }
-.trpolab-inside .trpolab-label { text-align: left; }
-.trpolab-inside .trpolab-label > * { justify-content: flex-start; }
-.trpolab-numbers-row { display: flex; flex-wrap: wrap; gap: 4px 8px; max-width: 960px; padding: 2px; }
-.trpolab-number {
-  border: 1px solid var(--edge); border-radius: 6px; background: var(--card); padding: 2px 9px; line-height: 1.35;
-}
-.trpolab-number span { display: block; color: var(--dim); font-size: 11px; }
-.trpolab-number b { font-weight: 600; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-.trpolab-picture { overflow-x: auto; }
-.trpolab-picture svg { display: block; width: 100%; min-width: 600px; max-width: 960px; height: auto; }
-</style>"""
-
 
 def knob(name: str, value: Any = None, *, low: float | None = None, high: float | None = None) -> tuple[Setting, Any]:
     """A setting of the registry (`delta`, `damping` ...) with its own slider, starting at its default or at `value`.
@@ -111,7 +91,7 @@ class Explorer(w.VBox):
         self._one_at_a_time = threading.Lock()  # front ends may call back on several threads
         row = w.Box([knob.row for knob in self.knobs.values()])
         row.add_class("trpolab-dials")
-        super().__init__([w.HTML(CSS + STYLE), row, self.numbers, self.picture])
+        super().__init__([w.HTML(CSS), row, self.numbers, self.picture])
         self.add_class("trpolab")
         self.add_class("trpolab-inside")
         self.redraw()
