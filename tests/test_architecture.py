@@ -137,10 +137,6 @@ def test_module_keeps_the_rules(path: Path) -> None:
 
 # What is still to go.
 CIRCLES_LEFT = {("trpolab.policies.actors", "trpolab.policies.policy"), ("trpolab.lab.lab", "trpolab.lab.view")}
-LOOPS_LEFT = {
-    *("sampling/whole_paths.py", "sampling/population.py", "sampling/vine/branches.py", "sampling/trajectories.py"),
-    "lab/pictures/rollout.py",
-}
 NAMED_LEFT = {"training/config.py", "training/loop.py", "training/samplers.py", "lab/controls_panel.py"}
 CLASSES_LEFT = {"Plan"}
 
@@ -220,7 +216,7 @@ def test_one_loop_steps_simulators() -> None:
         if room_of(path) not in ("simulators", "selftest", "bench")
         and steps_of_simulators(ast.parse(path.read_text(encoding="utf-8")))
     }
-    assert stepping - {"sampling/play.py"} <= LOOPS_LEFT
+    assert stepping == {"sampling/play.py"}
 
 
 KINDS = {"sampler", "method", "network", "distribution", "simulator"}

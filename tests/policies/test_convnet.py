@@ -119,21 +119,12 @@ def test_the_actor_gives_the_policys_parameters_whatever_the_block() -> None:
         actor.parameters(stacks(9, (4, 52, 40)))
 
 
-def test_frames_of_paths_are_the_stacks_that_were_seen() -> None:
-    rng = np.random.default_rng(2)
-    seen, first, newest = [], [], []
-    for length in (1, 6, 2):
-        stack = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        first.append(stack)
-        path = [stack]
-        for _ in range(length - 1):
-            path.append(np.concatenate([path[-1][1:], rng.integers(0, 256, (1, 5, 3), dtype=np.uint8)]))
-        newest.append(np.stack([state[-1] for state in path]))
-        seen += path
-    frames = Frames.of_paths(first, newest)
-    expected = np.stack(seen)
+def test_frames_are_the_stacks_that_share_them() -> None:
+    film = np.random.default_rng(2).integers(0, 256, (18, 5, 3), dtype=np.uint8)
+    firsts = [0, 4, 5, 6, 7, 8, 9, 13, 14]  # the oldest frame of each state of three paths
+    frames = Frames(torch.from_numpy(film), torch.tensor(firsts)[:, None] + torch.arange(4))
+    expected = np.stack([film[first : first + 4] for first in firsts])
     assert len(frames) == 9 and frames.shape == (9, 4, 5, 3)
-    assert len(frames.frames) == 9 + 3 * 3, "every frame once"
     assert np.array_equal(frames.pixels().numpy(), expected)
     assert np.array_equal(frames.take([7, 0]), expected[[7, 0]])
     assert np.array_equal(frames[torch.tensor([3, 4])].pixels().numpy(), expected[3:5])

@@ -47,7 +47,7 @@ def test_a_bad_number_from_the_environment_skips_one_iteration_and_changes_nothi
 
 
 @pytest.mark.reliability("R10")
-@pytest.mark.parametrize("run", [collect, lambda s, p, n: paths(2, p, lambda started, _: started < 3)])
+@pytest.mark.parametrize("run", [collect, lambda s, p, n: paths(2, p, episodes=3)])
 def test_an_action_that_is_not_finite_is_refused_before_the_step(run, policy: Policy, monkeypatch) -> None:  # noqa: F811
     taken = []
     honest = ScriptedSimulator.step

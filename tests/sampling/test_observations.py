@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from trpolab.policies.frames import Frames
 from trpolab.sampling import observations
-from trpolab.sampling.observations import Kept, newest
+from trpolab.sampling.observations import ObservationLog
 
 GENERATOR = np.random.default_rng(0)
 
@@ -21,23 +23,24 @@ def three_paths(shape: tuple[int, ...], dtype: type) -> list[list[np.ndarray]]:
     return [[film[k : k + shape[0]] for k in range(length)] for film, length in zip(films, lengths, strict=True)]
 
 
+def log_of(shape: tuple[int, ...], dtype: type) -> ObservationLog:
+    return ObservationLog(SimpleNamespace(obs_shape=shape, sees_pixels=dtype is np.uint8))
+
+
 @pytest.mark.parametrize(("shape", "dtype"), [((3,), np.float32), ((4, 7, 6), np.uint8)])
 @pytest.mark.parametrize("room", [1, 4, 1024])
 def test_interleaved_paths_come_out_one_after_the_other(monkeypatch, shape, dtype, room) -> None:
     """Steps of several paths at a time, as the slots of a block take them, in an array that has to grow."""
     monkeypatch.setattr(observations, "ROOM", room)
     paths = three_paths(shape, dtype)
-    kept = Kept(np.zeros((2, *shape), dtype))
-    births, rows = {}, {number: [] for number in range(3)}
+    kept, places = log_of(shape, dtype), {number: [] for number in range(3)}
     for step in range(9):
         alive = [number for number, path in enumerate(paths) if step < len(path)]
-        for number in alive:
-            if step == 0:
-                births[number] = kept.begin(paths[number][0])
-        first = kept.add(newest(np.stack([paths[number][step] for number in alive])))
-        for place, number in enumerate(alive):
-            rows[number].append(first + place)
-    laid = kept.along_paths([births[number] for number in range(3)], [np.array(rows[number]) for number in range(3)])
+        obs, fresh = np.stack([paths[number][step] for number in alive]), np.arange(len(alive) if step == 0 else 0)
+        first = kept.see(obs, fresh)
+        for row, number in enumerate(alive):
+            places[number].append(first + row)
+    laid = kept.along_paths(np.concatenate(list(places.values())), np.cumsum([0, *map(len, paths)]))
     expected = np.stack([state for path in paths for state in path])
     assert laid.shape == expected.shape
     found = laid.pixels().numpy() if isinstance(laid, Frames) else laid
@@ -48,4 +51,4 @@ def test_interleaved_paths_come_out_one_after_the_other(monkeypatch, shape, dtyp
 
 @pytest.mark.parametrize(("shape", "dtype"), [((3,), np.float32), ((4, 7, 6), np.uint8)])
 def test_no_paths_leave_no_rows(shape, dtype) -> None:
-    assert Kept(np.zeros((2, *shape), dtype)).along_paths([], []).shape == (0, *shape)
+    assert log_of(shape, dtype).along_paths(np.zeros(0, int), np.zeros(1, int)).shape == (0, *shape)

@@ -11,9 +11,10 @@ import torch
 from tests.sampling.scripted import ScriptedSimulator
 from trpolab.policies import Policy, make_policy
 from trpolab.policies.config import PolicyConfig
+from trpolab.sampling.fresh_episodes import Draw, Quota
 from trpolab.sampling.population import Population, roll_out_population
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.sampling.whole_paths import whole_paths
 from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite, SimulatorPool
 from trpolab.simulators import find_task, make
 
@@ -45,7 +46,8 @@ def test_each_candidate_plays_the_episode_it_would_play_alone(task: str) -> None
     for place, candidate in enumerate(candidates):
         alone = policy.replace(theta=torch.from_numpy(candidate).float())
         draw = Draw(Streams(3), 2, Purpose.ACTION, Purpose.RESET)
-        path = whole_paths(make(task, 1), alone, draw, 1000, lambda j, p=place: p, lambda started, _: started < 1)
+        quota = Quota(blocks=5, episodes=5)
+        path = whole_paths(make(task, 1), place, policy=alone, draw=draw, quota=quota, horizon=1000)
         assert found.returns[place] == pytest.approx(path.episodes.returns[0], rel=1e-4)
         assert found.episodes.lengths[place] == path.episodes.lengths[0]
 

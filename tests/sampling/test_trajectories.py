@@ -8,9 +8,10 @@ import pytest
 from tests.sampling.scripted import ScriptedSimulator
 from trpolab.policies import make_policy
 from trpolab.policies.config import PolicyConfig
+from trpolab.sampling.fresh_episodes import Draw, Quota
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import advance, begin, join
-from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.sampling.whole_paths import whole_paths
 from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite
 
 STREAMS = Streams(3)
@@ -26,10 +27,9 @@ def policy():
 def collect(simulator, policy, steps, ongoing=None, iteration=1, interrupt=lambda: False):
     if ongoing is None:
         seeds = np.array([11, 12, 13, 14])[: simulator.width]
-        ongoing = begin(simulator, seeds, 0, simulator.width, None)
-    noise = STREAMS.generator(iteration, Purpose.ACTION, 0)
-    resets = STREAMS.generator(iteration, Purpose.RESET, 0)
-    return advance(simulator, ongoing, policy, steps, noise, resets, 0, interrupt)
+        ongoing = begin(simulator, seeds, 0, slots=simulator.width)
+    given = {"policy": policy, "steps": steps, "streams": STREAMS, "iteration": iteration, "interrupt": interrupt}
+    return advance(simulator, ongoing, 0, **given)
 
 
 def slices(trajectories):
@@ -109,7 +109,7 @@ def test_an_unstable_step_is_left_out_and_its_episode_cut(policy):
 def test_the_stagger_cuts_first_episodes_only_and_reports_no_score_for_them(policy):
     simulator = ScriptedSimulator(4)
     seeds = np.array([6, 13, 20, 27])  # all of length 9
-    ongoing = begin(simulator, seeds, first_slot=0, slots=4, limit=8)
+    ongoing = begin(simulator, seeds, 0, slots=4, limit=8)
     np.testing.assert_array_equal(ongoing.cut_at, [2, 4, 6, 0])
     found, after = collect(simulator, policy, 8, ongoing)
     first = {int(slot): piece for piece, slot in reversed(list(enumerate(found.path)))}
@@ -164,13 +164,13 @@ def test_joining_blocks_keeps_every_piece(policy):
     assert len(both.last_obs) == len(both.path) == len(both.start) - 1
 
 
-def paths(width, policy, wanted, horizon=100, **kwargs):
+def paths(width, policy, horizon=100, **quota):
     draw = Draw(STREAMS, 1)
-    return whole_paths(ScriptedSimulator(width), policy, draw, horizon, lambda j: j, wanted, **kwargs)
+    return whole_paths(ScriptedSimulator(width), 0, policy=policy, draw=draw, quota=Quota(**quota), horizon=horizon)
 
 
 def test_whole_paths_start_at_s0_and_are_finished(policy):
-    found = paths(4, policy, lambda started, _: started < 11)
+    found = paths(4, policy, episodes=11)
     assert len(found.path) == 11
     np.testing.assert_array_equal(found.path, np.arange(11))
     for rows in slices(found):
@@ -184,27 +184,27 @@ def test_whole_paths_start_at_s0_and_are_finished(policy):
 
 def test_a_path_does_not_depend_on_the_slots_it_ran_in(policy):
     """Path p is keyed by (iteration, p): 1, 3 or 11 slots give the same paths, up to rounding."""
-    reference = paths(11, policy, lambda started, _: started < 11)
+    reference = paths(11, policy, episodes=11)
     for width in (1, 3):
-        found = paths(width, policy, lambda started, _: started < 11)
+        found = paths(width, policy, episodes=11)
         np.testing.assert_array_equal(found.rewards, reference.rewards)
         np.testing.assert_allclose(found.actions, reference.actions, rtol=1e-5, atol=1e-6)
 
 
 def test_the_horizon_cuts_without_terminating(policy):
-    found = paths(3, policy, lambda started, _: started < 9, horizon=3)
+    found = paths(3, policy, episodes=9, horizon=3)
     assert (np.diff(found.start) == 3).all()
     seeds = [int(STREAMS.seeds(1, 1, Purpose.RESET, path)[0]) for path in range(9)]
     assert found.terminated.tolist() == [seed % 7 == 0 and seed % 2 == 1 for seed in seeds]
 
 
 def test_a_budget_ends_the_starting_of_paths_but_not_the_paths(policy):
-    found = paths(2, policy, lambda _, steps: steps < 20)
+    found = paths(2, policy, steps=20)
     assert found.sim_steps >= 20
     assert found.sim_steps == found.episodes.lengths.sum()
 
 
 def test_paths_of_one_length_meet_their_budget_exactly(policy):
     """More slots than the budget has paths: the rest stay empty instead of overshooting."""
-    found = paths(11, policy, lambda _, steps: steps < 18, horizon=3)
+    found = paths(11, policy, steps=18, horizon=3)
     assert found.sim_steps == 18

@@ -13,7 +13,7 @@ from tests.sampling.vine_checks import GAMMA, SMALL, FiniteEnv, Setting, factore
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
 from trpolab.sampling.sampler import Returns
-from trpolab.sampling.vine.branches import BranchPlan, run_branches
+from trpolab.sampling.vine.branches import BranchPlan, draw_noise, run_branches
 from trpolab.sampling.vine.budget import branches_per_state, vine_cost
 from trpolab.sampling.vine.common_random_numbers import noise_ratio
 from trpolab.sampling.vine.proposals import FirstActions
@@ -257,11 +257,12 @@ def test_noise_is_indexed_by_step_and_not_shifted_by_the_first_action():
         vine = replace(SMALL, states=2, actions=4, rollout_length=5)
         _, roots = setting.roots(vine)
         policy = setting.learner.policy
-        noise = np.random.default_rng(0).normal(size=(2, 5, 1)).astype(np.float32)
         state = np.repeat([0, 1], 4)
         first = np.linspace(-8, 8, 8, dtype=np.float32)[:, None]
-        plan = BranchPlan(roots.snapshot, state, first, noise, state, np.zeros(8, int), np.zeros(8, bool))
-        run_branches(Echo(), policy, plan, GAMMA, 1, checks.never)
+        plan = BranchPlan(roots.snapshot, state, state, first, state, np.zeros(8, bool))
+        streams = setting.sampler.streams
+        run_branches(Echo(), plan, policy=policy, streams=streams, iteration=1, horizon=5, gamma=GAMMA)
+    noise, _ = draw_noise(policy, streams, 5, 1, np.arange(2))
     np.testing.assert_array_equal(taken[0], first)
     mean, std = policy.parameters(torch.zeros(1, 4))[0, 0].item(), np.exp(policy.theta[-1].item())
     for h in range(1, 5):

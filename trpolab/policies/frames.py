@@ -31,17 +31,6 @@ class Frames:
         return Frames(frames, torch.arange(n * c).reshape(n, c))
 
     @staticmethod
-    def of_paths(first: Sequence[np.ndarray], newest: Sequence[np.ndarray]) -> Frames:
-        """States along paths: of each path its first stack [C, H, W], and the newest frame of every state [n, H, W]."""
-        parts, rows, place = [], [], 0
-        for stack, frames in zip(first, newest, strict=True):
-            older = len(stack) - 1
-            parts += [stack[:older], frames]
-            rows.append(place + np.arange(len(frames))[:, None] + np.arange(len(stack)))
-            place += older + len(frames)
-        return Frames(torch.from_numpy(np.concatenate(parts)), torch.from_numpy(np.concatenate(rows)))
-
-    @staticmethod
     def join(parts: Sequence[Frames]) -> Frames:
         """The states of several, in order."""
         offsets = np.cumsum([0, *(len(part.frames) for part in parts)]).tolist()

@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 
 from trpolab.policies import Policy
+from trpolab.sampling.fresh_episodes import Draw, Quota
+from trpolab.sampling.play import Interrupt, never
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Interrupt, Trajectories, join
-from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.sampling.trajectories import join
+from trpolab.sampling.whole_paths import whole_paths
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import Source
-from trpolab.simulators.base import Simulator
 
 LONGEST = 10_000  # steps of an episode, on tasks without a time limit
 
@@ -35,7 +36,7 @@ def evaluate(
     seed: int = 0,
     deterministic: bool = False,
     threads: int = 1,
-    interrupt: Interrupt = lambda: False,
+    interrupt: Interrupt = never,
 ) -> Evaluation:
     """Run whole episodes under a frozen policy (its normaliser included) and report their raw returns.
 
@@ -51,37 +52,12 @@ def evaluate(
         if misfit := policy.misfit(pool.task.observation_space, pool.task.action_space):
             raise ValueError(f"this policy does not fit {pool.task.name}: {misfit}")
         horizon = LONGEST if pool.task.time_limit is None else None
-        blocks = len(pool)
         draw = Draw(Streams(seed), 0, Purpose.EVALUATION, Purpose.EVALUATION_RESET, deterministic)
-
-        unit = partial(_episodes, policy=policy, draw=draw, horizon=horizon, blocks=blocks, episodes=episodes)
-        scores = join(pool.map(unit, range(blocks), interrupt=interrupt)).episodes
+        quota = Quota(len(pool), episodes)
+        unit = partial(whole_paths, policy=policy, draw=draw, quota=quota, horizon=horizon)
+        scores = join(pool.map(unit, range(len(pool)), interrupt=interrupt)).episodes
     finally:
         pool.close()
     if len(scores.returns) == 0:
         raise ArithmeticError("every evaluation episode was cut because the physics blew up")
     return Evaluation(float(scores.returns.mean()), float(scores.returns.std()), scores.returns, scores.lengths)
-
-
-def _episodes(
-    simulator: Simulator,
-    block: int,
-    *,
-    policy: Policy,
-    draw: Draw,
-    horizon: int | None,
-    blocks: int,
-    episodes: int,
-    interrupt: Interrupt,
-) -> Trajectories:
-    """Work unit: one block's share of the episodes."""
-    share = len(range(block, episodes, blocks))
-    return whole_paths(
-        simulator,
-        policy,
-        draw,
-        horizon,
-        path_id=lambda j: block + blocks * j,
-        wanted=lambda started, _: started < share,
-        interrupt=interrupt,
-    )

@@ -10,10 +10,9 @@ import numpy as np
 from trpolab.policies import Policy
 from trpolab.policies.batched_actor import BatchedActor
 from trpolab.sampling.batch import Episodes
-from trpolab.sampling.errors import Interrupted, NonFinite
-from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import ActionBounds, Interrupt
-from trpolab.sampling.whole_paths import NOISE_CHUNK
+from trpolab.sampling.fresh_episodes import Draw, FreshEpisodes, Quota
+from trpolab.sampling.play import Interrupt, Play, never, quietly
+from trpolab.sampling.streams import Streams
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import Simulator
 
@@ -38,7 +37,7 @@ class Population:
 
 @dataclass(frozen=True)
 class Played:
-    """E episodes of one block, in the order in which they were given."""
+    """What one block played of all E episodes; the others are 0."""
 
     returns: np.ndarray  # [E] float64
     lengths: np.ndarray  # [E] int64
@@ -64,17 +63,19 @@ def roll_out_population(
     depend neither on slots nor on threads. Raises NonFinite, Interrupted.
     """
     blocks = len(pool)
-    jobs = np.arange(len(candidates) * episodes)
     unit = partial(
-        play, policy=policy, candidates=candidates.astype(np.float32), horizon=horizon, streams=streams,
-        iteration=iteration,
-    )  # fmt: skip
-    shares = [jobs[block::blocks] for block in range(blocks)]
-    played = pool.map(unit, shares, [share // episodes for share in shares], interrupt=interrupt)
-    returns, lengths, unstable = np.zeros(len(jobs)), np.zeros(len(jobs), np.int64), np.zeros(len(jobs), bool)
-    for block, part in enumerate(played):
-        returns[block::blocks], lengths[block::blocks] = part.returns, part.lengths
-        unstable[block::blocks] = part.unstable
+        play_candidates,
+        policy=policy,
+        candidates=candidates.astype(np.float32),
+        episodes=episodes,
+        horizon=horizon,
+        draw=Draw(streams, iteration),
+        blocks=blocks,
+    )
+    played = pool.map(unit, range(blocks), interrupt=interrupt)
+    returns = np.sum([part.returns for part in played], axis=0)
+    lengths = np.sum([part.lengths for part in played], axis=0)
+    unstable = np.any([part.unstable for part in played], axis=0)
     whole = ~unstable.reshape(-1, episodes)
     counted = whole.sum(axis=1)
     earned = np.where(whole, returns.reshape(-1, episodes), 0.0).sum(axis=1)
@@ -87,70 +88,48 @@ def roll_out_population(
     )
 
 
-@np.errstate(invalid="ignore")  # a NaN is looked for, and named, below
-def play(
+@quietly
+def play_candidates(
     simulator: Simulator,
-    jobs: np.ndarray,
-    who: np.ndarray,
+    block: int,
     *,
     policy: Policy,
     candidates: np.ndarray,
+    episodes: int,
     horizon: int,
-    streams: Streams,
-    iteration: int,
-    interrupt: Interrupt,
+    draw: Draw,
+    blocks: int,
+    interrupt: Interrupt = never,
 ) -> Played:
-    """Episodes of one block: job j [E] is played by candidate who[j] of candidates [P, D] float32.
+    """Work unit: a block's share of `episodes` episodes of each of the candidates [P, D] float32.
 
-    A slot whose episode has ended takes the next one, with that candidate's parameters. An episode ends where the task
-    ends or is cut, where the physics blows up, or after `horizon` steps.
+    Episode e of candidate p is called p · episodes + e. It ends where the task ends or is cut, where the physics blows
+    up, or after `horizon` steps.
     """
-    width, distribution = simulator.width, policy.distribution
-    crowd, bounds = BatchedActor(policy, width), ActionBounds.of(simulator.action_space)
-    total = len(jobs)
+    total = len(candidates) * episodes
+    starter = FreshEpisodes(
+        simulator, policy.distribution, draw, Quota(blocks, total), block, horizon,
+        who=lambda slot, name: f"candidate {name // episodes}",
+    )  # fmt: skip
+    actor = BatchedActor(policy, simulator.width)
+    obs = np.zeros((simulator.width, *policy.obs_shape), np.float32)
+
+    def parameters(seen: np.ndarray) -> np.ndarray:
+        """Of the candidates in the slots that play; the actor evaluates those in all slots."""
+        obs[play.slots] = seen
+        return actor.parameters(obs)[play.slots]
+
+    play = Play(simulator, parameters, starter, interrupt)
     returns, lengths, unstable = np.zeros(total), np.zeros(total, np.int64), np.zeros(total, bool)
-    obs = np.zeros((width, *policy.obs_shape), np.float32)
-    chunk = np.zeros((width, NOISE_CHUNK, distribution.noise_size), np.float32)
-    noise: list[np.random.Generator | None] = [None] * width
-    job, age = np.full(width, -1), np.zeros(width, np.int64)
-    started = steps = outside = components = 0
-    while True:
-        for slot in np.flatnonzero(job < 0)[: total - started]:
-            name = int(jobs[started])
-            seed = streams.seeds(1, iteration, Purpose.RESET, name)
-            obs[slot] = simulator.reset(np.array([slot]), seed)[0]
-            crowd.assign(slot, candidates[who[started]])
-            noise[slot] = streams.generator(iteration, Purpose.ACTION, name)
-            job[slot], age[slot] = started, 0
-            started += 1
-        slots = np.flatnonzero(job >= 0)
-        if not len(slots):
-            return Played(returns, lengths, unstable, steps, outside, components)
-        if interrupt():
-            raise Interrupted
-        parameters = crowd.parameters(obs)[slots]
-        running, ages = job[slots], age[slots]
-        if not np.isfinite(parameters).all():
-            row = int(np.argwhere(~np.isfinite(parameters))[0, 0])
-            what = "policy output" if np.isfinite(obs[slots[row]]).all() else "observation"
-            raise NonFinite(f"candidate {who[running[row]]}, step {ages[row]}: non-finite {what}", steps)
-        for slot in slots[ages % NOISE_CHUNK == 0]:
-            generator = noise[slot]
-            assert generator is not None
-            chunk[slot] = distribution.noise(generator, (NOISE_CHUNK,))
-        actions = distribution.sample_from(parameters, chunk[slots, ages % NOISE_CHUNK])
-        outside += bounds.count_outside(actions)
-        components += actions.size
-        now = simulator.step(None if len(slots) == width else slots, bounds.clip(actions))
-        steps += len(slots)
-        kept = ~now.unstable
-        if not np.isfinite(now.reward[kept]).all():
-            row = int(np.argmax(kept & ~np.isfinite(now.reward)))
-            raise NonFinite(f"candidate {who[running[row]]}, step {ages[row]}: non-finite reward", steps)
-        returns[running[kept]] += now.reward[kept]
-        obs[slots] = now.obs
-        age[slots] += 1
-        over = now.terminated | now.truncated | now.unstable | (age[slots] == horizon)
-        ended = running[over]
-        lengths[ended], unstable[ended] = age[slots][over], now.unstable[over]
-        job[slots[over]] = -1
+    outside = components = 0
+    while play.fill():
+        for row in play.fresh.tolist():
+            actor.assign(play.slots[row], candidates[play.names[row] // episodes])
+        done = play.step()
+        outside += play.bounds.count_outside(done.actions)
+        components += done.actions.size
+        sound = ~done.result.unstable
+        returns[play.names[sound]] += done.result.reward[sound]
+        ended = play.names[done.over]
+        lengths[ended], unstable[ended] = play.ages[done.over], ~sound[done.over]
+    return Played(returns, lengths, unstable, play.sim_steps, outside, components)

@@ -12,10 +12,11 @@ import numpy as np
 from trpolab.policies import Learner, Policy
 from trpolab.registry import Entry, Registry
 from trpolab.sampling.batch import Batch
+from trpolab.sampling.play import Interrupt
 from trpolab.sampling.population import Population
 from trpolab.sampling.running_episodes import RunningEpisodes
 from trpolab.sampling.streams import Streams
-from trpolab.sampling.trajectories import Interrupt, Trajectories
+from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.workers.processes import ProcessPool
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task

@@ -7,64 +7,50 @@ from typing import Any
 
 import numpy as np
 
+from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
-from trpolab.sampling.observations import along_paths, are_frames, kept_dtype, newest
+from trpolab.sampling.observations import ObservationLog
+from trpolab.sampling.play import Play, PlayedStep, first_fault
 
 
-@dataclass
 class SegmentLog:
-    """What a block of G slots did in T steps, as it happened; [T, G, ...]."""
+    """What a block of G slots did in T steps, all of them in each step, as it happened; arrays are [T, G, ...]."""
 
-    obs: np.ndarray  # what is kept of observations: float32, or the newest frame of a stack
-    births: list[tuple[int, int, np.ndarray]]  # stacks of frames: (step, slot, stack) at the start of each piece
-    old: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    ended: np.ndarray  # terminated, truncated, unstable, or a staggered first episode's cut
-    terminated: np.ndarray
-    truncated: np.ndarray
-    unstable: np.ndarray
-    ends: list[tuple[int, np.ndarray, np.ndarray]]  # (step, slots that ended, their true next states), in order
+    def __init__(self, steps: int, width: int, policy: Policy):
+        distribution, rows = policy.distribution, (steps, width)
+        self.observed = ObservationLog(policy, (steps + 1) * width)
+        self.places = np.zeros(steps + 1, np.int64)  # of the first slot's observation before each step
+        self.old = np.empty((*rows, distribution.parameter_count), np.float32)
+        self.actions = np.empty((*rows, *distribution.action_shape), distribution.action_dtype)
+        self.rewards = np.empty(rows)
+        # ended: terminated, truncated, unstable, or cut
+        self.ended, self.terminated, self.truncated, self.unstable = np.zeros((4, *rows), bool)
+        self.ends: list[tuple[int, np.ndarray, np.ndarray]] = []  # (step, slots that ended, their last states)
 
-    @classmethod
-    def empty(cls, steps: int, obs: np.ndarray, u: int, action_shape: tuple[int, ...], action_dtype: Any) -> SegmentLog:
-        """Room for `steps` steps of slots that observe `obs` [G, *O]."""
-        g, kept = len(obs), newest(obs)
-        ended, terminated, truncated, unstable = np.zeros((4, steps, g), bool)
-        return cls(
-            np.empty((steps, *kept.shape), kept_dtype(obs)),
-            [(0, slot, stack.copy()) for slot, stack in enumerate(obs)] if are_frames(obs) else [],
-            np.empty((steps, g, u), np.float32),
-            np.empty((steps, g, *action_shape), action_dtype),
-            np.empty((steps, g)),
-            ended,
-            terminated,
-            truncated,
-            unstable,
-            [],
-        )
+    def see(self, play: Play) -> None:
+        """Keep what the slots observe before the next step, or after the last."""
+        self.places[play.clock] = self.observed.see(play.obs, play.fresh)
 
-    def see(self, step: int, obs: np.ndarray) -> np.ndarray:
-        """Keep what the slots observe before a step; returns it as the policy is to see it, [G, *O]."""
-        self.obs[step] = newest(obs)
-        return obs if are_frames(obs) else self.obs[step]
+    def add(self, step: int, done: PlayedStep, play: Play) -> None:
+        """Keep what was done in a step."""
+        self.old[step], self.actions[step], self.rewards[step] = done.parameters, done.actions, done.result.reward
+        if len(done.over):
+            self.ended[step, done.over] = True
+            self.terminated[step], self.truncated[step] = done.result.terminated, done.result.truncated
+            self.unstable[step] = done.result.unstable
+            self.ends.append((step, done.over, play.obs[done.over]))
 
-    def begin(self, step: int, slots: np.ndarray, obs: np.ndarray) -> None:
-        """New episodes [n, *O] begin in some slots before this step."""
-        if are_frames(obs):
-            self.births += [(step, int(slot), stack.copy()) for slot, stack in zip(slots, obs, strict=True)]
+    def first_fault(self, steps: int) -> tuple[int, int, str] | None:
+        """(step, slot, field) of the first reward or observation of so many steps that is not finite, if any."""
+        g, rows = self.rewards.shape[1], self.observed.rows
+        frames = self.observed.stacks  # bytes, which are always finite
+        obs = np.zeros((steps, g, 0)) if frames else rows[: (steps + 1) * g].reshape(steps + 1, g, -1)
+        return first_fault(self.rewards[:steps], obs, self.unstable[:steps])
 
-    def observations(self, pieces: Segments, shape: tuple[int, ...]) -> Any:
+    def observations(self, pieces: Segments) -> Any:
         """All kept observations of the pieces [N, *O], piece after piece."""
-        if not self.births:
-            return self.obs[pieces.rows]
-        stacks = {(step, slot): stack for step, slot, stack in self.births}
         step, slot = pieces.rows
-        first = pieces.start[:-1]
-        starts = zip(step[first].tolist(), slot[first].tolist(), np.diff(pieces.start).tolist(), strict=True)
-        spans = [(at, where, length) for at, where, length in starts]
-        kept = [self.obs[at : at + length, where] for at, where, length in spans]
-        return along_paths([stacks[at, where] for at, where, _ in spans], kept, shape)
+        return self.observed.along_paths(self.places[step] + slot, pieces.start)
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,7 @@ def cut(log: SegmentLog, age: np.ndarray, score: np.ndarray, obs: np.ndarray) ->
         unstable=int(unstable.sum()),
     )
 
-    last_obs = np.array(obs[slot], kept_dtype(obs))
+    last_obs = obs[slot].astype(log.observed.rows.dtype)
     if log.ends:
         at = np.concatenate([slots * steps + step for step, slots, _ in log.ends])
         last_obs[finished] = np.concatenate([states for _, _, states in log.ends])[np.argsort(at)]

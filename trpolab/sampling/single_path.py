@@ -12,14 +12,16 @@ import torch
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.sampling.config import SinglePath
+from trpolab.sampling.fresh_episodes import Draw, Quota
+from trpolab.sampling.play import Interrupt
 from trpolab.sampling.returns import discounted_sums, generalized_advantage, nothing_earned, standardized
 from trpolab.sampling.running_episodes import RunningEpisodes, keep_episodes, restore_episodes
 from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, begin, join
-from trpolab.sampling.whole_paths import Draw, whole_paths
+from trpolab.sampling.trajectories import Ongoing, Trajectories, advance, begin, join
+from trpolab.sampling.whole_paths import whole_paths
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
-from trpolab.simulators.base import Simulator, Task
+from trpolab.simulators.base import Task
 
 
 @dataclass
@@ -72,90 +74,25 @@ class SinglePathSampler(Sampler):
         """`steps` more steps in every slot. On any error the episodes under way are given up."""
         pool = self.pool
         ongoing, self.ongoing = self.ongoing or self._begin(iteration), None
-        noise = [self.streams.generator(iteration, Purpose.ACTION, first) for first in pool.first_slots]
-        resets = [self.streams.generator(iteration, Purpose.RESET, first) for first in pool.first_slots]
-
-        unit = partial(_advance, policy=policy, steps=steps)
-        results = pool.map(unit, ongoing, noise, resets, pool.first_slots, interrupt=interrupt, goes_on=True)
+        unit = partial(advance, policy=policy, steps=steps, streams=self.streams, iteration=iteration)
+        results = pool.map(unit, ongoing, pool.first_slots, interrupt=interrupt, goes_on=True)
         self.ongoing = [going for _, going in results]
         return join([piece for piece, _ in results])
 
     def _begin(self, iteration: int) -> list[Ongoing]:
-        pool = self.pool
-
+        pool, blocks = self.pool, zip(self.pool.widths, self.pool.first_slots, strict=True)
+        seeds = [self.streams.seeds(width, iteration, Purpose.STAGGER, first) for width, first in blocks]
         # games of half an hour are not cut to bring their slots out of step: they end when they end
         limit = None if pool.task.typical else pool.task.time_limit
-        unit = partial(_begin, streams=self.streams, iteration=iteration, slots=pool.slots, limit=limit)
-        return pool.map(unit, pool.first_slots, goes_on=True)
+        return pool.map(partial(begin, slots=pool.slots, limit=limit), seeds, pool.first_slots, goes_on=True)
 
     def _whole(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
-        """Each block starts paths until its share of the budget is spent, and finishes every path it started."""
+        """Each block begins paths until its share of the budget is spent, and finishes every path that it began."""
         blocks = len(self.pool)
-        unit = partial(
-            _whole_paths,
-            policy=policy,
-            draw=Draw(self.streams, iteration),
-            horizon=config.horizon,
-            blocks=blocks,
-            share=-(-config.steps_per_iteration // blocks),
-            typical=self.pool.task.typical,
-        )
+        quota = Quota(blocks, steps=-(-config.steps_per_iteration // blocks), typical=self.pool.task.typical)
+        draw = Draw(self.streams, iteration)
+        unit = partial(whole_paths, policy=policy, draw=draw, quota=quota, horizon=config.horizon)
         return join(self.pool.map(unit, range(blocks), interrupt=interrupt))
-
-
-def _advance(
-    simulator: Simulator,
-    ongoing: Ongoing,
-    noise: np.random.Generator,
-    reset_seeds: np.random.Generator,
-    first_slot: int,
-    *,
-    policy: Policy,
-    steps: int,
-    interrupt: Interrupt,
-) -> tuple[Trajectories, Ongoing]:
-    """Work unit: `steps` more steps of one block."""
-    return advance(simulator, ongoing, policy, steps, noise, reset_seeds, first_slot, interrupt)
-
-
-def _begin(
-    simulator: Simulator,
-    first_slot: int,
-    *,
-    streams: Streams,
-    iteration: int,
-    slots: int,
-    limit: int | None,
-    interrupt: Interrupt,
-) -> Ongoing:
-    """Work unit: fresh episodes in one block."""
-    seeds = streams.seeds(simulator.width, iteration, Purpose.STAGGER, first_slot)
-    return begin(simulator, seeds, first_slot, slots, limit)
-
-
-def _whole_paths(
-    simulator: Simulator,
-    block: int,
-    *,
-    policy: Policy,
-    draw: Draw,
-    horizon: int,
-    blocks: int,
-    share: int,
-    typical: int | None,
-    interrupt: Interrupt,
-) -> Trajectories:
-    """Work unit: one block's share of whole paths."""
-    return whole_paths(
-        simulator,
-        policy,
-        draw,
-        horizon,
-        path_id=lambda j: block + blocks * j,
-        wanted=lambda _, steps: steps < share,
-        interrupt=interrupt,
-        typical=typical,
-    )
 
 
 def estimates(

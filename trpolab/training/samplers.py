@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from trpolab.policies import Learner, Policy
+from trpolab.sampling.play import Interrupt
 from trpolab.sampling.population import roll_out_population
 from trpolab.sampling.running_episodes import RunningEpisodes
 from trpolab.sampling.sampler import SAMPLERS, Collected, Resources, Returns, Sampler
 from trpolab.sampling.single_path import SinglePathSampler
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Interrupt, Trajectories
+from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.workers.processes import ProcessPool
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task

@@ -10,8 +10,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from trpolab.policies import Policy
+from trpolab.sampling.play import Begun, Play
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import ActionBounds
 from trpolab.simulators.base import Scene, Simulator
 
 FRAMES_PER_SECOND = 30.0
@@ -104,6 +104,29 @@ def record(
     raise ValueError(f"{simulator.task} has no geometry to draw")
 
 
+class _OneEpisode:
+    """The episode of `seed` in slot 0, with actions that `choose` takes."""
+
+    def __init__(self, simulator: Simulator, seed: int, steps: int, choose: Callable[[np.ndarray, int], np.ndarray]):
+        """`choose(u [1, U], decision)` gives actions [1, *A]."""
+        self._simulator, self.seed, self._steps, self._choose = simulator, seed, steps, choose
+
+    def begin(self, free: np.ndarray, play: Play) -> Begun | None:
+        """It is played once."""
+        if play.clock:
+            return None
+        obs = self._simulator.reset(SLOT, Streams(self.seed).seeds(1, 0, Purpose.DRAWING, START))
+        return Begun(SLOT, obs, cut_at=self._steps)
+
+    def actions(self, parameters: np.ndarray, play: Play) -> np.ndarray:
+        """What is chosen at this decision."""
+        return self._choose(parameters, play.clock)
+
+    def called(self, row: int, play: Play) -> str:
+        """By its decision: there is nothing else to tell apart."""
+        return f"step {play.clock}"
+
+
 def _record_bodies(policy: Policy, simulator: Simulator, scene: Scene, seed: int, max_steps: int, skip: int) -> Rollout:
     every = max(1, round(1.0 / (FRAMES_PER_SECOND * scene.seconds)))
     poses: list[np.ndarray] = []
@@ -113,7 +136,8 @@ def _record_bodies(policy: Policy, simulator: Simulator, scene: Scene, seed: int
             poses.append(simulator.poses(SLOT)[0])
 
     mode = policy.distribution.mode
-    rewards, terminated = _play(policy, simulator, lambda u, _: mode(u), look, seed, max_steps, skip)
+    episode = _OneEpisode(simulator, seed, skip + max_steps, lambda u, _: mode(u))
+    rewards, terminated = _play(policy, simulator, episode, look, skip)
     return Rollout(scene, np.array(poses, np.float32), rewards, every, terminated)
 
 
@@ -125,45 +149,33 @@ def _record_game(policy: Policy, simulator: Screened, seed: int, max_steps: int,
     def look(step: int, ended: bool) -> None:
         screens.append(simulator.screens(SLOT)[0][0])
 
-    def choose(u: np.ndarray, decision: int) -> np.ndarray:
-        return distribution.sample_from(u, noise[decision])
-
-    rewards, terminated = _play(policy, simulator, choose, look, seed, max_steps, skip)
+    episode = _OneEpisode(simulator, seed, len(noise), lambda u, decision: distribution.sample_from(u, noise[decision]))
+    rewards, terminated = _play(policy, simulator, episode, look, skip)
     palette = simulator.screens(SLOT)[1].copy()
     return GameRollout(np.stack(screens), palette, rewards, simulator.seconds, terminated)
 
 
 def _play(
-    policy: Policy,
-    simulator: Simulator,
-    choose: Callable[[np.ndarray, int], np.ndarray],
-    look: Callable[[int, bool], None],
-    seed: int,
-    max_steps: int,
-    skip: int,
+    policy: Policy, simulator: Simulator, episode: _OneEpisode, look: Callable[[int, bool], None], skip: int
 ) -> tuple[np.ndarray, bool]:
     """Rewards [T] after the first `skip` decisions, and whether the task ended.
 
-    `choose(u [1, U], decision)` gives actions [1, *A]. `look(step, ended)` is called where the recording starts
-    (step 0) and after each decision from there on.
+    `look(step, ended)` is called where the recording starts (step 0) and after each decision from there on.
     """
-    actor, bounds = policy.actor(1), ActionBounds.of(simulator.action_space)
-    obs = simulator.reset(SLOT, Streams(seed).seeds(1, 0, Purpose.DRAWING, START))
+    play = Play(simulator, policy.actor(1).parameters, episode)
     rewards: list[float] = []
     terminated = False
-    for decision in range(skip + max_steps):
-        if decision == skip:
+    while play.fill():
+        if play.clock == skip:
             look(0, False)
-        transition = simulator.step(SLOT, bounds.clip(choose(actor.parameters(obs), decision)))
-        if transition.unstable[0]:
+        result = play.step().result
+        if result.unstable[0]:
             break
-        obs, terminated = transition.obs, bool(transition.terminated[0])
-        ended = terminated or bool(transition.truncated[0])
-        if decision >= skip:
-            rewards.append(float(transition.reward[0]))
-            look(decision - skip + 1, ended)
-        if ended:
-            break
+        terminated = bool(result.terminated[0])
+        if play.clock > skip:
+            rewards.append(float(result.reward[0]))
+            look(play.clock - skip, terminated or bool(result.truncated[0]))
     if skip and not rewards:
-        raise ValueError(f"skip = {skip}: the episode of seed {seed} is over after {decision + 1} decisions")
+        seed = episode.seed
+        raise ValueError(f"skip = {skip}: the episode of seed {seed} is over after {play.clock} decisions")
     return np.array(rewards, np.float64), terminated

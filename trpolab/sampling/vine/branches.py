@@ -7,25 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.sampling.errors import Interrupted, NonFinite
-from trpolab.sampling.observations import finite_rows
-from trpolab.sampling.trajectories import ActionBounds, Interrupt, first_bad_action
-from trpolab.simulators.base import Simulator, Snapshot, Transition
+from trpolab.sampling.observations import kept_dtype
+from trpolab.sampling.play import Begun, Interrupt, Play, never, quietly
+from trpolab.sampling.streams import Purpose, Streams
+from trpolab.simulators.base import Simulator, Snapshot
 
 
 @dataclass(frozen=True)
 class BranchPlan:
-    """B branches: from which saved state, with which first action, on which noise."""
+    """One block's B branches: from which saved state, with which first action, on which noise."""
 
-    snapshot: Snapshot  # the states, one row each
+    snapshot: Snapshot  # the states that they start from, each once
     state: np.ndarray  # [B] which state of the rollout set
+    place: np.ndarray  # [B] its row in the snapshot
     first: np.ndarray  # [B, *A] unclipped
-    noise: np.ndarray  # [R, H, noise_size]: row h is for step h, whatever was done before; row 0 is not used
-    noise_row: np.ndarray  # [B] which of the R sequences
-    seeds: np.ndarray  # [B] the task's own noise
+    noise: np.ndarray  # [B] the name of its noise: equal names share the policy's noise and the task's
     traced: np.ndarray  # [B] bool: whether observations are kept for drawing
-    signs: bool = False  # whether a reward counts by its sign alone
-    place: np.ndarray | None = None  # [B] row of the snapshot, where it holds fewer states than the rollout set
 
     def __len__(self) -> int:
         return len(self.state)
@@ -57,85 +54,94 @@ class Rolled:
         return Rolled(**stacked, traces=traces, sim_steps=sum(part.sim_steps for part in parts))
 
 
-@np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and named, below
-def run_branches(
-    simulator: Simulator, policy: Policy, plan: BranchPlan, gamma: float, trace_every: int, interrupt: Interrupt
-) -> Rolled:
-    """Roll out a plan's branches in the slots of one block: the first action is given, π_old takes all others.
+class _FromSnapshots:
+    """A plan's branches in order, each from its saved state: the first action is given, π_old takes the others."""
 
-    A slot whose branch has ended takes the next one, so ended branches cost nothing and the block stays full. A branch
-    ends where the task ends or is cut, where the physics blows up, or after H steps. Raises NonFinite, Interrupted.
+    def __init__(
+        self, simulator: Simulator, policy: Policy, plan: BranchPlan, streams: Streams, iteration: int, horizon: int
+    ):
+        self._simulator, self._distribution, self._plan = simulator, policy.distribution, plan
+        self._horizon, self._begun = horizon, 0
+        names, self._row = np.unique(plan.noise, return_inverse=True)
+        self._noise, self._seeds = draw_noise(policy, streams, horizon, iteration, names)
+
+    def begin(self, free: np.ndarray, play: Play) -> Begun | None:
+        """The next branches."""
+        plan, taken = self._plan, np.arange(self._begun, min(self._begun + len(free), len(self._plan)))
+        if not len(taken):
+            return None
+        self._begun += len(taken)
+        states, seeds = plan.snapshot.take(plan.place[taken]), self._seeds[self._row[taken]]
+        return Begun(taken, self._simulator.restore(free[: len(taken)], states, seeds), cut_at=self._horizon)
+
+    def actions(self, parameters: np.ndarray, play: Play) -> np.ndarray:
+        """Sampled with the noise of the branch's step, whatever was done before; the first ones as planned."""
+        actions = self._distribution.sample_from(parameters, self._noise[self._row[play.names], play.ages])
+        if len(play.fresh):
+            actions[play.fresh] = self._plan.first[play.names[play.fresh]]
+        return actions
+
+    def called(self, row: int, play: Play) -> str:
+        """By the state that the branch starts from, and its age."""
+        return f"branch of state {self._plan.state[play.names[row]]}, step {play.ages[row]}"
+
+
+def draw_noise(
+    policy: Policy, streams: Streams, length: int, iteration: int, names: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """By name: the policy's noise [R, H, noise_size], row h for step h, and the seed of the task's own noise [R]."""
+    distribution = policy.distribution
+    if not len(names):  # fewer branches than blocks
+        return np.zeros((0, length, distribution.noise_size)), np.zeros(0, np.int64)
+    noise = [
+        distribution.noise(streams.generator(iteration, Purpose.VINE_NOISE, int(name)), (length,)) for name in names
+    ]
+    seeds = [streams.seeds(1, iteration, Purpose.VINE_TASK, int(name)) for name in names]
+    return np.stack(noise), np.concatenate(seeds)
+
+
+@quietly
+def run_branches(
+    simulator: Simulator,
+    plan: BranchPlan,
+    *,
+    policy: Policy,
+    streams: Streams,
+    iteration: int,
+    horizon: int,
+    gamma: float,
+    signs: bool = False,
+    trace_every: int = 1,
+    interrupt: Interrupt = never,
+) -> Rolled:
+    """Work unit: roll out a plan's branches in the slots of one block.
+
+    A slot whose branch has ended takes the next one, so that the block stays full. A branch ends where the task ends or
+    is cut, where the physics blows up, or after `horizon` steps. `signs`: a reward counts by its sign alone. Raises
+    NonFinite, Interrupted.
     """
-    total, width, distribution = len(plan), simulator.width, policy.distribution
-    horizon = plan.noise.shape[1]
-    place = plan.state if plan.place is None else plan.place
-    actor, bounds = policy.actor(width), ActionBounds.of(simulator.action_space)
+    total, kind = len(plan), kept_dtype(policy)
+    starter = _FromSnapshots(simulator, policy, plan, streams, iteration, horizon)
+    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt)
     discounts = gamma ** np.arange(horizon)
     returns, lengths = np.zeros(total), np.zeros(total, np.int64)
     terminated, unstable = np.zeros(total, bool), np.zeros(total, bool)
-    kind = np.uint8 if policy.sees_pixels else np.float32
     last_obs = np.zeros((total, *policy.obs_shape), kind)
     traces: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    obs = np.zeros((width, *policy.obs_shape), kind)
-    branch, age = np.full(width, -1), np.zeros(width, np.int64)
-    started = steps = 0
-    free = np.arange(width)
     anything_traced = bool(plan.traced.any())
-    while True:
-        if len(free) and started < total:
-            free = free[: total - started]
-            taken = np.arange(started, started + len(free))
-            started += len(free)
-            obs[free] = simulator.restore(free, plan.snapshot.take(place[taken]), plan.seeds[taken])
-            branch[free], age[free] = taken, 0
-        slots = np.flatnonzero(branch >= 0)
-        if not len(slots):
-            break
-        if interrupt():
-            raise Interrupted
-        full = len(slots) == width
-        running, ages = (branch, age) if full else (branch[slots], age[slots])
-        if anything_traced:
-            seen = plan.traced[running] & (ages % trace_every == 0)
-            if seen.any():
-                traces.append((running[seen], ages[seen], obs[slots[seen]]))
-        seen_obs = obs if full else obs[slots]
-        parameters = actor.parameters(seen_obs)
-        actions = distribution.sample_from(parameters, plan.noise[plan.noise_row[running], ages])
-        fresh = ages == 0
-        if fresh.any():
-            actions[fresh] = plan.first[running[fresh]]
-        if (bad := first_bad_action(seen_obs, parameters, actions)) is not None:
-            raise NonFinite(
-                f"branch of state {plan.state[running[bad[0]]]}, step {ages[bad[0]]}: non-finite {bad[1]}", steps
-            )
-        now = simulator.step(None if full else slots, bounds.clip(actions))
-        steps += len(slots)
-        _require_finite(plan, running, ages, now, steps)
-        returns[running] += discounts[ages] * (np.sign(now.reward) if plan.signs else now.reward)
-        obs[slots] = now.obs
-        age[slots] += 1
-        over = now.terminated | now.truncated | now.unstable | (age[slots] == horizon)
-        if not over.any():
-            free = free[:0]
+    while play.fill():
+        names, ages = play.names, play.ages
+        if anything_traced and (traced := plan.traced[names] & (ages % trace_every == 0)).any():
+            traces.append((names[traced], ages[traced], play.obs[traced].astype(kind)))
+        done = play.step()
+        result, over = done.result, done.over
+        returns[names] += discounts[ages] * (np.sign(result.reward) if signs else result.reward)
+        if not len(over):
             continue
-        free = slots[over]
-        ended = branch[free]
-        lengths[ended], terminated[ended], unstable[ended] = age[free], now.terminated[over], now.unstable[over]
-        last_obs[ended] = obs[free]
-        branch[free] = -1
+        ended = names[over]
+        lengths[ended], last_obs[ended] = ages[over] + 1, play.obs[over]
+        terminated[ended], unstable[ended] = result.terminated[over], result.unstable[over]
         if anything_traced:
-            seen = plan.traced[ended] & ~unstable[ended]
-            traces.append((ended[seen], age[free][seen], obs[free][seen]))
-    return Rolled(returns, lengths, terminated, unstable, last_obs, traces, steps)
-
-
-def _require_finite(plan: BranchPlan, running: np.ndarray, ages: np.ndarray, now: Transition, steps: int) -> None:
-    """Name the first NaN or infinity of a step; what a blown-up simulation says does not count."""
-    if np.isfinite(now.reward).all() and finite_rows(now.obs).all():
-        return
-    for what, values in (("reward", now.reward), ("observation", now.obs)):
-        bad = ~np.isfinite(values).reshape(len(running), -1).all(axis=1) & ~now.unstable
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise NonFinite(f"branch of state {plan.state[running[row]]}, step {ages[row]}: non-finite {what}", steps)
+            traced = plan.traced[ended] & ~unstable[ended]
+            traces.append((ended[traced], lengths[ended][traced], last_obs[ended][traced]))
+    return Rolled(returns, lengths, terminated, unstable, last_obs, traces, play.sim_steps)

@@ -8,8 +8,8 @@ import numpy as np
 
 from trpolab.policies import Policy
 from trpolab.sampling.config import Vine
+from trpolab.sampling.play import Interrupt, never
 from trpolab.sampling.streams import Purpose
-from trpolab.sampling.trajectories import Interrupt
 from trpolab.sampling.vine.proposals import draw_first_actions
 from trpolab.sampling.vine.sampler import VineSampler, parameters_at, q_values
 from trpolab.sampling.vine.trunks import choose_states, run_trunks
@@ -37,7 +37,7 @@ def noise_ratio(
     states: int = 16,
     draws: int = 8,
     iteration: int = 0,
-    interrupt: Interrupt = lambda: False,
+    interrupt: Interrupt = never,
 ) -> NoiseRatio:
     """Roll out two actions of π_old from each of `states` trunk states, `draws` times with and without shared noise."""
     vine = replace(config, states=states, actions=2, proposal="policy")

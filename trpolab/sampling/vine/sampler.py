@@ -13,10 +13,11 @@ from trpolab.policies import Learner, Policy, ValueFunction
 from trpolab.sampling.batch import Batch, Episodes
 from trpolab.sampling.config import Vine
 from trpolab.sampling.errors import NonFinite
+from trpolab.sampling.play import Interrupt
 from trpolab.sampling.returns import generalized_advantage, nothing_earned
 from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Interrupt, Trajectories
+from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.vine.branches import BranchPlan, Rolled, run_branches
 from trpolab.sampling.vine.budget import longest_branch, states_kept, vine_cost, vine_problems
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
@@ -25,7 +26,7 @@ from trpolab.sampling.vine.trunks import RolloutSet, choose_states, run_trunks
 from trpolab.sampling.workers.processes import ProcessPool
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import Source
-from trpolab.simulators.base import Simulator, Snapshot, Task
+from trpolab.simulators.base import Task
 
 FEW_BLOCKS, MOST_BLOCKS = 4, 8  # blocks that branches are spread over
 PROCESS_BLOCKS = 16  # the same where worker processes take one block after another
@@ -118,24 +119,26 @@ class VineSampler(Sampler):
             state, actions, of = state[kept], actions[kept], of.reshape(n, k)
         pool = self.branch_pool(n * k)
         ends = np.linspace(0, len(state), len(pool) + 1).astype(int).tolist()
-        shares = []
+        plans = []
         for begin, end in itertools.pairwise(ends):
             mine = state[begin:end]
             # sequences 0 … N - 1 belong to states, those after them to single branches
             names = mine if common else n + np.arange(begin, end)
             states, place = np.unique(mine, return_inverse=True)
             traced = np.isin(mine, traced_states(n)) & (not policy.sees_pixels)
-            shares.append(_Share(roots.snapshot.take(states), mine, place, actions[begin:end], names, traced))
+            plans.append(BranchPlan(roots.snapshot.take(states), mine, place, actions[begin:end], names, traced))
+        horizon = longest_branch(config, self.task)
         unit = partial(
-            _run_share,
+            run_branches,
             policy=policy,
             streams=self.streams,
             iteration=iteration,
-            horizon=longest_branch(config, self.task),
+            horizon=horizon,
             gamma=gamma,
             signs=signs,
+            trace_every=trace_interval(horizon),
         )
-        return Rollouts(Rolled.join(pool.map(unit, shares, interrupt=interrupt)), state, of)
+        return Rollouts(Rolled.join(pool.map(unit, plans, interrupt=interrupt)), state, of)
 
     def trunk_pool(self, trunks: int) -> SimulatorPool:
         """One slot a trunk, in at least two blocks where the task steps in threads."""
@@ -167,53 +170,6 @@ class VineSampler(Sampler):
             pool = SimulatorPool(self.source, slots, self.threads, width, self.processes)
             self._pools[role] = ((slots, width), pool)
         return pool
-
-
-@dataclass(frozen=True)
-class _Share:
-    """One block's part of all branches; B of them."""
-
-    snapshot: Snapshot  # the states that they start from, each once
-    state: np.ndarray  # [B] which state of the rollout set
-    place: np.ndarray  # [B] its row in the snapshot
-    first: np.ndarray  # [B, *A]
-    names: np.ndarray  # [B] the noise sequence of each
-    traced: np.ndarray  # [B]
-
-
-def _run_share(
-    simulator: Simulator,
-    share: _Share,
-    *,
-    policy: Policy,
-    streams: Streams,
-    iteration: int,
-    horizon: int,
-    gamma: float,
-    signs: bool,
-    interrupt: Interrupt,
-) -> Rolled:
-    """Work unit: the branches of one block."""
-    names, row = np.unique(share.names, return_inverse=True)
-    noise, seeds = _noise(policy, streams, horizon, iteration, names)
-    plan = BranchPlan(
-        share.snapshot, share.state, share.first, noise, row, seeds[row], share.traced, signs, share.place
-    )
-    return run_branches(simulator, policy, plan, gamma, trace_interval(horizon), interrupt)
-
-
-def _noise(
-    policy: Policy, streams: Streams, length: int, iteration: int, names: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of each named sequence: the policy's noise [R, H, noise_size], row h for step h, and the task's seed [R]."""
-    distribution = policy.distribution
-    if not len(names):  # fewer branches than blocks
-        return np.zeros((0, length, distribution.noise_size)), np.zeros(0, np.int64)
-    noise = [
-        distribution.noise(streams.generator(iteration, Purpose.VINE_NOISE, int(name)), (length,)) for name in names
-    ]
-    seeds = [streams.seeds(1, iteration, Purpose.VINE_TASK, int(name)) for name in names]
-    return np.stack(noise), np.concatenate(seeds)
 
 
 def parameters_at(policy: Policy, obs: np.ndarray) -> np.ndarray:

@@ -8,8 +8,10 @@ from functools import partial
 import numpy as np
 
 from trpolab.policies import Policy
+from trpolab.sampling.observations import kept_dtype
+from trpolab.sampling.play import Interrupt, Play
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.trajectories import Interrupt, Ongoing, Trajectories, advance, join
+from trpolab.sampling.trajectories import Trajectories, advance, begin, join
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import Simulator, Snapshot
 
@@ -26,6 +28,15 @@ class RolloutSet:
 
     def __len__(self) -> int:
         return len(self.t)
+
+    @staticmethod
+    def join(parts: list[RolloutSet]) -> RolloutSet:
+        """All states, in the order of trunks and steps."""
+        names = ("obs", "trunk", "step", "t")
+        obs, trunk, step, t = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+        order = np.lexsort((step, trunk))
+        snapshot = Snapshot.concatenate([part.snapshot for part in parts]).take(order)
+        return RolloutSet(snapshot, obs[order], trunk[order], step[order], t[order])
 
 
 def choose_states(
@@ -58,17 +69,15 @@ def run_trunks(
 
     Returns all trunk states, and snapshots of the chosen ones (None where none was chosen).
     """
-
     unit = partial(_run_block, policy=policy, length=length, chosen=chosen, streams=streams, iteration=iteration)
     results = pool.map(unit, pool.first_slots, interrupt=interrupt)
-    trajectories = join([piece for piece, _ in results])
-    visits = [visit for _, found in results for visit in found]
-    return trajectories, _rollout_set(visits) if visits else None
+    found = [states for _, visited in results for states in visited]
+    return join([piece for piece, _ in results]), RolloutSet.join(found) if found else None
 
 
 def _run_block(
     simulator: Simulator,
-    first: int,
+    first_slot: int,
     *,
     policy: Policy,
     length: int,
@@ -76,57 +85,31 @@ def _run_block(
     streams: Streams,
     iteration: int,
     interrupt: Interrupt,
-) -> tuple[Trajectories, list[_Visit]]:
-    """Work unit: the trunks of one block."""
-    seeds = streams.seeds(simulator.width, iteration, Purpose.VINE_START, first)
-    zeros = np.zeros(simulator.width, np.int64)
-    fresh = Ongoing(simulator.reset(None, seeds).copy(), zeros, np.zeros(simulator.width), zeros.copy())
-    noise = streams.generator(iteration, Purpose.ACTION, first)
-    resets = streams.generator(iteration, Purpose.RESET, first)
-    collector = _Collector(simulator, first, length, chosen)
-    piece, _ = advance(simulator, fresh, policy, length, noise, resets, first, interrupt, collector.visit)
-    return piece, collector.visits
+) -> tuple[Trajectories, list[RolloutSet]]:
+    """Work unit: the trunks of one block, and those of the chosen states that they visit, step after step."""
+    width = simulator.width
+    trunk, step = np.divmod(chosen, length)
+    mine = (trunk >= first_slot) & (trunk < first_slot + width)
+    trunk, step, found = trunk[mine], step[mine], []
 
+    def visit(play: Play) -> None:
+        """Before every step of the trunks."""
+        here = step == play.clock
+        if np.count_nonzero(here):
+            slots = trunk[here] - first_slot
+            obs = play.obs[slots].astype(kept_dtype(policy))
+            found.append(RolloutSet(simulator.snapshot(slots), obs, trunk[here], step[here], play.ages[slots]))
 
-@dataclass(frozen=True)
-class _Visit:
-    """Chosen states of one block at one step."""
-
-    snapshot: Snapshot
-    obs: np.ndarray
-    trunk: np.ndarray
-    step: np.ndarray
-    t: np.ndarray
-
-
-class _Collector:
-    """Takes snapshots of one block's chosen states while its trunks run."""
-
-    def __init__(self, simulator: Simulator, first: int, length: int, chosen: np.ndarray):
-        trunk, step = np.divmod(chosen, length)
-        mine = (trunk >= first) & (trunk < first + simulator.width)
-        self._simulator, self._first = simulator, first
-        self._slots: dict[int, list[int]] = {}
-        for slot, at in zip(trunk[mine] - first, step[mine], strict=True):
-            self._slots.setdefault(int(at), []).append(int(slot))
-        self.visits: list[_Visit] = []
-
-    def visit(self, step: int, obs: np.ndarray, t: np.ndarray) -> None:
-        """Called before every step with the block's observations [G, *O] and episode times [G]."""
-        if (found := self._slots.get(step)) is None:
-            return
-        slots = np.array(sorted(found))
-        at = np.full(len(slots), step)
-        self.visits.append(
-            _Visit(self._simulator.snapshot(slots), obs[slots].copy(), self._first + slots, at, t[slots].copy())
-        )
-
-
-def _rollout_set(visits: list[_Visit]) -> RolloutSet:
-    def stack(name: str) -> np.ndarray:
-        return np.concatenate([getattr(visit, name) for visit in visits])
-
-    trunk, step = stack("trunk"), stack("step")
-    order = np.lexsort((step, trunk))
-    snapshot = Snapshot.concatenate([visit.snapshot for visit in visits]).take(order)
-    return RolloutSet(snapshot, stack("obs")[order], trunk[order], step[order], stack("t")[order])
+    seeds = streams.seeds(width, iteration, Purpose.VINE_START, first_slot)
+    piece, _ = advance(
+        simulator,
+        begin(simulator, seeds, first_slot, slots=width),
+        first_slot,
+        policy=policy,
+        steps=length,
+        streams=streams,
+        iteration=iteration,
+        interrupt=interrupt,
+        visit=visit,
+    )
+    return piece, found

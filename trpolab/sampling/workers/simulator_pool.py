@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trpolab.sampling.errors import Interrupted, NonFinite
+from trpolab.sampling.play import never
 from trpolab.sampling.workers.processes import Bench, ProcessPool
 from trpolab.simulators import SIMULATORS, Source, find_task, make
 from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Task
@@ -16,11 +17,6 @@ from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Ta
 __all__ = ["Interrupted", "NonFinite", "SimulatorPool", "never"]
 
 Result = TypeVar("Result")
-
-
-def never() -> bool:
-    """The interrupt that doesn't come."""
-    return False
 
 
 class ParkedSimulator:
