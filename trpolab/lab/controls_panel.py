@@ -36,10 +36,11 @@ def groups() -> dict[str, tuple[str, ...]]:
         listed = [(name, about) for name, about in known.items() if about.part in kinds.parts() and about.live]
         return tuple(name for name, about in listed if about.shown or about.choices or about.kind is bool)
 
+    of_samplers = [name for name in of(SAMPLERS) if name not in ESTIMATE]
     return {
         "Method": ("method", *of(METHODS)),
         "Trust region": TRUST_REGION,
-        "Sampler": ("sampler", *(name for name in of(SAMPLERS) if name not in ESTIMATE)),
+        "Sampler": ("sampler", *sorted(of_samplers, key=lambda name: "." in name)),  # those of flat names first
         "Estimate": ESTIMATE,
         "Watching": ("seconds_per_iteration",),
     }

@@ -40,22 +40,6 @@ class SinglePath:
 class Vine:
     """Section 5.2: trunks, a rollout set of their states, and branches from each."""
 
-    proposal: str = setting(
-        "policy",
-        "q, the distribution of a branch's first action; uniform and all: for discrete actions",
-        symbol="q",
-        choices=("policy", "widened", "uniform", "all"),
-        source="Section 5.2",
-        flat=True,
-    )
-    widening: float = setting(
-        2.0,
-        "proposal `widened`: factor on the standard deviation",
-        low=1,
-        high=100,
-        shown=(1, 4),
-        needs=("proposal", ("widened",), "only the widened q uses it"),
-    )
     trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")
     trunk_length: int = setting(500, "length of a trunk in steps", low=1, shown=(50, 1000), source="Table 2")
     states: int = setting(60, "N, size of the rollout set", symbol="N", low=1, shown=(5, 1000), scale="log")
@@ -77,6 +61,22 @@ class Vine:
         source="Section 5.2",
     )
     tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
+    proposal: str = setting(
+        "policy",
+        "q, the distribution of a branch's first action; uniform and all: for discrete actions",
+        symbol="q",
+        choices=("policy", "widened", "uniform", "all"),
+        source="Section 5.2",
+        flat=True,
+    )
+    widening: float = setting(
+        2.0,
+        "proposal `widened`: factor on the standard deviation",
+        low=1,
+        high=100,
+        shown=(1, 4),
+        needs=("proposal", ("widened",), "only the widened q uses it"),
+    )
     estimator: str = setting(
         "self-normalized",
         "surrogate of a state: self-normalised (Eq. 16) or plain importance weights (Eq. 14)",
