@@ -22,7 +22,7 @@ from trpolab.updates import (
     Context,
     MethodKind,
     Outcome,
-    Plan,
+    PlannedRun,
     Problem,
     Refusal,
     damped_fisher,
@@ -166,11 +166,16 @@ def test_features_that_are_known_are_not_computed_again(policy, batch, shared: b
     assert torch.equal(plain.policy.theta, handed.policy.theta)
 
 
+def test_features_of_other_states_are_misuse(policy: Policy, batch: Batch) -> None:
+    with pytest.raises(ValueError, match="features has 7 rows for 40 constraint states"):
+        Problem(policy, batch, features=policy.features(batch.obs[:7]))
+
+
 class TestCombinations:
     """What a method says it can't be combined with."""
 
-    def plan(self, **changes) -> Plan:
-        return replace(Plan("Pong", "single-path", "mlp", True, 10, 0.99), **changes)
+    def plan(self, **changes) -> PlannedRun:
+        return replace(PlannedRun("Pong", "single-path", "mlp", True, 10, 0.99), **changes)
 
     def test_nothing_is_refused_unless_the_entry_says_so(self) -> None:
         assert FIXED.refusals(Fixed(), self.plan(sampler="vine", network="convnet", side_by_side=False)) == []

@@ -23,7 +23,7 @@ from trpolab.sampling.vine.sampler import VineSampler as VineSampler  # register
 from trpolab.settings import ConfigError, Setting, registry, setting, unknown_setting
 from trpolab.simulators import SIMULATORS, configured, find_task
 from trpolab.simulators.base import Task
-from trpolab.updates import METHODS, Context, MethodKind, Plan
+from trpolab.updates import METHODS, Context, MethodKind, PlannedRun
 from trpolab.updates.config import TrustRegion
 
 
@@ -232,12 +232,12 @@ def combination_problems(config: Config, task: Task) -> list[str]:
     return problems
 
 
-def plan_of(config: Config, task: Task) -> Plan:
+def plan_of(config: Config, task: Task) -> PlannedRun:
     """What a method may ask about a run before it begins. Raises ValueError where no policy fits the task."""
     name = network_kind(task.observation_space, config.policy.network).name
     network, distribution = shapes_for(task.observation_space, task.action_space, config.policy, config.parts)
     size = network.size + distribution.own_parameters
-    return Plan(task.name, config.sampler, name, network.side_by_side, size, config.gamma)
+    return PlannedRun(task.name, config.sampler, name, network.side_by_side, size, config.gamma)
 
 
 def cost(config: Config, task: Task) -> int:

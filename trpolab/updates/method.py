@@ -40,7 +40,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedRun:
     """What is known of a run before it begins."""
 
     task: str
@@ -51,7 +51,7 @@ class Plan:
     gamma: float
 
 
-def _no_problems(settings: Any, plan: Plan) -> list[str]:
+def _no_problems(settings: Any, plan: PlannedRun) -> list[str]:
     return []
 
 
@@ -69,7 +69,7 @@ class MethodKind(Entry):
     reads: tuple[str, ...] = ()  # shared settings by public name, in the order in which the lab shows them
     samplers: tuple[str, ...] | None = None  # names of those it can learn from; None: from all
     networks: tuple[str, ...] | None = None  # the same for networks
-    problems: Callable[[Any, Plan], list[str]] = _no_problems  # why its settings can't be run, each in a sentence
+    problems: Callable[[Any, PlannedRun], list[str]] = _no_problems  # why its settings can't be run, each in a sentence
     propose: Callable[..., np.ndarray] | None = None  # (learner, its settings, Context) -> candidates [P, D] float64
     population: Callable[[Any, int], int] = lambda settings, size: settings.population  # P for D = size parameters
     episodes: Callable[[Any], int] = lambda settings: settings.episodes  # that judge a candidate
@@ -89,7 +89,7 @@ class MethodKind(Entry):
         """Public names of all settings that it reads: its own, then the shared ones."""
         return (*self.own, *self.reads)
 
-    def refusals(self, settings: Any, plan: Plan) -> list[str]:
+    def refusals(self, settings: Any, plan: PlannedRun) -> list[str]:
         """Why it can't be run as planned, each reason a sentence that quotes the values."""
         if self.searches and not plan.side_by_side:
             return [

@@ -56,6 +56,8 @@ class Problem:
         self.constraint_old = torch.as_tensor(batch.constraint_old).to(where, dtype)
         self._shared = batch.constraint_obs is batch.obs  # single path: one forward pass serves both
         known = policy.features(batch.constraint_obs) if features is None else features
+        if len(known) != len(batch.constraint_obs):
+            raise ValueError(f"features has {len(known)} rows for {len(batch.constraint_obs)} constraint states")
         self.constraint_features = _on(where, dtype, known)
         self.features = self.constraint_features if self._shared else _on(where, dtype, policy.features(batch.obs))
         self._workers = workers

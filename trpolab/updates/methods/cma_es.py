@@ -18,7 +18,7 @@ from trpolab.extras import explained, install_line
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
 from trpolab.settings import setting
-from trpolab.updates.method import Context, MethodKind, Plan, Step
+from trpolab.updates.method import Context, MethodKind, PlannedRun, Step
 from trpolab.updates.population_search import SAMPLERS, move_to, refuse_useless, start_mean
 
 MEAN, SIGMA, PATH_C, PATH_SIGMA, ITERATION = (
@@ -140,7 +140,7 @@ def _engine(learner: Learner, settings: Covariance, generator: np.random.Generat
     return engine
 
 
-def problems(settings: Covariance, plan: Plan) -> list[str]:
+def problems(settings: Covariance, plan: PlannedRun) -> list[str]:
     """The package must be installed, and the covariance fit into memory."""
     found = []
     if importlib.util.find_spec("cma") is None:

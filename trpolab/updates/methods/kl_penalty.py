@@ -15,7 +15,7 @@ from trpolab.settings import setting
 from trpolab.updates.config import PRODUCTS
 from trpolab.updates.diagnostics import Outcome, Refusal
 from trpolab.updates.gradient_step import damped_fisher, pose, solve, take
-from trpolab.updates.method import Context, MethodKind, Plan, Step
+from trpolab.updates.method import Context, MethodKind, PlannedRun, Step
 from trpolab.updates.problem import Problem
 
 STATE = "kl_penalty.C"  # the adaptive C for the next batch
@@ -108,7 +108,7 @@ def adapted(penalty: float, kl: float, delta: float) -> float:
     return min(max(penalty, LEAST), MOST)
 
 
-def problems(settings: KLPenalty, plan: Plan) -> list[str]:
+def problems(settings: KLPenalty, plan: PlannedRun) -> list[str]:
     """The theory's C needs γ < 1."""
     if settings.coefficient == "theory" and plan.gamma >= 1:
         return ["kl_penalty.coefficient = 'theory': C = 4εγ/(1-γ)² has no value at gamma = 1; give a gamma < 1"]

@@ -10,7 +10,7 @@ import numpy as np
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
 from trpolab.settings import setting
-from trpolab.updates.method import Context, MethodKind, Plan, Step
+from trpolab.updates.method import Context, MethodKind, PlannedRun, Step
 from trpolab.updates.population_search import SAMPLERS, move_to, refuse_useless, start_mean
 
 MEAN, COVARIANCE = "reps.mean", "reps.covariance"
@@ -105,7 +105,7 @@ def _distribution(learner: Learner, settings: RelativeEntropy) -> tuple[np.ndarr
     return mean, settings.std**2 * np.eye(len(mean))
 
 
-def problems(settings: RelativeEntropy, plan: Plan) -> list[str]:
+def problems(settings: RelativeEntropy, plan: PlannedRun) -> list[str]:
     """The covariance matrix needs more candidates than parameters."""
     if settings.population > plan.parameters:
         return []
