@@ -16,7 +16,8 @@ import trpolab
 
 PACKAGE = Path(trpolab.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").rglob("*.ipynb"))
+TESTS = Path(__file__).parent
+NOTEBOOKS = sorted((TESTS.parent / "notebooks").rglob("*.ipynb"))
 # Top to bottom: a room may import the rooms below it.
 ROOMS = (
     "lab",
@@ -253,6 +254,15 @@ def test_the_rules_on_steps_and_names_catch() -> None:
         assert asks_for_a_kind_by_name(ast.parse(code)) == [1]
     for code in ("config.sampler == other.sampler", 'kind == "box"', "method in METHODS"):
         assert asks_for_a_kind_by_name(ast.parse(code)) == []
+
+
+APART = {"browser", "data", "faults", "reliability"}  # tests of no one module
+
+
+def test_tests_stand_where_what_they_test_stands() -> None:
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    mirrored = {folder for folder in folders if not APART.intersection(folder.parts)}
+    assert [folder for folder in mirrored if not (PACKAGE / folder).is_dir()] == []
 
 
 @pytest.mark.parametrize(

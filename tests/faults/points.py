@@ -50,7 +50,7 @@ PLACES = {
     "vine: nothing earned": "trpolab.sampling.vine.sampler:nothing_earned",
     "vine: noise of branches": "trpolab.sampling.vine.branches:draw_noise",
     "vine: first actions": "trpolab.sampling.vine.sampler:draw_first_actions",
-    "vine's checks: first actions": "tests.sampling.vine_checks:draw_first_actions",
+    "vine's checks: first actions": "tests.sampling.vine.checks:draw_first_actions",
     "streams: generator": "trpolab.sampling.streams:Streams.generator",
     # updates
     "update: slope of the surrogate": "trpolab.updates.problem:surrogate_slope",
@@ -99,12 +99,12 @@ PLACES = {
     "workers: end": "trpolab.sampling.workers.processes:_Worker.end",
     # settings and the loop
     "settings: combinations": "trpolab.training.config:combination_problems",
-    "settings: problems of worker processes": "trpolab.training.config:process_problems",
+    "settings: entry of single paths": "trpolab.sampling.sampler:SAMPLERS._entries[single-path]",
     "settings: resolved": "trpolab.training.session:resolve",
     "controls: replace": "trpolab.training.controls:Controls.replace",
     "controls: stop": "trpolab.training.controls:Controls.stop",
     "samplers: restore": "trpolab.training.samplers:Samplers.restore",
-    "loop: heed": "trpolab.training.loop:_heed",
+    "loop: heed": "trpolab.training.loop:_raise_if_given_up",
     "loop: learn once": "trpolab.training.loop:_learn_once",
     "loop: iterations in a row": "trpolab.training.loop:MOST_NONFINITE",
     "loop: status of the value fit": "trpolab.training.loop:FitStatus",
@@ -561,7 +561,9 @@ FAULTS: dict[str, dict[str, Make]] = {
     },
     "sticky games that give snapshots": {"Atari: demand for restores": instead(lambda self: None)},
     "a vine that nobody refuses": {"settings: combinations": instead(lambda *given: [])},
-    "games that go on across batches": {"settings: problems of worker processes": instead(lambda *given: [])},
+    "games that go on across batches": {
+        "settings: entry of single paths": lambda entry: dataclasses.replace(entry, problems=lambda *given: [])
+    },
     "an emulator left as sticky as it comes": {
         "Atari: emulator": lambda honest: lambda rom, sticky, seed=0: honest(rom, 0.25, seed)
     },

@@ -12,7 +12,8 @@ import pytest
 from tests.faults.points import planted
 from tests.policies import test_serialization
 from tests.reliability import test_estimators, test_hostile_files, test_not_finite, test_simulators, test_steps
-from tests.simulators import contract, test_mujoco_stability
+from tests.simulators import contract
+from tests.simulators.mujoco import test_stability
 from trpolab.policies.serialization import save_policy
 from trpolab.simulators.mujoco.model import silence_log_file
 
@@ -98,7 +99,7 @@ def test_sigma_without_bounds_or_a_word(fault: str, level: float, folders: Itera
 def test_a_log_file_in_the_working_directory(folders: Iterator[Path], capfd) -> None:
     def test() -> None:
         with Patch.context() as own:
-            test_mujoco_stability.test_mujoco_writes_no_log_file(next(folders), own, capfd)
+            test_stability.test_mujoco_writes_no_log_file(next(folders), own, capfd)
 
     try:
         assert turns_red(test, "MuJoCo's log file in the working directory")

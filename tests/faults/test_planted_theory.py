@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.faults.points import plant
-from tests.sampling import vine_checks
+from tests.sampling.vine import checks as vine_checks
 from tests.theory import sampled, twins
 from trpolab import theory
 

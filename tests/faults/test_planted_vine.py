@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.faults.points import plant
-from tests.sampling import vine_checks as checks
-from tests.sampling.test_proposals import PI, uniform_error
+from tests.sampling.vine import checks
+from tests.sampling.vine.test_proposals import PI, uniform_error
 
 
 @pytest.mark.reliability("R18")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.points import DEAF_WORKERS, plant, replace
-from tests.sampling import worker_checks as checks
-from tests.sampling.test_atari import goes_on_the_same
-from tests.simulators.test_atari import refuses_the_vine_when_sticky, test_restores_are_exact
+from tests.sampling.workers import checks
+from tests.sampling.workers.test_simulator_pool import goes_on_the_same
+from tests.simulators.atari.test_atari_simulator import refuses_the_vine_when_sticky, test_restores_are_exact
 from trpolab.sampling.errors import Interrupted, WorkerLost
 from trpolab.sampling.workers.processes import ProcessPool, _Worker
 

@@ -16,7 +16,7 @@ from gymnasium.wrappers import ClipAction
 
 import trpolab
 from tests.simulators.contract import random_actions
-from tests.simulators.test_mujoco_stability import poisoned
+from trpolab.selftest.physics import poisoned
 from trpolab.settings import ConfigError
 from trpolab.simulators import Atari, AtariGame, UnknownTask, find_task, make
 from trpolab.simulators.environment import SimulatorEnv

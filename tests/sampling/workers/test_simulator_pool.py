@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.sampling import units
+from tests.sampling.workers import units
 from trpolab.policies import Learner, make_policy
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.frames import Frames

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.sampling import units
+from tests.sampling.workers import units
 from trpolab.sampling.errors import WorkerLost
 from trpolab.sampling.workers.processes import ProcessPool
 
 SOON = 5.0  # seconds within which a worker must be gone
 PARENT = """
-from tests.sampling import units
+from tests.sampling.workers import units
 from trpolab.sampling.workers import processes
 pool = processes.ProcessPool(2)
 print(*set(pool.map(units.pid, [()] * 6)), flush=True)

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.sampling import units
-from tests.sampling import worker_checks as checks
+from tests.sampling.workers import checks, units
 from trpolab.sampling.errors import Interrupted, UnitFailed
 from trpolab.sampling.workers.processes import ProcessPool
 
@@ -135,7 +134,7 @@ def test_workers_ignore_ctrl_c(pool: ProcessPool) -> None:
 def test_a_script_without_a_main_guard_is_not_run_again_by_workers(tmp_path, checkout) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from tests.sampling import units\nfrom trpolab.sampling.workers.processes import ProcessPool\n"
+        "from tests.sampling.workers import units\nfrom trpolab.sampling.workers.processes import ProcessPool\n"
         "print('once')\npool = ProcessPool(1)\nprint(pool.map(units.square, [(5,)]))\npool.close()\n"
     )
     env = {**os.environ, "PYTHONPATH": str(checkout)}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.sampling import vine_checks as checks
-from tests.sampling.vine_checks import GAMMA, SMALL, FiniteEnv, Setting, factored, finite
+from tests.sampling.vine import checks
+from tests.sampling.vine.checks import GAMMA, SMALL, FiniteEnv, Setting, factored, finite
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
 from trpolab.sampling.sampler import Returns
