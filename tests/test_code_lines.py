@@ -1,0 +1,40 @@
+"""How lines of code are counted."""
+
+from __future__ import annotations
+
+from tests.code_lines import PACKAGE, by_room, code_lines
+
+SOURCE = '''"""What it is.
+
+More of it.
+"""
+
+import math  # one
+
+
+class Thing:
+    """A docstring."""
+
+    size = (  # two: it begins here, and at the next line
+        1,
+    )
+
+    # no code
+
+    def text(self):
+        """Another."""
+        return """a text
+over two lines"""
+'''
+
+
+def test_blanks_comments_and_docstrings_are_left_out() -> None:
+    assert code_lines(SOURCE) == len(["import", "class", "size", "1,", ")", "def", "return"])
+    assert code_lines('"""Only a docstring."""\n') == code_lines("") == 0
+
+
+def test_every_room_is_counted() -> None:
+    count = by_room()
+    assert {"lab", "numerics", "__init__.py"} <= set(count)
+    files = PACKAGE.rglob("*.py")
+    assert sum(count.values()) == sum(code_lines(path.read_text(encoding="utf-8")) for path in files)
