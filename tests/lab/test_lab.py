@@ -83,7 +83,7 @@ def test_pause_step_stop_and_run_again_by_button(make_lab) -> None:
     until(lambda: len(lab.history) == held + 1 and lab.state == "paused")
     press(lab, "stop")
     until(lambda: lab.state == "stopped")
-    assert not lab._trainer.alive
+    assert not lab.trainer.alive
     press(lab, "run")
     until(lambda: len(lab.history) > held + 2)
 
@@ -157,7 +157,7 @@ def test_closing_ends_the_threads_and_disables_the_buttons(make_lab) -> None:
     lab = make_lab(about={"seconds": 0.01}, autostart=True)
     until(lambda: len(lab.history) > 0 and not lab.view.page.buttons["pause"].disabled)
     lab.close()
-    assert not lab._trainer.alive and not lab.view.pump._thread.is_alive()
+    assert not lab.trainer.alive and not lab.view.pump._thread.is_alive()
     assert all(button.disabled for button in lab.view.page.buttons.values())
     with pytest.raises(RuntimeError, match="closed"):
         lab.run()

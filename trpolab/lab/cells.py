@@ -7,26 +7,20 @@ there are no cells, and nothing is recorded.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 ATTRIBUTE = "_trpolab_cells"
 
 
-class Closable(Protocol):
-    """What a cell may hold."""
-
-    def close(self, keep_view: bool = True) -> None: ...
-
-
 @dataclass
 class Cell:
-    """The labs of a cell's latest execution."""
+    """The labs of a cell's latest execution, or other things with `close(keep_view=False)`."""
 
     execution: int
-    labs: list[Closable] = field(default_factory=list)
+    labs: list[Any] = field(default_factory=list)
 
 
-def claim(fallback: str) -> list[Closable]:
+def claim(fallback: str) -> list[Any]:
     """Close what the running cell made in an earlier execution; the list is where its new labs are to be recorded.
 
     A cell is known by the id that JupyterLab sends along; where a front end sends none, by `fallback` (the task).

@@ -7,24 +7,35 @@ transparent and lies on top of them.
 
 from __future__ import annotations
 
+import html
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from trpolab.lab.series import Columns, thin
 
-# Okabe and Ito's colours; each line also has its own dash, so that colour is never alone in telling two apart.
+# Okabe and Ito's colours.
 BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 GREY = "#8c8c8c"
 ROW_HEIGHTS = (204, 204, 312)  # pixels; the page's grid has the same rows
 HEIGHT = sum(ROW_HEIGHTS)
-RIGHT_RANGE, RIGHT_TICKS = (0, 1.05), (0, 0.5, 1)  # of second axes, until more than that is counted
 SECONDS_TO_DRAW, SECONDS_TO_UPDATE = 8.0, 1.0  # a front end's time to answer, at first and later
 MARKS = 8  # the newest changes of a knob that keep a label
+AXIS = {"color": GREY, "automargin": False, "zeroline": False}
+X_AXIS = {**AXIS, "showgrid": False, "nticks": 5, "rangemode": "tozero", "ticks": "", "tickformat": ",d"}
+Y_AXIS = {**AXIS, "gridcolor": "rgba(128,128,128,0.22)"}
+LEFT = {"linear": {"nticks": 5, "rangemode": "tozero"}, "log": {"nticks": 5, "type": "log", "exponentformat": "power"}}
+RIGHT = {  # the range of a linear one until more than that is counted
+    "linear": {"showgrid": False, "tickmode": "array", "range": (0, 1.05), "tickvals": (0, 0.5, 1)},
+    "log": {"showgrid": False, "type": "log", "exponentformat": "power", "dtick": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -50,79 +61,22 @@ class Chart:
     column: int
     lines: tuple[Line, ...]
     about: str  # what to look for, on hover
-    log: bool = False
-    right: bool = False  # it has a second axis
-    log_right: bool = False
+    left: str = "linear"  # the scale of the axis; or "log"
+    right: str = ""  # the same of a second axis; "": there is none
 
 
-CHARTS = (
-    Chart(
-        "Return",
-        0,
-        0,
-        (Line("previous", "last run", GREY, "dot", width=1.5), Line("return_mean", "training episodes", BLUE)),
-        "Mean raw return of the episodes that ended in the iteration. Vertical lines: a knob was turned.",
-    ),
-    Chart(
-        "KL(old‖new)",
-        0,
-        1,
-        (
-            Line("kl_max", "max", SKY, "dot", width=1.2, right=True),
-            Line("kl_mean", "mean", BLUE),
-            Line("delta", "δ", VERMILION, "dash", shape="hv", width=1.8),
-        ),
-        "The trust region: the mean KL must stay under δ. The largest KL of a single state (right) may lie far above.",
-        right=True,
-        log_right=True,
-    ),
-    Chart(
-        "Surrogate gain",
-        0,
-        2,
-        (Line("expected_gain", "predicted", GREY, "dash", width=1.5), Line("surrogate_gain", "real", GREEN)),
-        "What the linear model promised for the step taken, and what the surrogate objective gave.",
-    ),
-    Chart(
-        "CG residual",
-        1,
-        0,
-        (Line("residual", "this iteration", PURPLE, mode="lines+markers"),),
-        "Norm of the residual of A s = g after each conjugate-gradient iteration of the newest update.",
-        log=True,
-    ),
-    Chart(
-        "Line search",
-        1,
-        1,
-        (
-            Line("line_search_trials", "tries", GREY, mode="markers", right=True),
-            Line("step_fraction", "fraction taken", ORANGE, shape="hv"),
-        ),
-        "How much of the full step was taken (0: rejected, the policy stays), and how many trials that took.",
-        right=True,
-    ),
-    Chart(
-        "Entropy",
-        1,
-        2,
-        (
-            Line("explained_variance", "expl. var.", GREEN, "dash", right=True),
-            Line("spread", "search σ", PURPLE, "dot"),
-            Line("entropy", "entropy", BLUE),
-        ),
-        "How random the policy still is, or how wide a search over θ still looks; and how much of the returns' "
-        "variance the value function explains (1: all).",
-        right=True,
-    ),
-    Chart(
-        "Steps per second",
-        2,
-        2,
-        (Line("steps_per_second", "simulator steps", ORANGE),),
-        "Simulator steps over the time of the whole iteration, update included; the wait to be watched is left out.",
-    ),
-)
+def read_charts(text: str) -> tuple[Chart, ...]:
+    """The charts of a TOML table like `charts.toml`."""
+    colors = {"blue": BLUE, "sky": SKY, "green": GREEN, "orange": ORANGE, "vermilion": VERMILION, "purple": PURPLE}
+    colors["grey"] = GREY
+    charts = []
+    for about in tomllib.loads(text)["chart"]:
+        lines = tuple(Line(**{**line, "color": colors[line["color"]]}) for line in about.pop("lines"))
+        charts.append(Chart(**about, lines=lines))
+    return tuple(charts)
+
+
+CHARTS = read_charts(Path(__file__).with_name("charts.toml").read_text(encoding="utf-8"))
 METRICS = {line.metric for chart in CHARTS for line in chart.lines} - {"previous", "residual"}
 HISTORY = ("iteration", *sorted(METRICS))
 
@@ -137,8 +91,7 @@ class Charts:
         self._ceiling = self._due = 0.0
         self._most_tries = 0
         self._answers = False  # whether a front end was ever heard of
-        self._lines = [(number, line) for number, chart in enumerate(CHARTS) for line in chart.lines]
-        self.figure = go.FigureWidget([_trace(number, line) for number, line in self._lines], layout=_layout())
+        self.figure = _empty_figure()
         self.figure.observe(self._answered, names="_js2py_traceDeltas")  # sent after each drawing
         self.figure._config = {"displayModeBar": False, "responsive": True, "displaylogo": False}
 
@@ -188,7 +141,7 @@ class Charts:
         """(x, y) of every trace in order; (None, None) leaves a trace as it is."""
         x = self.columns.get("iteration")
         found: list[tuple[Any, Any]] = []
-        for _, line in self._lines:
+        for line in (line for chart in CHARTS for line in chart.lines):
             if line.metric == "previous":
                 found.append(self.previous)
             elif line.metric == "residual":
@@ -203,7 +156,7 @@ class Charts:
         ceiling = 1.6 * float(np.nanmax(delta)) if np.any(np.isfinite(delta)) else 0.0
         if ceiling and ceiling != self._ceiling:
             self._ceiling = ceiling
-            self.figure.layout.yaxis2.range = (0, ceiling)
+            _axis(self.figure, "KL(old‖new)").range = (0, ceiling)
 
     def _count_tries(self) -> None:
         """Whole numbers on the axis of the line search's tries."""
@@ -211,29 +164,25 @@ class Charts:
         most = max(2, int(np.nanmax(tries))) if np.any(np.isfinite(tries)) else 2
         if most != self._most_tries:
             self._most_tries = most
-            number = next(k for k, chart in enumerate(CHARTS) if chart.title == "Line search")
-            axis = self.figure.layout[f"yaxis{_axis(number, right=True)}"]
+            axis = _axis(self.figure, "Line search", right=True)
             axis.range, axis.tickvals = (0, most * 1.05), tuple(range(0, most + 1, max(1, most // 4)))
 
 
 def drawn_marks(marks: Sequence[tuple[int, str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Vertical lines on the return chart and their labels, stepped down so that neighbours can both be read."""
-    shapes, notes = [], []
-    for place, (iteration, text) in enumerate(marks):
-        shapes.append(
-            {"type": "line", "xref": "x", "yref": "y domain", "x0": iteration, "x1": iteration, "y0": 0, "y1": 1,
-             "line": {"color": GREY, "width": 1}}
-        )  # fmt: skip
-        notes.append(
-            {"xref": "x", "yref": "y domain", "x": iteration, "y": 1 - 0.13 * (place % 3), "text": _plain(text),
-             "showarrow": False, "xanchor": "left", "yanchor": "top", "xshift": 2, "font": {"size": 10, "color": GREY}}
-        )  # fmt: skip
+    """Vertical lines on the return chart and their labels, stepped down so that neighbours can both be read.
+
+    Plotly reads a little HTML in labels; a knob's value is never meant as such.
+    """
+    place = {"xref": "x", "yref": "y domain"}
+    shape = {**place, "type": "line", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}}
+    note = {**place, "showarrow": False, "xanchor": "left", "yanchor": "top", "xshift": 2}
+    note["font"] = {"size": 10, "color": GREY}
+    shapes = [{**shape, "x0": iteration, "x1": iteration} for iteration, _ in marks]
+    notes = [
+        {**note, "x": iteration, "y": 1 - 0.13 * (order % 3), "text": html.escape(text, quote=False)}
+        for order, (iteration, text) in enumerate(marks)
+    ]
     return shapes, notes
-
-
-def _plain(text: str) -> str:
-    """Plotly reads a little HTML in annotations; a knob's value is never meant as such."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _residual_points(residuals: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -241,57 +190,43 @@ def _residual_points(residuals: Sequence[float]) -> tuple[np.ndarray, np.ndarray
     return thin(np.arange(len(y), dtype=np.float64), np.where(y > 0, y, np.nan))
 
 
-def _axis(number: int, right: bool = False) -> str:
-    """Plotly's name of a chart's axis: "", "2", ...; second axes are numbered after all first ones."""
-    place = len(CHARTS) + number if right else number
-    return "" if place == 0 else str(place + 1)
+def _axis(figure: go.Figure, title: str, right: bool = False) -> Any:
+    """The vertical axis of a chart."""
+    chart = next(chart for chart in CHARTS if chart.title == title)
+    return figure.get_subplot(chart.row + 1, chart.column + 1, secondary_y=right).yaxis
 
 
-def _trace(number: int, line: Line) -> go.Scatter:
+def _empty_figure() -> go.FigureWidget:
+    """Every axis and every trace, without points: what a chart draws lies inside its card of the page's grid."""
+    cells: list[list[dict[str, Any] | None]] = [[None] * 3 for _ in ROW_HEIGHTS]
+    for chart in CHARTS:
+        cells[chart.row][chart.column] = {"t": 40 / HEIGHT, "b": 30 / HEIGHT, "secondary_y": bool(chart.right)}
+    figure = make_subplots(len(ROW_HEIGHTS), 3, specs=cells, row_heights=ROW_HEIGHTS, vertical_spacing=0)
+    for chart in CHARTS:
+        cell = {"row": chart.row + 1, "col": chart.column + 1}
+        for line in chart.lines:
+            figure.add_trace(_trace(line), secondary_y=line.right, **cell)
+        left, right = chart.column / 3 + 0.055, (chart.column + 1) / 3 - (0.045 if chart.right else 0.022)
+        figure.update_xaxes(X_AXIS, domain=(left, right), **cell)
+        figure.update_yaxes(LEFT[chart.left], secondary_y=False, **cell)
+        figure.update_yaxes(RIGHT.get(chart.right, {}), secondary_y=True, **cell)
+    figure.update_yaxes(Y_AXIS)
+    figure.update_layout(height=HEIGHT, autosize=True, margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": GREY, "size": 10.5}
+    )
+    figure.update_layout(hovermode="closest", dragmode=False)
+    return go.FigureWidget(figure)
+
+
+def _trace(line: Line) -> go.Scatter:
     return go.Scatter(
         x=[],
         y=[],
         name=line.name,
         mode=line.mode,
-        xaxis=f"x{_axis(number)}",
-        yaxis=f"y{_axis(number, line.right)}",
         line={"color": line.color, "dash": line.dash, "width": line.width, "shape": line.shape},
         marker={"color": line.color, "size": 4},
         connectgaps=line.metric in ("return_mean", "previous"),
         hovertemplate=f"%{{x}}: %{{y:.4g}}<extra>{line.name}</extra>",
     )
-
-
-def _layout() -> go.Layout:
-    layout: dict[str, Any] = {
-        "height": HEIGHT,
-        "autosize": True,
-        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
-        "font": {"color": GREY, "size": 10.5},
-    }
-    for number, chart in enumerate(CHARTS):
-        top = sum(ROW_HEIGHTS[: chart.row]) + 40
-        bottom = sum(ROW_HEIGHTS[: chart.row + 1]) - 30
-        left, right = chart.column / 3 + 0.055, (chart.column + 1) / 3 - (0.045 if chart.right else 0.022)
-        grid = {"gridcolor": "rgba(128,128,128,0.22)", "zeroline": False, "color": GREY, "automargin": False}
-        layout[f"xaxis{_axis(number)}"] = {
-            "domain": (left, right), "anchor": f"y{_axis(number)}", "showgrid": False, "nticks": 5, "color": GREY,
-            "rangemode": "tozero", "zeroline": False, "ticks": "", "automargin": False, "tickformat": ",d",
-        }  # fmt: skip
-        layout[f"yaxis{_axis(number)}"] = {
-            "domain": (1 - bottom / HEIGHT, 1 - top / HEIGHT), "anchor": f"x{_axis(number)}", "nticks": 5, **grid,
-            **({"type": "log", "exponentformat": "power"} if chart.log else {"rangemode": "tozero"}),
-        }  # fmt: skip
-        if chart.right:
-            layout[f"yaxis{_axis(number, right=True)}"] = {
-                "overlaying": f"y{_axis(number)}", "side": "right", "anchor": f"x{_axis(number)}",
-                **grid, "showgrid": False,
-                **({"type": "log", "exponentformat": "power", "dtick": 1} if chart.log_right else
-                   {"tickmode": "array", "range": RIGHT_RANGE, "tickvals": RIGHT_TICKS}),
-            }  # fmt: skip
-    return go.Layout(layout)

@@ -58,16 +58,13 @@ class ControlsPanel:
         known = settings()
         self._groups = groups()
         self.knobs = {n: Knob(known[n], config.get(n), self._ask) for names in self._groups.values() for n in names}
-        self.cost = w.HTML("")
-        self.cost.add_class("trpolab-cost")
-        self.error = w.HTML("")
-        self.error.add_class("trpolab-problem")
-        self._cards = {title: self._card(title, names) for title, names in self._groups.items()}
-        self.widget = w.VBox([self.error, *self._cards.values(), self._fixed(config)])
-        self.widget.add_class("trpolab-controls")
-        for name, knob in self.knobs.items():
-            if not known[name].live:
-                knob.allow(False, FIXED_REASON)
+        self.cost = w.HTML().add_class("trpolab-cost")
+        self.error = w.HTML().add_class("trpolab-problem")
+        self._cards = {
+            title: _boxed(title, [self.knobs[name].row for name in names]) for title, names in self._groups.items()
+        }
+        self._cards["Sampler"].children += (self.cost,)
+        self.widget = w.VBox([self.error, *self._cards.values(), _fixed(config)]).add_class("trpolab-controls")
         self._enable(config)
 
     def refresh(self, seconds_per_step: float | None = None) -> None:
@@ -128,9 +125,8 @@ class ControlsPanel:
         self._enabled_for = config
         known = settings()
         for name, knob in self.knobs.items():
-            if known[name].live:
-                reason = idle(config, known[name])
-                knob.allow(not reason, reason)
+            reason = idle(config, known[name])
+            knob.allow(not reason, reason)
             knob.row.layout.display = None if applies(config, known[name]) else "none"
             if known[name].choices is not None and not knob.widget.disabled:
                 knob.refuse(refusals(config, self._controls().task, name))
@@ -143,24 +139,7 @@ class ControlsPanel:
         bound = METHODS[config.method].searches or SAMPLERS[config.sampler].ends_early
         most = "at most " if bound else ""
         about = f", about {seconds_per_step * steps:.2g} s" if seconds_per_step else ""
-        text = f"{most}{steps:,} simulator steps an iteration{about}"
-        if self.cost.value != text:
-            self.cost.value = text
-
-    def _card(self, title: str, names: tuple[str, ...]) -> w.VBox:
-        rows = [self.knobs[name].row for name in names]
-        if title == "Sampler":
-            rows.append(self.cost)
-        return _boxed(title, rows)
-
-    def _fixed(self, config: Config) -> w.VBox:
-        known = settings()
-        lines = "".join(
-            f"<div><span>{html.escape(label_of(known[name]))}</span><b>{html.escape(in_words(config.get(name)))}</b></div>"
-            for name in FIXED
-        )
-        reason = html.escape(FIXED_REASON, quote=True)
-        return _boxed("Fixed for this run", [w.HTML(f"<div class='trpolab-fixed' title='{reason}'>{lines}</div>")])
+        self.cost.value = f"{most}{steps:,} simulator steps an iteration{about}"
 
 
 def applies(config: Config, about: Setting) -> bool:
@@ -200,8 +179,11 @@ def _both(change: tuple[Any, Any]) -> str:
 
 
 def _boxed(title: str, children: list[Any]) -> w.VBox:
-    heading = w.HTML(html.escape(title))
-    heading.add_class("trpolab-heading")
-    card = w.VBox([heading, *children])
-    card.add_class("trpolab-card")
-    return card
+    return w.VBox([w.HTML(html.escape(title)).add_class("trpolab-heading"), *children]).add_class("trpolab-card")
+
+
+def _fixed(config: Config) -> w.VBox:
+    """What can't be turned while the run goes on."""
+    said = [(label_of(settings()[name]), in_words(config.get(name))) for name in FIXED]
+    lines = "".join(f"<div><span>{html.escape(name)}</span><b>{html.escape(value)}</b></div>" for name, value in said)
+    return _boxed("Fixed for this run", [w.HTML(f"<div class='trpolab-fixed' title='{FIXED_REASON}'>{lines}</div>")])

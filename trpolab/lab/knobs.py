@@ -16,13 +16,12 @@ from trpolab.sampling.sampler import SAMPLERS
 from trpolab.settings import Setting
 from trpolab.updates import METHODS
 
-LABELS = {
+LABELS = {  # where the name alone would not do
     "method": "update",
     "natural_gradient.step": "step 1/λ",
     "kl_penalty.coefficient": "penalty",
     "kl_penalty.penalty": "C",
     "policy_gradient.rule": "step to",
-    "policy_gradient.radius": "radius",
     "policy_gradient.step": "step α",
     "rwr.temperature": "temperature T",
     "cem.std": "starting σ",
@@ -33,18 +32,12 @@ LABELS = {
     "reps.std": "starting σ",
     "delta": "δ",
     "cg_iterations": "CG iterations",
-    "damping": "damping",
     "fisher_fraction": "Fisher fraction",
-    "line_search": "line search",
-    "shrink": "shrink",
     "max_tries": "tries",
     "sampler": "scheme",
     "proposal": "q, for a branch's first action",
     "vine.states": "states N",
     "vine.actions": "actions K",
-    "vine.rollout_length": "rollout length",
-    "vine.trunks": "trunks",
-    "vine.trunk_length": "trunk length",
     "vine.choose": "states are",
     "vine.tail_value": "V at the end",
     "vine.widening": "σ times",
@@ -53,7 +46,6 @@ LABELS = {
     "path.whole": "whole paths",
     "lam": "λ",
     "gamma": "γ",
-    "alpha": "α",
     "seconds_per_iteration": "least seconds",
     "normalize_observations": "normalise obs.",
 }
@@ -86,14 +78,10 @@ class Knob:
 
     def __init__(self, about: Setting, value: Any, on_change: Callable[[str, Any], None]):
         self.about = about
-        self.widget = make_widget(about, value)
-        self.widget.add_class("trpolab-input")
-        self.label = w.HTML(f"<span title='{html.escape(about.doc, quote=True)}'>{html.escape(label_of(about))}</span>")
-        self.label.add_class("trpolab-label")
-        self.hint = w.HTML("")
-        self.hint.add_class("trpolab-hint")
-        self.hint.add_class(f"trpolab-hint-{about.name.replace('.', '-')}")
-        self.row = w.GridBox([self.label, self.widget, self.hint])
+        self.widget = make_widget(about, value).add_class("trpolab-input")
+        label = f"<span title='{html.escape(about.doc, quote=True)}'>{html.escape(label_of(about))}</span>"
+        self.hint = w.HTML().add_class("trpolab-hint").add_class(f"trpolab-hint-{about.name.replace('.', '-')}")
+        self.row = w.GridBox([w.HTML(label).add_class("trpolab-label"), self.widget, self.hint])
         self.row.add_class("trpolab-row")
         if about.choices is not None and MOST_BESIDE < len(about.choices) <= MOST_BUTTONS:
             self.row.add_class("trpolab-wide")
@@ -117,13 +105,7 @@ class Knob:
         if self.stands_at(value):
             return
         if isinstance(self.widget, w.SelectionSlider) and value not in (option[1] for option in self.widget.options):
-            options = sorted({option[1] for option in self.widget.options} | {value})
-            self._rebuilding = True  # new options select the first of them, which nobody asked for
-            try:
-                self.widget.options = labelled(options)
-                self.widget.value = value
-            finally:
-                self._rebuilding = False
+            self._offer(labelled(sorted({option[1] for option in self.widget.options} | {value})), value)
         else:
             widen(self.widget, value)
             self.widget.value = value
@@ -131,9 +113,7 @@ class Knob:
     def tell(self, text: str, *, pending: bool = False) -> None:
         """Write the hint line: what is next and what is in use."""
         tone = "pending" if pending else "applied"
-        shown = f"<span class='trpolab-{tone}'>{html.escape(text)}</span>" if text else ""
-        if self.hint.value != shown:
-            self.hint.value = shown
+        self.hint.value = f"<span class='trpolab-{tone}'>{html.escape(text)}</span>" if text else ""
 
     def allow(self, allowed: bool, reason: str = "") -> None:
         """Let it be turned, or show it disabled with the reason on hover."""
@@ -144,10 +124,7 @@ class Knob:
         self.widget.tooltip = tip
         if isinstance(self.widget, w.ToggleButtons):
             self.widget.tooltips = [tip] * len(self.widget.options)
-        if allowed:
-            self.row.remove_class("trpolab-off")
-        else:
-            self.row.add_class("trpolab-off")
+        put_class(self.row, "trpolab-off", not allowed)
 
     def refuse(self, reasons: dict[Any, str]) -> None:
         """Strike out choices that can't run, with the reason on hover; one pressed all the same is refused in words.
@@ -157,23 +134,20 @@ class Knob:
         if isinstance(self.widget, w.Dropdown):
             marked = [(f"{in_words(c)} ✕" if c in reasons else in_words(c), c) for c in self.about.choices or ()]
             if tuple(marked) != tuple(self.widget.options):
-                value = self.widget.value
-                self._rebuilding = True  # new options select the first of them, which nobody asked for
-                try:
-                    self.widget.options = marked
-                    self.widget.value = value
-                finally:
-                    self._rebuilding = False
+                self._offer(marked, self.widget.value)
             return
-        tips = []
-        for place, (_, option) in enumerate(self.widget.options):
-            css = f"trpolab-no-{place + 1}"
-            tips.append(reasons.get(option, self.widget.tooltip))
-            if option in reasons:
-                self.widget.add_class(css)
-            else:
-                self.widget.remove_class(css)
-        self.widget.tooltips = tips
+        for place, (_, option) in enumerate(self.widget.options, 1):
+            put_class(self.widget, f"trpolab-no-{place}", option in reasons)
+        self.widget.tooltips = [reasons.get(option, self.widget.tooltip) for _, option in self.widget.options]
+
+    def _offer(self, options: list[tuple[str, Any]], value: Any) -> None:
+        """Replace the options and choose one; the widget itself would choose the first, which nobody asked for."""
+        self._rebuilding = True
+        try:
+            self.widget.options = options
+            self.widget.value = value
+        finally:
+            self._rebuilding = False
 
     def _changed(self, _: Any) -> None:
         if not self._rebuilding:
@@ -182,23 +156,18 @@ class Knob:
 
 def make_widget(about: Setting, value: Any) -> Any:
     """The widget that suits a setting: buttons for choices, a slider on the setting's own scale for numbers."""
-    quiet = {"continuous_update": False, "layout": w.Layout(width="auto")}
-    if about.choices is not None and len(about.choices) > MOST_BUTTONS:
-        return w.Dropdown(options=labelled(about.choices), value=value, layout=w.Layout(width="auto"))
-    if about.choices is not None or about.kind is bool:
-        return w.ToggleButtons(
-            options=labelled(about.choices if about.choices is not None else (True, False)),
-            value=value,
-            style=w.ToggleButtonsStyle(button_width="auto"),
-            layout=w.Layout(width="auto"),
-        )
+    choices = (True, False) if about.kind is bool else about.choices
+    if choices is not None and len(choices) > MOST_BUTTONS:
+        return w.Dropdown(options=labelled(choices), value=value)
+    if choices is not None:
+        return w.ToggleButtons(options=labelled(choices), value=value, style={"button_width": "auto"})
     if about.shown is None or about.kind not in (int, float):
-        return w.Text(value=in_words(value), layout=w.Layout(width="auto"))
+        return w.Text(value=in_words(value))
     low, high = about.shown
+    quiet = {"continuous_update": False}
     if about.kind is float and about.scale == "log" and about.open_low:
-        slider = w.FloatLogSlider(
-            value=value, base=10, min=math.log10(low), max=math.log10(high), step=0.05, readout_format=".3", **quiet
-        )
+        ends = {"min": math.log10(low), "max": math.log10(high)}
+        slider = w.FloatLogSlider(value=value, **ends, step=0.05, readout_format=".3", **quiet)
     elif about.scale == "log":
         steps = doublings(int(low), int(high)) if about.kind is int else decades(low, high)
         options = sorted({*steps, value} | ({about.low} if about.kind is float and about.low == 0 else set()))
@@ -219,6 +188,14 @@ def widen(widget: Any, value: Any) -> None:
         widget.min, widget.max = min(widget.min, place), max(widget.max, place)
     elif isinstance(widget, w.FloatSlider | w.IntSlider):
         widget.min, widget.max = min(widget.min, value), max(widget.max, value)
+
+
+def put_class(widget: Any, css: str, on: bool) -> None:
+    """Give a widget a class of the style sheet, or take it away."""
+    if on:
+        widget.add_class(css)
+    else:
+        widget.remove_class(css)
 
 
 def tidy(value: float) -> float:

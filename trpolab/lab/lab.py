@@ -18,10 +18,9 @@ from typing import Any
 
 from trpolab.lab.cells import claim
 from trpolab.lab.summary import Summary, summarize
-from trpolab.lab.trainer import Failure, Trainer
+from trpolab.lab.trainer import Trainer
 from trpolab.lab.view import View
 from trpolab.policies import Policy
-from trpolab.sampling.vine.record import VineRecord
 from trpolab.simulators import Source
 from trpolab.training.session import Session
 
@@ -52,7 +51,7 @@ class Lab:
         self._granted = self._more  # as many as the lab itself has last asked for
         first = self._new_session(task, settings | {"iterations": self._more}, resume)
         self._source = first.source
-        self._trainer = Trainer(first)
+        self.trainer = Trainer(first)
         self._making_view = threading.Lock()
         self._view: View | None = None
         self._reset_wanted = self._closed = False
@@ -63,7 +62,7 @@ class Lab:
     @property
     def session(self) -> Any:
         """The run under way; after a reset, another one."""
-        return self._trainer.session
+        return self.trainer.session
 
     @property
     def controls(self) -> Any:
@@ -78,32 +77,12 @@ class Lab:
     @property
     def state(self) -> str:
         """ready, running, waiting (for its folder), pausing, paused, stopping, stopped, finished, error or closed."""
-        return "closed" if self._closed else self._trainer.state
+        return "closed" if self._closed else self.trainer.state
 
     @property
     def policy(self) -> Policy:
         """The policy after the last whole iteration."""
         return self.session.learner.policy
-
-    @property
-    def failure(self) -> Failure | None:
-        """What ended the training thread, if an exception did."""
-        return self._trainer.failure
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds spent training, pauses included."""
-        return self._trainer.elapsed()
-
-    @property
-    def latest(self) -> Any:
-        """The newest `Iteration`, or None."""
-        return self._trainer.latest
-
-    @property
-    def vines(self) -> tuple[tuple[int, VineRecord], ...]:
-        """The last vine iterations that are kept to be looked at: (index, record), the newest last."""
-        return self._trainer.vines
 
     @property
     def view(self) -> View:
@@ -121,12 +100,11 @@ class Lab:
         raises RuntimeError if training failed.
         """
         self._refuse_if_closed()
-        length = len(self.history)
-        target = None if iterations is None else length + iterations
+        target = None if iterations is None else len(self.history) + iterations
         done = self.session.progress.iteration
         if self.controls.requested.iterations < done + (iterations or 1):
             self._grant(done + (iterations or self._more))
-        self._trainer.run(target)
+        self.trainer.run(target)
         if block:
             self._wait(target)
         return self
@@ -145,7 +123,7 @@ class Lab:
         done = self.session.progress.iteration
         if self.controls.requested.iterations <= done:
             self._grant(done + 1)
-        self._trainer.step()
+        self.trainer.step()
         return self
 
     def pause(self) -> Lab:
@@ -162,7 +140,7 @@ class Lab:
         """Start afresh, untrained, with the knobs as they stand; the charts keep the last run in dotted grey."""
         self._refuse_if_closed()
         self.ask_for_reset()
-        self._trainer.close()
+        self.trainer.close()
         if self._view is not None:
             self._view.stroke()
         else:
@@ -176,12 +154,12 @@ class Lab:
 
     def settle(self) -> bool:
         """Make another session if a reset was asked for and the thread has ended; whether that was done."""
-        if not self._reset_wanted or self._trainer.alive or self._closed:
+        if not self._reset_wanted or self.trainer.alive or self._closed:
             return False
         asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
         if asked["iterations"] == self._granted:  # nobody has asked for others
             asked["iterations"] = self._granted = self._more
-        self._trainer = Trainer(self._new_session(self._source, asked))
+        self.trainer = Trainer(self._new_session(self._source, asked))
         self._reset_wanted = False
         return True
 
@@ -190,7 +168,7 @@ class Lab:
         if self._closed:
             return
         self._closed = True
-        self._trainer.close()
+        self.trainer.close()
         if self._view is not None:
             self._view.close(keep_view)
 
@@ -201,21 +179,19 @@ class Lab:
 
     def overhead(self) -> float:
         """The view's processor time as a share of the time spent training; 0 while it was never shown."""
-        return self._view.seconds / self.elapsed if self._view is not None and self.elapsed > 0 else 0.0
+        seconds = self.trainer.elapsed()
+        return self._view.pump.seconds / seconds if self._view is not None and seconds > 0 else 0.0
 
     def summary(self) -> Summary:
         """A static table and picture of the run so far, for a saved notebook: display it as the last line of a cell."""
         return summarize(self.session)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        bundle = self.view.bundle(include=include, exclude=exclude)
-        return {**bundle, "text/plain": repr(self)}
+        return {**self.view.bundle(include=include, exclude=exclude), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        where = self.session.path
-        return (
-            f"Lab({self.session.task.name}: {self.state}, iteration {len(self.history)}{f', {where}' if where else ''})"
-        )
+        where = f", {self.session.path}" if self.session.path else ""
+        return f"Lab({self.session.task.name}: {self.state}, iteration {len(self.history)}{where})"
 
     def _new_session(self, source: Any, settings: dict[str, Any], resume: str | Path | None = None) -> Any:
         return Session(source, out=self._out, resume=resume, **settings)
@@ -227,12 +203,12 @@ class Lab:
 
     def _wait(self, target: int | None) -> None:
         try:
-            self._trainer.wait(target)
+            self.trainer.wait(target)
         except KeyboardInterrupt:
             self.pause()
         self.refresh()
-        if self.failure is not None:
-            raise RuntimeError(f"training failed: {self.failure.sentence}\n{self.failure.trace}")
+        if (failure := self.trainer.failure) is not None:
+            raise RuntimeError(f"training failed: {failure.sentence}\n{failure.trace}")
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

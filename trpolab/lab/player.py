@@ -68,7 +68,7 @@ class Player:
         rollout = record(policy, self._simulator)
         if isinstance(rollout, GameRollout):
             poster = draw_game(rollout)
-            self._page.show_game(poster.png, game_caption(rollout, poster, iteration))
+            self._page.show_rollout(poster.png, game_caption(rollout, poster, iteration), of_a_game=True)
         else:
             self._page.show_rollout(draw_poster(rollout), caption(rollout, iteration))
 

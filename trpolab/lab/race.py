@@ -82,8 +82,7 @@ class Race(w.VBox):
         self.message, self.picture = w.HTML(), w.HTML()
         row = w.HBox([*self.lanes, self.seed, self.button], layout=w.Layout(flex_flow="row wrap"))
         super().__init__([w.HTML(CSS), row, self.message, self.picture])
-        self.add_class("trpolab")
-        self.add_class("trpolab-inside")
+        self.add_class("trpolab").add_class("trpolab-inside")
         claim("race").append(self)
 
     @property

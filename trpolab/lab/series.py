@@ -16,17 +16,15 @@ class Columns:
 
     def __init__(self, names: Sequence[str]):
         self._values: dict[str, list[float]] = {name: [] for name in names}
-        self.count = 0
 
     def extend(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append one value a row to every column."""
         for row in rows:
             for name, column in self._values.items():
                 column.append(number(row.get(name)))
-        self.count += len(rows)
 
     def get(self, name: str) -> np.ndarray:
-        """A column [count] float64."""
+        """A column, a float64 for each row."""
         return np.array(self._values[name])
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from trpolab.lab.charts import BLUE, GREEN, GREY, VERMILION
+from trpolab.lab.pictures.explorer import legend, panels, to_png
 from trpolab.lab.reading import mark_of
 from trpolab.lab.series import Columns
 
@@ -70,29 +68,20 @@ def draw(history: Sequence[dict[str, Any]], marks: Sequence[tuple[int, str]]) ->
     columns = Columns(["iteration", "return_mean", "kl_mean", "delta", "expected_gain", "surrogate_gain"])
     columns.extend(history)
     x = columns.get("iteration")
-    figure = Figure(figsize=(9.6, 2.6), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    scores, kl, gain = figure.subplots(1, 3)
+    figure, (scores, kl, gain) = panels("Return", "KL(old‖new)", "Surrogate gain")
     ended = np.isfinite(columns.get("return_mean"))
     scores.plot(x[ended], columns.get("return_mean")[ended], color=BLUE)
     for iteration, text in marks:
         scores.axvline(iteration, color=GREY, linewidth=0.8)
         scores.annotate(text, (iteration, 1), xycoords=("data", "axes fraction"), fontsize=7, color="#555", va="top")
-    scores.set_title("Return", fontsize=10)
     kl.plot(x, columns.get("kl_mean"), color=BLUE, label="mean")
     kl.step(x, columns.get("delta"), color=VERMILION, linestyle="--", where="mid", label="δ")
-    kl.set_title("KL(old‖new)", fontsize=10)
+    kl.set_ylim(bottom=0)
     gain.plot(x, columns.get("surrogate_gain"), color=GREEN, label="real")
     gain.plot(x, columns.get("expected_gain"), color=GREY, linestyle="--", label="predicted")
-    gain.set_title("Surrogate gain", fontsize=10)
     for axes in (scores, kl, gain):
-        axes.set_xlabel("iteration", fontsize=8)
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel("iteration")
     for axes in (kl, gain):
-        axes.set_ylim(bottom=0) if axes is kl else None
-        axes.legend(fontsize=7, frameon=False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", facecolor="white")
-    return out.getvalue()
+        legend(axes)
+    figure.patch.set(alpha=1, facecolor="white")
+    return to_png(figure)

@@ -45,11 +45,6 @@ class View:
         self._drawn = 0
         self._marks: list[tuple[int, str]] = []
 
-    @property
-    def seconds(self) -> float:
-        """Processor time of the pump."""
-        return self.pump.seconds
-
     def start(self) -> None:
         """Show what there is, then keep it up to date unless the lab was closed."""
         if self.lab.state == "closed":
@@ -71,8 +66,7 @@ class View:
             return
         if name in ("python", "command"):
             text = as_python if name == "python" else as_command
-            done = max(len(lab.history), 1)
-            self.page.show_code(name, text(lab.controls.requested, lab.session.task, done))
+            self.page.show_code(name, text(lab.controls.requested, lab.session.task, max(len(lab.history), 1)))
             return
         asks = {"run": lab.run, "pause": lab.pause, "step": lab.step, "stop": lab.stop, "reset": lab.ask_for_reset}
         asks[name]()
@@ -93,7 +87,7 @@ class View:
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
             busy, overhead = self.lab.state == "running", self.lab.overhead()
             self.player.consider(self.lab.policy, len(self.lab.history), busy=busy, overhead=overhead)
-            self.vine.consider(self.lab.latest, self.lab.vines, busy=busy, overhead=overhead)
+            self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=busy, overhead=overhead)
 
     def close(self, keep: bool) -> None:
         """End the pump; the page stays as it is, or goes too."""
@@ -111,7 +105,8 @@ class View:
         self._marks += [mark for row in rows if (mark := mark_of(row)) is not None]
         for row in rows:
             self.knobs.applied(row.get("changed", ()), row["iteration"])
-        diagnostics = self.lab.latest.diagnostics if self.lab.latest is not None else None
+        latest = self.lab.trainer.latest
+        diagnostics = latest.diagnostics if latest is not None else None
         residuals = diagnostics.cg.residual_norms if diagnostics is not None and diagnostics.cg else None
         self.charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, self._marks)
 
@@ -130,7 +125,7 @@ class View:
         page.show_status(lab.state, f"iteration {count:,}" if count else "", self._numbers())
         page.enable(ALLOWED[lab.state])
         page.name_run("Continue" if lab.state in ("stopped", "error") or (lab.state == "ready" and count) else "Run")
-        failure = lab.failure
+        failure = lab.trainer.failure
         sentence = failure.sentence if failure else lab.session.trouble
         page.show_error(sentence, failure.trace if failure else "")
         page.show_folder(lab.session.path)
@@ -142,7 +137,7 @@ class View:
         recent = history[-10:]
         rate = sum(row["batch_steps"] for row in recent) / max(sum(work(row) for row in recent), 1e-9)
         last = history[-1]
-        numbers = [f"{short(last['sim_steps'])} steps", f"{rate:,.0f} / s", clock(self.lab.elapsed)]
+        numbers = [f"{short(last['sim_steps'])} steps", f"{rate:,.0f} / s", clock(self.lab.trainer.elapsed())]
         return " · ".join([*numbers, *remarks(last)])
 
     def _pump_failed(self, error: BaseException) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-
 from trpolab.lab.page import Page
+from trpolab.lab.pictures.explorer import to_png
 from trpolab.lab.pictures.vine_figure import figure_one, view_of
 from trpolab.lab.player import MOST_OVERHEAD
 from trpolab.sampling.vine.record import VineRecord
@@ -75,10 +73,7 @@ class VineCard:
 def draw_card(record: VineRecord, task: str) -> bytes:
     """A PNG for the card, on a transparent ground."""
     figure = figure_one(record, view_of(task, record), states=STATES, size=SIZE, ink=INK)
-    FigureCanvasAgg(figure)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=DOTS, transparent=True)
-    return out.getvalue()
+    return to_png(figure, dpi=DOTS, transparent=True)
 
 
 def caption(record: VineRecord, iteration: int) -> str:

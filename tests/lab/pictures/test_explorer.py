@@ -180,16 +180,3 @@ class TestHelpers:
     def test_cosine(self) -> None:
         assert inside.cosine(np.array([1.0, 0.0]), np.array([1.0, 1.0])) == pytest.approx(np.sqrt(0.5))
         assert inside.cosine(np.array([1.0, 2.0]), np.array([-2.0, -4.0])) == pytest.approx(-1)
-
-    def test_shade_covers_only_where_it_holds(self) -> None:
-        _, (ax,) = panels("shade")
-        x = np.linspace(0, 1, 11)
-        inside.shade(ax, x, x <= 0.5)
-        (patch,) = ax.collections
-        corners = patch.get_paths()[0].vertices[:, 0]
-        assert (corners.min(), corners.max()) == (0, 0.5)
-
-    def test_least_seconds_repeats(self) -> None:
-        calls = []
-        assert inside.least_seconds(lambda: calls.append(1), repeats=4) >= 0
-        assert len(calls) == 4

@@ -11,7 +11,6 @@ import html
 import io
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,6 @@ import ipywidgets as w
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -32,8 +30,8 @@ from trpolab.training.config import settings
 
 __all__ = [
     "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PURPLE", "SKY", "VERMILION", "Explorer",
-    "choice", "cosine", "explore", "knob", "least_seconds", "legend", "log_scale", "panels", "shade", "signed_image",
-    "slider", "to_svg",
+    "choice", "cosine", "dress", "explore", "knob", "legend", "log_scale", "panels", "signed_image", "slider", "to_png",
+    "to_svg",
 ]  # fmt: skip
 
 INK = "#010203"  # stands for the colour of text, which the theme sets; no picture needs this very black
@@ -89,11 +87,9 @@ class Explorer(w.VBox):
         self.numbers = w.HTML()
         self.picture = w.HTML()
         self._one_at_a_time = threading.Lock()  # front ends may call back on several threads
-        row = w.Box([knob.row for knob in self.knobs.values()])
-        row.add_class("trpolab-dials")
+        row = w.Box([knob.row for knob in self.knobs.values()]).add_class("trpolab-dials")
         super().__init__([w.HTML(CSS), row, self.numbers, self.picture])
-        self.add_class("trpolab")
-        self.add_class("trpolab-inside")
+        self.add_class("trpolab").add_class("trpolab-inside")
         self.redraw()
 
     def turn(self, name: str, value: Any) -> None:
@@ -142,29 +138,27 @@ def panels(*titles: str, widths: Sequence[float] | None = None, height: float = 
     )  # fmt: skip
     axes = [figure.add_subplot(grid[0, place]) for place in range(len(titles))]
     for ax, title in zip(axes, titles, strict=True):
-        ax.patch.set_alpha(0)
+        dress(ax)
         ax.set_title(title, loc="left", y=1.02, fontsize=9.5, fontweight="bold", color=INK)
         ax.grid(color=INK, alpha=0.12, linewidth=0.6)
         ax.set_axisbelow(True)
-        ax.locator_params(nbins=TICKS)
-        ax.tick_params(colors=INK, labelsize=8, width=0.6, length=3)
-        ax.xaxis.label.set(color=INK, fontsize=8.5)
-        ax.yaxis.label.set(color=INK, fontsize=8.5)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.spines[["left", "bottom"]].set(color=INK, alpha=0.45, linewidth=0.8)
     return figure, axes
+
+
+def dress(ax: Axes, ink: str = INK) -> None:
+    """The look of axes in a transparent figure: thin lines at the left and below, small text in one colour."""
+    ax.patch.set_alpha(0)
+    ax.locator_params(nbins=TICKS)
+    ax.tick_params(colors=ink, labelsize=8, width=0.6, length=3)
+    ax.xaxis.label.set(color=ink, fontsize=8.5)
+    ax.yaxis.label.set(color=ink, fontsize=8.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set(color=ink, alpha=0.45, linewidth=0.8)
 
 
 def legend(ax: Axes, place: Any = "best", **more: Any) -> None:
     """A legend of the labelled lines, in the colour of text."""
     ax.legend(loc=place, frameon=False, fontsize=8, labelcolor=INK, handlelength=1.9, **more)
-
-
-def shade(ax: Axes, x: np.ndarray, where: np.ndarray) -> None:
-    """Tint the background green over the stretches of x [B] where `where` [B] holds."""
-    ax.fill_between(
-        x, 0, 1, where=where.tolist(), color=GREEN, alpha=0.13, linewidth=0, transform=ax.get_xaxis_transform()
-    )
 
 
 def log_scale(ax: Axes, which: str) -> None:
@@ -185,17 +179,6 @@ def cosine(a: Any, b: Any) -> float:
     return float(a @ b / np.sqrt(float(a @ a) * float(b @ b)))
 
 
-def least_seconds(work: Callable[[], object], repeats: int = 3) -> float:
-    """The shortest of a few measurements: what `work` takes when nothing else wants the core."""
-
-    def once() -> float:
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
-
-    return min(once() for _ in range(repeats))
-
-
 def signed_image(matrix: np.ndarray, softness: float = 1e-2) -> np.ndarray:
     """RGBA [R, C, 4] for `imshow`: orange above 0, blue below, transparent at 0.
 
@@ -208,19 +191,25 @@ def signed_image(matrix: np.ndarray, softness: float = 1e-2) -> np.ndarray:
     return np.concatenate([colour, opacity[..., None]], axis=-1)
 
 
+def to_png(figure: Figure, **options: Any) -> bytes:
+    """A figure as PNG; `options` are those of `Figure.savefig`, which makes its own canvas for the format."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", **options)
+    return out.getvalue()
+
+
 def to_svg(figure: Figure, description: str = "") -> str:
     """A figure as SVG to stand in a page: INK in the colour of text, the page's font, no rule that leaves the picture.
 
     Text stays text, so glyphs come from the page; `description` is for those who cannot see it.
     """
     out = io.StringIO()
-    FigureCanvasSVG(figure)
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", dpi=DOTS, transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(out, format="svg", dpi=DOTS, transparent=True, metadata=nothing)
     drawn = out.getvalue()
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)  # it says `*`, which would style the whole page
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--jp-ui-font-family, sans-serif)", drawn)
     drawn = drawn.replace(INK, "currentColor")
     label = html.escape(description, quote=True)

@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from trpolab.lab.charts import BLUE, ORANGE
-from trpolab.lab.pictures.explorer import INK
+from trpolab.lab.pictures.explorer import INK, dress
 from trpolab.sampling.vine.record import TRACED_STATES, VineRecord
 
 WORSE_BETTER = LinearSegmentedColormap.from_list("worse-better", [BLUE, "#9a9a9a", ORANGE])
@@ -92,7 +92,8 @@ def figure_one(
     ax.scatter(roots[others, 0], roots[others, 1], s=5, color=ink, alpha=0.45, linewidth=0, zorder=2, rasterized=True)
     ax.scatter(roots[drawn, 0], roots[drawn, 1], s=20, facecolor="none", edgecolor=ink, linewidth=1.0, zorder=4)
     ax.autoscale_view()
-    _style(ax, view, ink)
+    ax.set(xlabel=view.labels[0], ylabel=view.labels[1])
+    dress(ax, ink)
     bar = figure.colorbar(colours, cax=figure.add_axes((1 - 0.7 / width, bottom, 0.1 / width, top - bottom)))
     _style_bar(bar, "Q̂ minus the state's mean" if centred else "Q̂", ink)
     return figure
@@ -136,17 +137,6 @@ def _draw_branches(ax: Axes, record: VineRecord, view: Projection, centred: bool
     )  # fmt: skip
     ax.add_collection(branches)
     return branches
-
-
-def _style(ax: Axes, view: Projection, ink: str) -> None:
-    ax.patch.set_alpha(0)
-    ax.set(xlabel=view.labels[0], ylabel=view.labels[1])
-    ax.xaxis.label.set(color=ink, fontsize=8.5)
-    ax.yaxis.label.set(color=ink, fontsize=8.5)
-    ax.locator_params(nbins=6)
-    ax.tick_params(colors=ink, labelsize=8, width=0.6, length=3)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set(color=ink, alpha=0.45, linewidth=0.8)
 
 
 def _style_bar(bar: Colorbar, label: str, ink: str) -> None:
