@@ -128,7 +128,7 @@ def test_shapes_that_nobody_checks(task: str, simulators: str) -> None:
 
 @pytest.mark.reliability("R26")
 def test_tensors_that_nobody_compares_with_the_description(folders: Iterator[Path]) -> None:
-    description = {"sizes": [3, 10**6, 10**6, 2]}
+    description = {"network": test_serialization.network(sizes=[3, 10**6, 10**6, 2])}
     test = test_hostile_files.test_shapes_that_would_fill_the_memory_are_refused_by_their_numbers
     fault = "tensors that nobody compares with the description"
     assert turns_red(lambda: test(description, "theta is", next(folders)), fault)

@@ -145,8 +145,10 @@ def test_a_pixel_policy_survives_its_file(tmp_path) -> None:
 def test_a_file_whose_convolutions_do_not_fit_is_refused(tmp_path) -> None:
     save_policy(tmp_path / "policy.safetensors", pixel_policy(), {})
     content = (tmp_path / "policy.safetensors").read_bytes()
-    for wrong in (b"[16, 4, 3]", b"[99, 4, 2]"):
-        (tmp_path / "wrong.safetensors").write_bytes(content.replace(b"[16, 4, 2]", wrong))
+    changes = {b'stride\\": 2': b'stride\\": 3', b'filters\\": 16': b'filters\\": 99', b"4, 52, 40]": b"4, 52, 48]"}
+    for right, wrong in changes.items():
+        assert right in content
+        (tmp_path / "wrong.safetensors").write_bytes(content.replace(right, wrong))
         with pytest.raises(PolicyFileError):
             read_policy(tmp_path / "wrong.safetensors")
 

@@ -46,6 +46,16 @@ def rewrite(path: Path, description: dict | None = None, tensors: dict | None = 
     path.write_bytes(safetensors.numpy.save(arrays, {"trpolab": json.dumps(about)}))
 
 
+def network(**changes: object) -> dict:
+    """What a file says about the network of `a_policy`, changed."""
+    return {"kind": "mlp", "sizes": [3, 4, 2], "activation": "tanh", "bias": True, **changes}
+
+
+def box(**changes: object) -> dict:
+    """The same of its action space."""
+    return {"kind": "Box", "shape": [2], "dtype": "float32", "low": -1.0, "high": 1.0, **changes}
+
+
 @pytest.mark.parametrize("kind", list(SPACES))
 @pytest.mark.parametrize("normalize", [True, False])
 def test_what_was_saved_comes_back(kind: str, normalize: bool, tmp_path: Path) -> None:
@@ -54,14 +64,63 @@ def test_what_was_saved_comes_back(kind: str, normalize: bool, tmp_path: Path) -
     found, about = read_policy(tmp_path / "p")
     assert about == {"task": "Toy"}
     assert torch.equal(found.theta, policy.theta)
-    assert (found.network, found.distribution, found.obs_shape) == (
-        policy.network,
-        policy.distribution,
-        policy.obs_shape,
-    )
+    names = ("network", "distribution", "obs_shape", "action_space", "states")
+    assert [getattr(found, name) for name in names] == [getattr(policy, name) for name in names]
     obs = np.random.default_rng(1).normal(size=(5, 3))
     np.testing.assert_array_equal(found.actor(8).parameters(obs), policy.actor(8).parameters(obs))
     assert [entry.name for entry in tmp_path.iterdir()] == ["p"]
+
+
+OLD = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "shaped", "categorical", "factored", "convnet"])
+def test_files_of_schema_1_give_the_numbers_that_they_gave_to_the_code_that_wrote_them(kind: str) -> None:
+    policy, about = read_policy(OLD / f"{kind}-schema1.safetensors")
+    told = json.loads((OLD / "schema1.json").read_text())[kind]
+    obs = np.array(told["obs"], np.uint8 if policy.sees_pixels else np.float64)
+    np.testing.assert_allclose(policy.actor(4).parameters(obs), told["u"], rtol=1e-5, atol=1e-6)
+    assert (about, repr(policy.distribution)) == ({"task": "Toy", "score": 1.5}, told["distribution"])
+    assert policy.action_space is None and policy.states is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sizes": []}, "sizes"),
+        ({"sizes": [3, 4, 3]}, "does not fit"),
+        ({"distribution": {"kind": "Beta", "size": 2}}, "'Beta', which is not registered"),
+        ({"convolutions": [16, 4]}, "convolutions"),
+        ({"convolutions": [16, 4, 2]}, "network"),
+        ({"action_space": None}, "keys"),
+    ],
+)
+def test_files_of_schema_1_that_lie_are_refused(change: dict, said: str, tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes((OLD / "gaussian-schema1.safetensors").read_bytes())
+    rewrite(tmp_path / "p", change)
+    with pytest.raises(PolicyFileError, match=said):
+        read_policy(tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(np.array([-np.inf, -1]), np.array([3.5, np.inf]), dtype=np.float64),
+        spaces.Box(-0.1, 0.1, (2,), np.float32),
+        spaces.Box(-np.inf, np.inf, (2,)),
+        spaces.Box(np.array([[-1.0, 0.0], [-2.0, 0.1]]), np.ones((2, 2)), dtype=np.float64),
+        spaces.Discrete(3, start=-4),
+        spaces.MultiDiscrete([3, 2], start=[1, 0], dtype=np.int32),
+    ],
+    ids=str,
+)
+def test_the_tasks_own_spaces_come_back(space: spaces.Space, tmp_path: Path) -> None:
+    own = (spaces.Discrete(5, start=2), space)
+    observed = spaces.Box(0, 1, (5,))
+    policy = make_policy(observed, space, PolicyConfig(hidden=()), np.random.default_rng(0), own_spaces=own)
+    policy.save(tmp_path / "p")
+    found = read_policy(tmp_path / "p")[0]
+    assert (found.states, found.action_space, found.action_space.dtype) == (*own, space.dtype)
 
 
 def test_what_json_cannot_say_is_refused_and_leaves_the_old_file(saved: Path) -> None:
@@ -78,25 +137,41 @@ def test_what_json_cannot_say_is_refused_and_leaves_the_old_file(saved: Path) ->
         ({"description": {"schema": 99}}, "schema 99.*update trpolab"),
         ({"description": {"extra": 1}}, "extra"),
         ({"drop": "about"}, "keys"),
-        ({"description": {"sizes": [3, 10**9, 10**9, 2]}}, "sizes"),
-        ({"description": {"sizes": [3, 10**5, 10**5, 2]}}, "theta is"),
-        ({"description": {"sizes": [3, -4, 2]}}, "sizes"),
-        ({"description": {"sizes": [3, True, 2]}}, "sizes"),
-        ({"description": {"sizes": "many"}}, "sizes"),
-        ({"description": {"sizes": [3, 5, 2]}}, "theta is"),
-        ({"description": {"sizes": [4, 4, 2]}}, "do not fit observations"),
-        ({"description": {"activation": "__import__('os')"}}, "activation"),
-        ({"description": {"activation": ["tanh"]}}, "activation"),
-        ({"description": {"bias": 1}}, "bias"),
-        ({"description": {"obs_shape": [3, 2]}}, "do not fit observations"),
+        ({"description": {"network": network(sizes=[3, 10**9, 10**9, 2])}}, "sizes"),
+        ({"description": {"network": network(sizes=[3, 10**5, 10**5, 2])}}, "theta is"),
+        ({"description": {"network": network(sizes=[3, -4, 2])}}, "sizes"),
+        ({"description": {"network": network(sizes=[3, True, 2])}}, "sizes"),
+        ({"description": {"network": network(sizes="many")}}, "sizes"),
+        ({"description": {"network": network(sizes=[3])}}, "sizes"),
+        ({"description": {"network": network(sizes=[3, 5, 2])}}, "theta is"),
+        ({"description": {"network": network(sizes=[4, 4, 2])}}, "does not fit observations"),
+        ({"description": {"network": network(activation="__import__('os')")}}, "activation"),
+        ({"description": {"network": network(activation=["tanh"])}}, "activation"),
+        ({"description": {"network": network(bias=1)}}, "bias"),
+        ({"description": {"network": network(more=1)}}, "network"),
+        ({"description": {"network": {"kind": "mlp"}}}, "network"),
+        ({"description": {"network": ["mlp"]}}, "network"),
+        ({"description": {"network": {"kind": "resnet", "depth": 3}}}, "'resnet', which is not registered here"),
+        ({"description": {"obs_shape": [3, 2]}}, "does not fit observations"),
+        ({"description": {"obs_shape": [-3, -1]}}, "does not fit observations"),
         ({"description": {"normalizer_count": -1}}, "normalizer_count"),
+        ({"description": {"normalizer_count": 10**400}}, "normalizer_count"),
         ({"description": {"normalizer_count": None}}, "holds the tensors"),
         ({"description": {"about": []}}, "not a table"),
-        ({"description": {"distribution": {"kind": "Policy"}}}, "distribution"),
-        ({"description": {"distribution": {"kind": ["DiagonalGaussian"]}}}, "distribution"),
-        ({"description": {"distribution": {"kind": "DiagonalGaussian", "size": 2.5, "shape": None}}}, "size"),
-        ({"description": {"distribution": {"kind": "DiagonalGaussian", "size": None, "shape": None}}}, "wrong"),
-        ({"description": {"distribution": {"kind": "Categorical", "n": 2}}}, "distribution"),
+        ({"description": {"distribution": {"kind": "Policy"}}}, "'Policy', which is not registered here"),
+        ({"description": {"distribution": {"kind": ["gaussian"]}}}, "distribution"),
+        ({"description": {"distribution": {"kind": "gaussian", "size": 2.5, "shape": None}}}, "size"),
+        ({"description": {"distribution": {"kind": "gaussian", "size": None, "shape": None}}}, "size"),
+        ({"description": {"distribution": {"kind": "gaussian", "size": 2, "shape": [3]}}}, "wrong"),
+        ({"description": {"distribution": {"kind": "categorical", "n": 2}}}, "distribution"),
+        ({"description": {"action_space": {"kind": "Dict"}}}, "action_space"),
+        ({"description": {"action_space": box(low="-1")}}, "bound"),
+        ({"description": {"action_space": box(low=[-1, -1, -1])}}, "action_space"),
+        ({"description": {"action_space": box(dtype="O")}}, "action_space"),
+        ({"description": {"action_space": box(shape=[3])}}, "do not fit"),
+        ({"description": {"action_space": box(shape=[2**29, 2**29])}}, "no action"),
+        ({"description": {"states": {"kind": "Discrete", "n": 7, "start": 0}}}, "do not fit"),
+        ({"description": {"states": box()}}, "states"),
         ({"tensors": {"theta": np.zeros(3, np.float32)}}, "theta is F32"),
         ({"tensors": {"theta": np.zeros(28, np.float64)}}, "theta is F64"),
         ({"tensors": {"theta": None}}, "holds the tensors"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.policies.test_serialization import a_policy, rewrite
+from tests.policies.test_serialization import a_policy, box, network, rewrite
 from trpolab import evaluate, load_policy
 from trpolab.policies import PolicyFileError, read_policy, save_policy
 from trpolab.runs.reader import RunFolderError, read_metrics
@@ -74,11 +74,13 @@ def test_a_header_of_any_length_is_not_believed(length: int, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("description", "said"),
     [
-        ({"sizes": [3, 10**6, 10**6, 2]}, "theta is"),
-        ({"sizes": [3, 2**29, 2**29, 2]}, "theta is"),
-        ({"sizes": [3] + [10**4] * 1000 + [2]}, "theta is"),
-        ({"obs_shape": [2**20, 2**20]}, "do not fit"),
-        ({"distribution": {"kind": "Categorical", "n": 2**40, "start": 0}}, "do not fit"),
+        ({"network": network(sizes=[3, 10**6, 10**6, 2])}, "theta is"),
+        ({"network": network(sizes=[3, 2**29, 2**29, 2])}, "theta is"),
+        ({"network": network(sizes=[3] + [10**4] * 1000 + [2])}, "theta is"),
+        ({"obs_shape": [2**20, 2**20]}, "does not fit"),
+        ({"distribution": {"kind": "categorical", "n": 2**40, "start": 0}}, "distribution.n"),
+        ({"distribution": {"kind": "categorical", "n": 2**29, "start": 0}}, "does not fit"),
+        ({"action_space": box(shape=[2**29])}, "no action"),
         ({"normalizer_count": 1e308, "obs_shape": [1, 3]}, "normalizer"),
         ({"about": [[[[]]]]}, "not a table"),
     ],

@@ -3,6 +3,7 @@
 from trpolab.policies import categorical, convnet, gaussian, mlp
 from trpolab.policies.actors import Actor
 from trpolab.policies.categorical import Categorical, FactoredCategorical
+from trpolab.policies.descriptions import PolicyFileError
 from trpolab.policies.distributions import Distribution
 from trpolab.policies.gaussian import DiagonalGaussian
 from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS, DistributionKind, NetworkKind
@@ -10,8 +11,8 @@ from trpolab.policies.learner import Learner
 from trpolab.policies.mlp import MLP
 from trpolab.policies.network import Network
 from trpolab.policies.normalizer import Normalizer
-from trpolab.policies.policy import Policy, make_policy
-from trpolab.policies.serialization import PolicyFileError, read_policy, save_policy
+from trpolab.policies.policy import Policy, make_policy, read_policy
+from trpolab.policies.serialization import save_policy
 from trpolab.policies.value import ValueFunction, make_value, value_network
 from trpolab.policies.value_fit import FitStatus, ValueFit, fit_value
 

@@ -85,7 +85,9 @@ class Distribution:
 
     def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
         """u [B, U] from network outputs [B, outputs] and own parameters."""
-        return torch.cat([outputs, own.expand(len(outputs), -1)], dim=1) if len(own) else outputs
+        if not self.own_parameters:
+            return outputs
+        return torch.cat([outputs, own.expand(outputs.shape[0], -1)], dim=1)
 
     def assemble_jvp(self, own: Tensor, d_outputs: Tensor, d_own: Tensor) -> Tensor:
         """Tangent of u [B, U] from those of the outputs [B, outputs] and of the own parameters."""
@@ -133,7 +135,7 @@ class Distribution:
 
         Own parameters whose metric is of another form are no own parameters: let the network give them as outputs.
         """
-        if len(own):
+        if self.own_parameters:
             raise NotImplementedError(f"{type(self).__name__} has own parameters, and no own_metric")
         return own
 

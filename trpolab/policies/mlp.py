@@ -17,8 +17,10 @@ from torch import Tensor, from_numpy
 from trpolab.numerics.arrays import QUIET, Array, as_array, namespace
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.activations import ACTIVATIONS, activate, activate_, slope
+from trpolab.policies.dense_runners import BatchedDenseRunner, DenseRunner
 from trpolab.policies.kinds import NetworkKind
 from trpolab.policies.network import Layer, Network
+from trpolab.policies.normalizer import Normalizer
 
 CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
 
@@ -111,6 +113,16 @@ class MLP(Network):
     def linearized(self, theta: Array, x: Tensor | Array) -> Linearized:
         """The network at θ [P] and x [B, in], with what products with J need."""
         return Linearized.at(self, theta, as_array(x) if isinstance(x, Tensor) else x)
+
+    def runner(
+        self, theta: np.ndarray, block: int, obs_shape: tuple[int, ...], normalizer: Normalizer | None
+    ) -> DenseRunner:
+        """The sampling path in NumPy."""
+        return DenseRunner(self.layers, self.activation, theta, block, obs_shape, normalizer)
+
+    def batched_runner(self, rows: int) -> BatchedDenseRunner:
+        """The same for rows with parameters of their own."""
+        return BatchedDenseRunner(self.layers, self.activation, rows)
 
 
 def affine(x: Array, weight: Array, biases: Array | None) -> Array:

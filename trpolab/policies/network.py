@@ -14,6 +14,9 @@ from torch import Tensor
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.frames import Frames, fractions
+from trpolab.policies.normalizer import Normalizer
+
+TILE = 8  # rows of one matrix product when sampling: in larger ones OpenBLAS rounds some rows otherwise than others
 
 
 class Network:
@@ -75,6 +78,21 @@ class Network:
             QUIET(lambda c: as_tensor(linearized.vjp(as_array(c)))),
         )
 
+    def runner(
+        self, theta: np.ndarray, block: int, obs_shape: tuple[int, ...], normalizer: Normalizer | None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """The sampling path at θ [P] float32: observations [n, *O], n <= `block`, ↦ outputs [>= n, out], kept by it.
+
+        It owns θ, and is used by one thread. The result of a row depends on that row alone.
+        """
+        return ForwardRunner(self, theta, block, obs_shape, normalizer)
+
+    def batched_runner(self, rows: int) -> Any:
+        """The same with a θ for each row, given by `assign(row, theta)`, and inputs that are normalised already."""
+        if not self.side_by_side:
+            raise ValueError(f"candidates of a {type(self).__name__} are not evaluated side by side")
+        return BatchedForwardRunner(self, rows)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -135,3 +153,48 @@ class LinearizedForward:
     def vjp(self, cotangent: Array) -> Array:
         """Jᵀc [P] for c [B, out], summed over rows."""
         return as_array(torch.autograd.grad(self.outputs, self.theta, as_tensor(cotangent), retain_graph=True)[0])
+
+
+class ForwardRunner:
+    """A network's `forward` on the sampling path, always in tiles of `TILE` rows."""
+
+    def __init__(
+        self,
+        network: Network,
+        theta: np.ndarray,
+        block: int,
+        obs_shape: tuple[int, ...],
+        normalizer: Normalizer | None,
+    ):
+        self._network, self._theta, self._normalizer = network, torch.from_numpy(theta), normalizer
+        self._x = np.zeros((TILE, *obs_shape), np.uint8 if network.sees_pixels else np.float32)
+        self._outputs = np.zeros((-(-block // TILE) * TILE, network.outputs), np.float32)
+
+    @torch.no_grad()
+    def __call__(self, obs: np.ndarray) -> np.ndarray:
+        """Outputs [rows, out] at observations [n, *O]: the first n rows count."""
+        for first in range(0, len(obs), TILE):
+            part = obs[first : first + TILE]
+            self._x[: len(part)] = part
+            if self._normalizer is not None:
+                self._normalizer.normalize_(self._x)
+            self._x[len(part) :] = 0
+            x = torch.from_numpy(self._x).reshape(TILE, *self._network.inputs)
+            self._outputs[first : first + TILE] = self._network.forward(self._theta, fractions(x, self._theta)).numpy()
+        return self._outputs
+
+
+class BatchedForwardRunner:
+    """A network's `forward` with a θ for every row."""
+
+    def __init__(self, network: Network, rows: int):
+        self._forward, self._theta = torch.vmap(network.forward), torch.zeros(rows, network.size)
+
+    def assign(self, row: int, theta: np.ndarray) -> None:
+        """Give a row its parameters: a copy of θ [P]."""
+        self._theta[row] = torch.from_numpy(theta)
+
+    @torch.no_grad()
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Outputs [rows, out] at inputs [rows, in]."""
+        return self._forward(self._theta, torch.from_numpy(x)[:, None])[:, 0].numpy()

@@ -41,13 +41,18 @@ class Normalizer:
 
     @cached_property
     def shift_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """(mean, 1/√(var + 1e-8)) [*O] float32: what `apply` and `Actor` both use."""
+        """(mean, 1/√(var + 1e-8)) [*O] float32."""
         return self.mean.astype(np.float32), (1 / np.sqrt(self.var + EPSILON)).astype(np.float32)
+
+    def normalize_(self, x: np.ndarray) -> None:
+        """Normalise x [N, *O] float32 in place."""
+        shift, scale = self.shift_and_scale
+        x -= shift
+        x *= scale
+        np.clip(x, -CLIP, CLIP, out=x)
 
     def apply(self, obs: np.ndarray) -> np.ndarray:
         """Normalised observations [N, *O] float32."""
-        shift, scale = self.shift_and_scale
         result = np.array(obs, dtype=np.float32)
-        result -= shift
-        result *= scale
-        return np.clip(result, -CLIP, CLIP, out=result)
+        self.normalize_(result)
+        return result

@@ -1,11 +1,13 @@
-"""Stochastic policies: a network's shape, a distribution, parameters θ and the observation normaliser, all frozen."""
+"""Stochastic policies: how their parts are evaluated, differentiated, acted with, saved and made."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,45 +16,60 @@ from gymnasium import spaces
 from torch import Tensor
 
 from trpolab.numerics.threads import SERIAL, ThreadTeam
-from trpolab.policies.actors import Actor, PixelActor
+from trpolab.policies.acting import Hand, act
+from trpolab.policies.actors import Actor
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.distributions import Distribution
 from trpolab.policies.frames import Frames
 from trpolab.policies.kinds import distribution_kind, network_kind, settings_of
+from trpolab.policies.module import PolicyModule
 from trpolab.policies.network import Network
 from trpolab.policies.normalizer import Normalizer
+from trpolab.policies.parts import PolicyParts
+from trpolab.policies.serialization import read_parts, save_policy
 
 
 @dataclass(frozen=True, eq=False)
-class Policy:
-    """π_θ(a|s). θ [D] holds the network's parameters, then the distribution's own; nothing here is written in place."""
+class Policy(PolicyParts):
+    """π_θ(a|s), to be called: `policy(obs)` is an action.
 
-    network: Network
-    distribution: Distribution
-    theta: Tensor  # [D] float32
-    normalizer: Normalizer | None
-    obs_shape: tuple[int, ...]
+    >>> action = policy(obs)                                                   # doctest: +SKIP
+    >>> action, _ = policy.predict(obs, deterministic=True)                    # doctest: +SKIP
+    """
 
-    def __post_init__(self) -> None:
-        if self.theta.shape != (self.size,):
-            raise ValueError(f"theta has shape {tuple(self.theta.shape)}, expected ({self.size},)")
-        if self.network.outputs != self.distribution.outputs:
-            raise ValueError(
-                f"the network has {self.network.outputs} outputs, {self.distribution} needs {self.distribution.outputs}"
-            )
-        wanted = self.obs_shape if self.sees_pixels else (int(np.prod(self.obs_shape)),)
-        if self.network.inputs != wanted:
-            raise ValueError(f"the network has {self.network.inputs} inputs, observations have shape {self.obs_shape}")
+    def __call__(self, obs: Any, deterministic: bool = False, generator: np.random.Generator | None = None) -> Any:
+        """An action for one observation [*O], or actions [n, *A] for a stack [n, *O], as the task itself takes them.
 
-    @property
-    def size(self) -> int:
-        """D, the number of parameters."""
-        return self.network.size + self.distribution.own_parameters
+        Actions are sampled with `generator`, or with one of the policy's own that starts from fresh entropy;
+        `deterministic` takes the distribution's mode. They have the dtype of the task's action space and are clipped to
+        its bounds; where those are not known (`action_space` is None, as in files of older versions), they come as they
+        were sampled. Where the task's observations are whole numbers, these may be given as they are. Threads may share
+        a policy. Raises ObservationError for a wrong shape, for NaN and infinity, and for what are no numbers.
+        """
+        return act(self, self._hand, obs, deterministic, generator)
 
-    @property
-    def sees_pixels(self) -> bool:
-        """Whether observations are stacks of frames, and features `Frames`."""
-        return self.network.sees_pixels
+    def predict(
+        self,
+        obs: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+        generator: np.random.Generator | None = None,
+    ) -> tuple[Any, Any]:
+        """(`self(obs)`, `state`), as Stable-Baselines3 has it: policies here keep no memory, so the state is unused."""
+        return self(obs, deterministic, generator), state
+
+    def save(self, path: str | os.PathLike[str], about: dict[str, Any] | None = None) -> None:
+        """Write a file that `trpolab.load_policy` reads; `about` (JSON-able) goes with it. The file appears whole."""
+        save_policy(path, self, about or {})
+
+    def to_module(self) -> PolicyModule:
+        """The same function as a torch.nn.Module: observations [B, *O] to distribution parameters u [B, U]."""
+        return PolicyModule(self)
+
+    @cached_property
+    def _hand(self) -> Hand:
+        return Hand(self)
 
     def replace(self, **changes: Any) -> Policy:
         """A copy with fields changed, e.g. `replace(theta=...)`."""
@@ -64,6 +81,11 @@ class Policy:
         if self.distribution.clamped(own):
             theta = torch.cat([theta[: self.network.size], self.distribution.bounded(own)])
         return dataclasses.replace(self, theta=theta)
+
+    def acting_in(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Policy:
+        """A copy that knows the spaces of the environment itself: what `policy(obs)` takes and gives."""
+        states = observation_space if isinstance(observation_space, spaces.Discrete) else None
+        return dataclasses.replace(self, action_space=action_space, states=states)
 
     def misfit(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> str:
         """Why this policy cannot act in these spaces, in a sentence; "" if it can."""
@@ -77,7 +99,7 @@ class Policy:
 
     def clamped(self) -> int:
         """How many of the distribution's own parameters (log σ) stand on or beyond a bound."""
-        return self.distribution.clamped(self.theta[self.network.size :])
+        return self.distribution.clamped(self.own)
 
     def features(self, obs: Any) -> Any:
         """Network inputs [N, F] float32 from obs [N, *O]: normalised and flattened. Compute once per batch.
@@ -127,17 +149,28 @@ class Policy:
 
         return self.distribution.assemble(outputs, own), jvp, vjp
 
-    def actor(self, block: int) -> Actor | PixelActor:
+    def actor(self, block: int) -> Actor:
         """The sampling path, `block` rows at a time."""
-        return PixelActor(self, block) if self.sees_pixels else Actor(self, block)
+        return Actor(self, block)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Between processes with θ as an array: torch would hand over a file descriptor."""
-        return _from_arrays, (self.network, self.distribution, self.theta.numpy(), self.normalizer, self.obs_shape)
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return _from_arrays, (parts | {"theta": self.theta.numpy()},)
 
 
-def _from_arrays(network: Any, distribution: Any, theta: np.ndarray, normalizer: Any, obs_shape: Any) -> Policy:
-    return Policy(network, distribution, torch.from_numpy(theta), normalizer, obs_shape)
+def _from_arrays(parts: dict[str, Any]) -> Policy:
+    return Policy(**parts | {"theta": torch.from_numpy(parts["theta"])})
+
+
+def read_policy(path: str | os.PathLike[str]) -> tuple[Policy, dict[str, Any]]:
+    """The policy of a file and what `save_policy` was told about it.
+
+    Names, shapes, dtypes, sizes and finiteness are checked, sizes before anything is allocated.
+    Raises PolicyFileError with the reason for anything that is not such a policy.
+    """
+    parts, about = read_parts(path)
+    return Policy(**vars(parts)), about
 
 
 def make_policy(
@@ -146,12 +179,14 @@ def make_policy(
     config: PolicyConfig,
     generator: np.random.Generator,
     settings: Mapping[str, Any] | None = None,
+    own_spaces: tuple[spaces.Space[Any], spaces.Space[Any]] | None = None,
 ) -> Policy:
     """A fresh policy for these spaces.
 
     Observations must be a Box (simulators give discrete ones one-hot); actions a Box of floats, Discrete or
     MultiDiscrete. `settings` are those of networks and distributions that have some, by the name of their part; their
-    defaults if not given. Raises ValueError that quotes the space otherwise.
+    defaults if not given. `own_spaces` are the observation and action spaces of the environment itself, where a
+    simulator shows others. Raises ValueError that quotes the space otherwise.
     """
     network, distribution = shapes_for(observation_space, action_space, config, settings)
     obs_shape = _shape_of(observation_space)
@@ -159,7 +194,8 @@ def make_policy(
         raise ValueError("normalize_observations = True: pixels are not normalised, they go in as 0 to 1")
     theta = torch.cat([network.initial(generator, config.output_scale), distribution.initial(config.log_std)])
     normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None
-    return Policy(network, distribution, theta, normalizer, obs_shape)
+    policy = Policy(network, distribution, theta, normalizer, obs_shape)
+    return policy.acting_in(*(own_spaces or (observation_space, action_space)))
 
 
 def shapes_for(

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.policies import Policy
-from trpolab.policies.serialization import PolicyFileError, read_policy
+from trpolab.policies import Policy, PolicyFileError, read_policy
 from trpolab.runs.disk import parse_json
 from trpolab.runs.owner import Owner
 from trpolab.settings import PlainError
+from trpolab.simulators import Source, find_task
 
 SCHEMA = 1
 HEARTBEAT_SECONDS = 10.0
@@ -169,21 +169,30 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 raise _bad_line(path, number) from None
 
 
-def load_policy(folder: str | Path, which: str = "latest") -> Policy:
+def load_policy(folder: str | Path, which: str = "latest", task: Source | None = None) -> Policy:
     """A policy kept in a run folder: the newest, or (`which="best"`) the one with the best recent training return.
 
     A single policy file (`.safetensors`) is read as it is. The best is judged by the mean return of the last 100
-    training episodes when it was kept. A file that is damaged is passed over. Raises RunFolderError, and
-    PolicyFileError for a single file that is none.
+    training episodes when it was kept. A file that is damaged is passed over. Files of older versions don't hold the
+    task's own spaces, so that `policy(obs)` can't clip actions; give `task` as for `make`, and it can. Raises
+    RunFolderError, also for a task that the policy does not fit, and PolicyFileError for a single file that is none.
     """
     if which not in ("latest", "best"):
         raise RunFolderError(f"which = {which!r}: must be latest or best")
-    if Path(folder).is_file():
-        return read_policy(folder)[0]
+    policy = read_policy(folder)[0] if Path(folder).is_file() else _kept_policy(Path(folder), which)
+    if task is None:
+        return policy
+    about = find_task(task)
+    if misfit := policy.misfit(about.observation_space, about.action_space):
+        raise RunFolderError(f"this policy does not fit {about.name}: {misfit}")
+    return policy.acting_in(*(about.own_spaces or (about.observation_space, about.action_space)))
+
+
+def _kept_policy(folder: Path, which: str) -> Policy:
     read_run(folder)
     best: tuple[float, Policy] | None = None
     damaged: list[str] = []
-    for file in sorted((Path(folder) / "policies").glob("*.safetensors"), reverse=True):
+    for file in sorted((folder / "policies").glob("*.safetensors"), reverse=True):
         try:
             policy, about = read_policy(file)
         except PolicyFileError as error:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.policies.batched_actor import BatchedActor
+from trpolab.policies.actors import BatchedActor
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.fresh_episodes import Draw, FreshEpisodes, Quota
 from trpolab.sampling.play import Interrupt, Play, never, quietly

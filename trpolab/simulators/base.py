@@ -166,6 +166,7 @@ class Task:
     time_limit: int | None
     can_restore: bool
     restore_reason: str = ""
+    own_spaces: tuple[Space, Space] | None = None  # observations and actions of an environment that is shown otherwise
     typical: int | None = None  # steps of an episode, as a first guess; None: the time limit
     defaults: dict[str, Any] = field(default_factory=dict)  # settings that suit it, over the preset's
     paper_defaults: dict[str, Any] = field(default_factory=dict)  # the same for preset="paper"

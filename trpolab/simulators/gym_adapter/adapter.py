@@ -29,7 +29,7 @@ def describe(factory: Factory, name: str | None = None) -> Task:
     if not isinstance(env, gymnasium.Env):
         raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env")
     try:
-        encoding = encode(env)
+        encoding, own_spaces = encode(env), (env.observation_space, env.action_space)
         limit = _time_limit(env)
         known = name or (env.spec.id if env.spec is not None else type(env.unwrapped).__name__)
     finally:
@@ -42,6 +42,7 @@ def describe(factory: Factory, name: str | None = None) -> Task:
         time_limit=limit,
         can_restore=not problem,
         restore_reason=problem,
+        own_spaces=own_spaces,
         python=True,
     )
 

@@ -8,7 +8,7 @@ import torch
 
 from tests import reference
 from trpolab.policies import Policy
-from trpolab.policies.batched_actor import BatchedActor
+from trpolab.policies.actors import BatchedActor
 from trpolab.policies.normalizer import Normalizer
 
 

@@ -1,0 +1,101 @@
+"""Between a policy and a loop of the user's own: observations as a task gives them, actions as it takes them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from trpolab.policies.actors import Actor
+from trpolab.policies.network import TILE
+from trpolab.policies.parts import PolicyParts
+from trpolab.settings import PlainError
+
+
+class ObservationError(PlainError):
+    """An observation that a policy can't act on; the message says what it was and what may be given."""
+
+
+class Hand(threading.local):
+    """What a policy acts with: an actor and a random generator for each thread, made at its first action."""
+
+    def __init__(self, policy: PolicyParts):
+        self.actor = Actor(policy, TILE)
+        self.generator = np.random.default_rng()
+
+
+def act(policy: PolicyParts, hand: Hand, obs: Any, deterministic: bool, generator: np.random.Generator | None) -> Any:
+    """Actions [n, *A] at observations [n, *O], or one action at one observation, in the task's own spaces."""
+    rows, single = observed(policy, obs)
+    distribution = policy.distribution
+    u = np.empty((len(rows), distribution.parameter_count), np.float32)
+    for first in range(0, len(rows), TILE):
+        u[first : first + TILE] = hand.actor.parameters(rows[first : first + TILE])
+    if deterministic:
+        actions = distribution.mode(u)
+    else:
+        actions = distribution.sample_from(u, distribution.noise(generator or hand.generator, (len(rows),)))
+    actions = in_task(policy, actions)
+    return actions[0] if single else actions
+
+
+def observed(policy: PolicyParts, obs: Any) -> tuple[np.ndarray, bool]:
+    """Observations [n, *O] as the policy sees them, and whether `obs` was a single one. Raises ObservationError."""
+    shape, pixels = policy.obs_shape, policy.sees_pixels
+    try:
+        array = np.asarray(obs)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient
+        raise ObservationError(f"obs is no array of numbers: {error}") from None
+    if array.dtype.kind not in ("u" if pixels else "biuf") or (pixels and array.dtype != np.uint8):
+        wanted = "a stack of frames of uint8, 0 to 255" if pixels else "numbers"
+        given = f"{type(obs).__name__} {obs!r:.60}" if array.dtype.kind not in "biufc" else f"of {array.dtype}"
+        raise ObservationError(f"obs is {given}: this policy observes {wanted}, of shape {list(shape)}")
+    if policy.states is not None and array.dtype.kind in "iu" and array.ndim <= 1:
+        return _one_hot(array, policy.states), array.ndim == 0
+    if array.shape != shape and array.shape[1:] != shape:
+        numbers = "" if policy.states is None else f", or whole numbers of {policy.states}"
+        raise ObservationError(
+            f"obs has shape {list(array.shape)}: must be {list(shape)} for one observation, or [n{_more(shape)}] for a "
+            f"stack of n{numbers}"
+        )
+    single = array.shape == shape
+    rows = array[None] if single else array
+    if pixels:
+        return rows, single
+    with np.errstate(over="ignore"):  # told below
+        rows = rows.astype(np.float32)
+    if not np.isfinite(rows).all():
+        place = np.argwhere(~np.isfinite(rows))[0][1 if single else 0 :].tolist()
+        value = array[tuple(place)]
+        raise ObservationError(f"obs{place} = {value}: must be a finite number (of 32 bits)")
+    return rows, single
+
+
+def in_task(policy: PolicyParts, actions: np.ndarray) -> np.ndarray:
+    """Sampled actions [n, *A] as the task takes them: its dtype, within its bounds, from its first number on.
+
+    Where the task's space is not known, they stay as they were sampled.
+    """
+    space = policy.action_space
+    if isinstance(space, spaces.Box):
+        return np.clip(actions.astype(space.dtype), space.low, space.high)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        shown = policy.distribution.joint_action(np.zeros((), np.int64))  # the first action, as the policy counts
+        return (actions + (space.start - shown)).astype(space.dtype)
+    return actions
+
+
+def _one_hot(states: np.ndarray, space: spaces.Discrete) -> np.ndarray:
+    """Rows [n, S] of states [n], or of one [], as the simulators give them."""
+    index = np.atleast_1d(states).astype(np.int64) - int(space.start)
+    if ((index < 0) | (index >= space.n)).any():
+        raise ObservationError(f"obs = {states.tolist()}: must be whole numbers of {space}")
+    rows = np.zeros((len(index), int(space.n)), np.float32)
+    rows[np.arange(len(index)), index] = 1
+    return rows
+
+
+def _more(shape: tuple[int, ...]) -> str:
+    return "".join(f", {width}" for width in shape)

@@ -1,0 +1,212 @@
+"""What a policy file says about the policy besides its tensors, as JSON: its kinds and their fields, its spaces.
+
+Nothing is trusted: every value is checked before anything is allocated for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from gymnasium import spaces
+
+from trpolab.policies.distributions import Distribution
+from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS
+from trpolab.policies.network import Network
+from trpolab.policies.parts import PolicyParts
+from trpolab.registry import Registry
+from trpolab.settings import PlainError
+
+SCHEMA = 2
+KEYS = {"schema", "network", "distribution", "obs_shape", "normalizer_count", "action_space", "states", "about"}
+OLD_KEYS = {"schema", "sizes", "activation", "bias", "distribution", "obs_shape", "normalizer_count", "about"}
+OLD_DISTRIBUTIONS = {
+    "DiagonalGaussian": "gaussian",
+    "Categorical": "categorical",
+    "FactoredCategorical": "factored",
+}
+LARGEST = 2**29  # of a whole number
+LARGEST_SPACE = 2**20  # numbers of one action
+
+
+class PolicyFileError(PlainError):
+    """A file that cannot be read as a policy; the message says why in a sentence."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A policy but for its tensors."""
+
+    network: Network
+    distribution: Distribution
+    obs_shape: tuple[int, ...]
+    count: float | None  # of the normaliser
+    action_space: spaces.Space[Any] | None
+    states: spaces.Discrete | None
+
+
+def description_of(policy: PolicyParts, about: dict[str, Any]) -> dict[str, Any]:
+    """What a file says about a policy. Raises ValueError for a network or distribution that is not registered."""
+    return {
+        "schema": SCHEMA,
+        "network": _entry(NETWORKS, "network", policy.network),
+        "distribution": _entry(DISTRIBUTIONS, "distribution", policy.distribution),
+        "obs_shape": policy.obs_shape,
+        "normalizer_count": None if policy.normalizer is None else policy.normalizer.count,
+        "action_space": _space_entry(policy.action_space),
+        "states": _space_entry(policy.states),
+        "about": about,
+    }
+
+
+def described(description: dict[str, Any]) -> Described:
+    """What a description of any schema up to this one says. Raises PolicyFileError."""
+    schema = description.get("schema")
+    if schema not in (1, SCHEMA):
+        newer = isinstance(schema, int) and schema > SCHEMA
+        raise PolicyFileError(
+            f"has schema {schema!r}, this version reads up to {SCHEMA}" + ("; update trpolab" if newer else "")
+        )
+    expected = KEYS if schema == SCHEMA else OLD_KEYS
+    if set(description) - ({"convolutions"} if schema == 1 else set()) != expected:
+        raise PolicyFileError(f"its description has the keys {sorted(description)}, expected {sorted(expected)}")
+    if schema == 1:
+        description = _renewed(description)
+    count = _value(float | None, description["normalizer_count"], "normalizer_count")
+    if count is not None and count < 0:
+        raise PolicyFileError(f"normalizer_count = {count!r}: must be a number >= 0, or null")
+    if not isinstance(description["about"], dict):
+        raise PolicyFileError("what it says about the policy is not a table")
+    network = _made(NETWORKS, "network", description["network"])
+    distribution = _made(DISTRIBUTIONS, "distribution", description["distribution"])
+    obs_shape = _value(tuple[int, ...], description["obs_shape"], "obs_shape")
+    wanted = obs_shape if network.sees_pixels else (math.prod(obs_shape),)
+    if min(obs_shape, default=1) < 1 or network.inputs != wanted or network.outputs != distribution.outputs:
+        raise PolicyFileError(f"{network} does not fit observations {list(obs_shape)} and {distribution}")
+    action_space, states = (_space(description[name], name) for name in ("action_space", "states"))
+    if states is not None and not isinstance(states, spaces.Discrete):
+        raise PolicyFileError(f"states = {states}: must be Discrete, or null")
+    return Described(network, distribution, obs_shape, count, action_space, states)
+
+
+def _entry(kinds: Registry[Any], what: str, part: Any) -> dict[str, Any]:
+    """{"kind": name, field: value, ...} of a network or distribution."""
+    for kind in kinds.values():
+        if getattr(kind, what) is type(part):
+            return {"kind": kind.name, **{field.name: getattr(part, field.name) for field in dataclasses.fields(part)}}
+    raise ValueError(f"the {what} {type(part).__name__} is not registered, so no file could be read: trpolab.register")
+
+
+def _made(kinds: Registry[Any], what: str, entry: Any) -> Any:
+    """The network or distribution of an entry."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
+        raise PolicyFileError(f"{what} = {entry!r}: must be a table with its kind")
+    if entry["kind"] not in kinds:
+        raise PolicyFileError(
+            f"its {what} is of the kind {entry['kind']!r}, which is not registered here (there are "
+            f"{', '.join(kinds)}): import the module that calls trpolab.register for it"
+        )
+    make = getattr(kinds[entry["kind"]], what)
+    kept = {field.name: field for field in dataclasses.fields(make)}
+    if set(entry) != {"kind", *kept}:
+        raise PolicyFileError(f"{what} = {entry!r}: a {entry['kind']!r} has {', '.join(kept)}")
+    hints = get_type_hints(make)
+    try:
+        return make(**{name: _value(hints[name], entry[name], f"{what}.{name}") for name in kept})
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if isinstance(error, PolicyFileError):
+            raise
+        raise PolicyFileError(f"its {what} is wrong: {error}") from error
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """A JSON value as the annotated type: numbers, texts, booleans, None, and tuples of them."""
+    if get_origin(kind) in (Union, UnionType):
+        for option in get_args(kind):
+            try:
+                return _value(option, value, name)
+            except PolicyFileError:
+                continue
+    elif get_origin(kind) is tuple and isinstance(value, list):
+        inner = get_args(kind)
+        if inner[1:] == (...,):
+            inner = (inner[0],) * len(value)
+        if len(inner) == len(value):
+            return tuple(_value(one, item, name) for one, item in zip(inner, value, strict=True))
+    elif kind is type(None) and value is None:
+        return None
+    elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
+        return float(value)
+    elif kind is type(value) and kind in (int, bool, str) and (kind is not int or abs(value) <= LARGEST):
+        return value
+    wanted = kind.__name__ if isinstance(kind, type) else kind
+    raise PolicyFileError(f"{name} = {value!r:.200}: must be {wanted}, of finite numbers up to {LARGEST}")
+
+
+def _space_entry(space: Any) -> dict[str, Any] | None:
+    """A space as JSON; of a Box its bounds, null where there is none, as one number where all are the same."""
+    match space:
+        case spaces.Box():
+            bounds = {name: _compact(getattr(space, name)) for name in ("low", "high")}
+            return {"kind": "Box", "shape": space.shape, "dtype": space.dtype.name, **bounds}
+        case spaces.Discrete():
+            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+        case spaces.MultiDiscrete():
+            numbers = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
+            return {"kind": "MultiDiscrete", "dtype": space.dtype.name, **numbers}
+    return None
+
+
+def _compact(bounds: np.ndarray) -> Any:
+    numbers = [number if math.isfinite(number) else None for number in bounds.ravel().tolist()]
+    return numbers[0] if numbers and numbers.count(numbers[0]) == len(numbers) else numbers
+
+
+def _space(entry: Any, name: str) -> spaces.Space[Any] | None:
+    if entry is None:
+        return None
+    try:
+        match entry:
+            case {"kind": "Box", "shape": shape, "dtype": "float16" | "float32" | "float64" as dtype, **bounds}:
+                shape = _value(tuple[int, ...], shape, name)
+                low, high = (
+                    _bounds(bounds.pop(side), other, shape) for side, other in (("low", -np.inf), ("high", np.inf))
+                )
+                return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=np.dtype(dtype).type)
+            case {"kind": "Discrete", "n": n, "start": start}:
+                return spaces.Discrete(_value(int, n, name), start=_value(int, start, name))
+            case {"kind": "MultiDiscrete", "nvec": nvec, "start": start, "dtype": dtype}:
+                nvec, start = (np.array(_value(tuple[int, ...], numbers, name)) for numbers in (nvec, start))
+                return spaces.MultiDiscrete(nvec, dtype=np.dtype(dtype).type, start=start)
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        raise PolicyFileError(f"{name} = {entry!r:.200}: {error}") from error
+    raise PolicyFileError(f"{name} = {entry!r:.200}: must be a Box of floats, Discrete or MultiDiscrete, or null")
+
+
+def _bounds(numbers: Any, missing: float, shape: tuple[int, ...]) -> np.ndarray:
+    if (size := math.prod(shape)) > LARGEST_SPACE:
+        raise PolicyFileError(f"{size} numbers are no action; there are at most {LARGEST_SPACE}")
+    listed = numbers if isinstance(numbers, list) else [numbers] * size
+    found = [missing if number is None else _value(float, number, "a bound") for number in listed]
+    return np.array(found, np.float64).reshape(shape)
+
+
+def _renewed(description: dict[str, Any]) -> dict[str, Any]:
+    """A description of schema 1 as this schema has it."""
+    sizes, entry = _value(tuple[int, ...], description["sizes"], "sizes"), description["distribution"]
+    if len(sizes) < 2:
+        raise PolicyFileError(f"sizes = {list(sizes)}: must be (in, *hidden, out)")
+    network: dict[str, Any] = {"kind": "mlp", "sizes": list(sizes)}
+    if "convolutions" in description:
+        filters, kernel, stride = _value(tuple[int, int, int], description["convolutions"], "convolutions")
+        network = {"kind": "convnet", "image": description["obs_shape"], "hidden": list(sizes[1:-1])}
+        network |= {"outputs": sizes[-1], "filters": filters, "kernel": kernel, "stride": stride}
+    network |= {"activation": description["activation"], "bias": description["bias"]}
+    if isinstance(entry, dict) and isinstance(entry.get("kind"), str):
+        entry = entry | {"kind": OLD_DISTRIBUTIONS.get(entry["kind"], entry["kind"])}
+    return description | {"network": network, "distribution": entry, "action_space": None, "states": None}

@@ -1,0 +1,39 @@
+"""A policy as a torch.nn.Module, for other programs: torch.export, torch.jit.trace, ONNX, or further training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trpolab.policies.frames import BRIGHTEST
+from trpolab.policies.normalizer import CLIP
+from trpolab.policies.parts import PolicyParts
+
+
+class PolicyModule(nn.Module):
+    """u [B, U], the distribution's parameters, at raw observations [B, *O].
+
+    θ is a parameter (`theta`), the normaliser's shift and scale are buffers. The numbers are those of the policy up to
+    rounding. Of a Gaussian u is [mean, log σ], of discrete actions the logits.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, policy: PolicyParts):
+        super().__init__()
+        self.network, self.distribution = policy.network, policy.distribution
+        self.theta = nn.Parameter(policy.theta.detach().clone())
+        self.normalized = policy.normalizer is not None
+        if policy.normalizer is not None:
+            shift, scale = policy.normalizer.shift_and_scale
+            self.register_buffer("shift", torch.tensor(shift))
+            self.register_buffer("scale", torch.tensor(scale))
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """u [B, U] at observations [B, *O]: floats, or bytes for a policy that sees pixels."""
+        x, size = obs.to(self.theta.dtype), self.network.size
+        if self.normalized:
+            x = ((x - self.shift) * self.scale).clamp(-CLIP, CLIP)
+        x = x / BRIGHTEST if self.network.sees_pixels else x.flatten(1)
+        return self.distribution.assemble(self.network.forward(self.theta[:size], x), self.theta[size:])
