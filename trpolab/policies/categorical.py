@@ -44,7 +44,6 @@ class Categorical(_Logits):
         if self.n < 1:
             raise ValueError(f"Categorical: n = {self.n}, must be at least 1")
 
-    noise_size = 1
     action_shape = ()
 
     @property
@@ -134,11 +133,6 @@ class FactoredCategorical(_Logits):
     def action_count(self) -> int:
         """A, all combinations."""
         return math.prod(self.nvec)
-
-    @property
-    def noise_size(self) -> int:
-        """Random numbers that one action takes."""
-        return len(self.nvec)
 
     @property
     def action_shape(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ depend on the state. Sampling takes its noise as an argument, in NumPy; everythi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,9 @@ from trpolab.numerics.arrays import Array, as_array, as_tensor
 class Distribution:
     """Base of distributions: frozen dataclasses whose fields are numbers, texts, booleans or tuples of them.
 
-    A distribution says `outputs` (the width of the network's output), `action_shape` (*A) and `noise_size` (random
-    numbers that one action takes), and has `log_prob`, `kl`, `entropy`, `noise`, `sample_from` and `mode`. The other
-    derivatives follow by autograd; where their speed counts, a distribution writes them by hand.
+    A distribution says `outputs` (the width of the network's output) and `action_shape` (*A), and has `log_prob`, `kl`,
+    `entropy`, `noise`, `sample_from` and `mode`. The other derivatives follow by autograd; where their speed counts, a
+    distribution writes them by hand.
     """
 
     if TYPE_CHECKING:  # not there at run time: a dataclass would take them for defaults of its fields
@@ -32,8 +33,10 @@ class Distribution:
         @property
         def action_shape(self) -> tuple[int, ...]: ...
 
-        @property
-        def noise_size(self) -> int: ...
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that one action takes."""
+        return math.prod(self.action_shape)
 
     @property
     def action_dtype(self) -> np.dtype[Any]:

@@ -46,11 +46,6 @@ class DiagonalGaussian(Distribution):
         return self.size
 
     @property
-    def noise_size(self) -> int:
-        """Random numbers that one action takes."""
-        return self.size
-
-    @property
     def action_shape(self) -> tuple[int, ...]:
         """*A."""
         return (self.size,) if self.shape is None else self.shape

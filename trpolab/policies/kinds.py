@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar, TypeVar
 
 from gymnasium import spaces
@@ -41,16 +41,26 @@ class DistributionKind(Entry):
     fits: Callable[[Space], bool]  # whether it takes actions of this space
 
 
-NETWORKS: Registry[NetworkKind] = Registry("network", NetworkKind)
-DISTRIBUTIONS: Registry[DistributionKind] = Registry("distribution", DistributionKind)
+K = TypeVar("K", bound=Entry)
+
+
+class PolicyKinds(Registry[K]):
+    """Networks or distributions by name."""
+
+    def _problems(self, entry: K) -> Iterator[str]:
+        yield from super()._problems(entry)
+        made, base = getattr(entry, self.what), Network if self.what == "network" else Distribution
+        if not (isinstance(made, type) and issubclass(made, base) and is_dataclass(made)):
+            yield f"{self.what} = {made!r}: must be a frozen dataclass derived from trpolab.policies.{base.__name__}"
+
+
+NETWORKS = PolicyKinds("network", NetworkKind)
+DISTRIBUTIONS = PolicyKinds("distribution", DistributionKind)
 
 
 def settings_of(kind: Entry, settings: Mapping[str, Any] | None) -> Any:
     """An entry's own settings among those given by the name of their part; their defaults if not given."""
     return (settings or {}).get(kind.part, kind.settings and kind.settings())
-
-
-K = TypeVar("K", NetworkKind, DistributionKind)
 
 
 def network_kind(observation_space: Space, name: str = AUTO) -> NetworkKind:

@@ -20,7 +20,7 @@ from trpolab.policies.acting import Hand, act
 from trpolab.policies.actors import Actor
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.distributions import Distribution
-from trpolab.policies.frames import Frames
+from trpolab.policies.frames import Frames, fractions
 from trpolab.policies.kinds import distribution_kind, network_kind, settings_of
 from trpolab.policies.module import PolicyModule
 from trpolab.policies.network import Network
@@ -118,7 +118,7 @@ class Policy(PolicyParts):
     def parameters(self, features: Tensor | np.ndarray | Frames, theta: Tensor | None = None) -> Tensor:
         """u [N, U] at features [N, F], for θ or another `theta` [D]; torch can differentiate it."""
         theta = self.theta if theta is None else theta
-        x: Any = features if isinstance(features, Frames) else torch.as_tensor(features)
+        x = fractions(features, theta) if isinstance(features, Frames) else torch.as_tensor(features)
         size = self.network.size
         return self.distribution.assemble(self.network.forward(theta[:size], x), theta[size:])
 
