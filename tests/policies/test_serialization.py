@@ -53,7 +53,7 @@ def network(**changes: object) -> dict:
 
 def box(**changes: object) -> dict:
     """The same of its action space."""
-    return {"kind": "Box", "shape": [2], "dtype": "float32", "low": -1.0, "high": 1.0, **changes}
+    return {"kind": "Box", "dtype": "float32", "low": [-1.0, -1.0], "high": [1.0, 1.0], **changes}
 
 
 @pytest.mark.parametrize("kind", list(SPACES))
@@ -165,11 +165,13 @@ def test_what_json_cannot_say_is_refused_and_leaves_the_old_file(saved: Path) ->
         ({"description": {"distribution": {"kind": "gaussian", "size": 2, "shape": [3]}}}, "wrong"),
         ({"description": {"distribution": {"kind": "categorical", "n": 2}}}, "distribution"),
         ({"description": {"action_space": {"kind": "Dict"}}}, "action_space"),
-        ({"description": {"action_space": box(low="-1")}}, "bound"),
+        ({"description": {"action_space": box(low="left")}}, "action_space"),
         ({"description": {"action_space": box(low=[-1, -1, -1])}}, "action_space"),
+        ({"description": {"action_space": box(low=[[-1], [-1, -1]])}}, "action_space"),
         ({"description": {"action_space": box(dtype="O")}}, "action_space"),
-        ({"description": {"action_space": box(shape=[3])}}, "do not fit"),
-        ({"description": {"action_space": box(shape=[2**29, 2**29])}}, "no action"),
+        ({"description": {"action_space": box(low=-1.0, high=1.0)}}, "do not fit"),
+        ({"description": {"action_space": {"kind": "Discrete", "n": -1, "start": 0}}}, "action_space"),
+        ({"description": {"action_space": {"kind": "MultiDiscrete", "dtype": "int64", "nvec": [0]}}}, "action_space"),
         ({"description": {"states": {"kind": "Discrete", "n": 7, "start": 0}}}, "do not fit"),
         ({"description": {"states": box()}}, "states"),
         ({"tensors": {"theta": np.zeros(3, np.float32)}}, "theta is F32"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.policies.test_serialization import a_policy, box, network, rewrite
+from tests.policies.test_serialization import a_policy, network, rewrite
 from trpolab import evaluate, load_policy
 from trpolab.policies import PolicyFileError, read_policy, save_policy
 from trpolab.runs.reader import RunFolderError, read_metrics
@@ -80,7 +80,6 @@ def test_a_header_of_any_length_is_not_believed(length: int, tmp_path: Path) -> 
         ({"obs_shape": [2**20, 2**20]}, "does not fit"),
         ({"distribution": {"kind": "categorical", "n": 2**40, "start": 0}}, "distribution.n"),
         ({"distribution": {"kind": "categorical", "n": 2**29, "start": 0}}, "does not fit"),
-        ({"action_space": box(shape=[2**29])}, "no action"),
         ({"normalizer_count": 1e308, "obs_shape": [1, 3]}, "normalizer"),
         ({"about": [[[[]]]]}, "not a table"),
     ],

@@ -5,22 +5,26 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from trpolab.policies.network import TILE
 from trpolab.policies.parts import PolicyParts
 
 
 class Actor:
     """Distribution parameters of a policy for up to `block` observations at a time.
 
-    The result of a row depends neither on how many rows there are nor on its place among them. Weights are copied when
-    the actor is made. An actor belongs to one thread: its buffers are reused by every call.
+    The result of a row depends neither on how many rows there are nor on its place among them (a block of one row may
+    round otherwise than larger blocks). Weights are copied when the actor is made. An actor belongs to one thread: its
+    buffers are reused by every call.
     """
 
     def __init__(self, policy: PolicyParts, block: int):
         if block < 1:
             raise ValueError(f"block = {block}: must be at least 1")
         network, theta = policy.network, policy.theta.detach().numpy().copy()
-        self.block, self._obs_shape = block, policy.obs_shape
-        self._outputs = network.runner(theta[: network.size], block, policy.obs_shape, policy.normalizer)
+        self.block, self._obs_shape, self._normalizer = block, policy.obs_shape, policy.normalizer
+        rows = 1 if block == 1 and not network.sees_pixels else -(-block // TILE) * TILE
+        self._x = np.zeros((rows, *policy.obs_shape), np.uint8 if network.sees_pixels else np.float32)
+        self._outputs = network.runner(theta[: network.size], self._x)
         # columns beyond the network's outputs (log σ) do not depend on the state: filled once
         self._u = np.zeros((block, policy.distribution.parameter_count), np.float32)
         self._u[:, network.outputs :] = policy.distribution.bounded(policy.own).numpy()
@@ -30,8 +34,12 @@ class Actor:
         rows = len(obs)
         if rows > self.block or obs.shape[1:] != self._obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
-        outputs = self._outputs(obs)
-        u = self._u[:rows]
+        x = self._x
+        x[:rows] = obs
+        if self._normalizer is not None:
+            self._normalizer.normalize_(x)
+        x[rows:] = 0
+        outputs, u = self._outputs(rows), self._u[:rows]
         u[:, : outputs.shape[1]] = outputs[:rows]
         return u
 

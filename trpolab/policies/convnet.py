@@ -23,7 +23,6 @@ from trpolab.policies.frames import BRIGHTEST, Frames, fractions
 from trpolab.policies.kinds import NetworkKind
 from trpolab.policies.mlp import MLP, Linearized, orthogonal
 from trpolab.policies.network import TILE, Layer, Network
-from trpolab.policies.normalizer import Normalizer
 
 
 @dataclass(frozen=True)
@@ -123,11 +122,9 @@ class ConvNet(Network):
         """The network at θ [P] and states x, with what products with J need."""
         return LinearizedConvolutions.at(self, as_tensor(theta), x)
 
-    def runner(
-        self, theta: np.ndarray, block: int, obs_shape: tuple[int, ...], normalizer: Normalizer | None
-    ) -> ConvolutionsRunner:
+    def runner(self, theta: np.ndarray, x: np.ndarray) -> ConvolutionsRunner:
         """The sampling path: torch's convolutions, the rest in NumPy."""
-        return ConvolutionsRunner(self, theta, block)
+        return ConvolutionsRunner(self, theta, x)
 
     def _convolve(self, x: Tensor, theta: Tensor, layer: Layer) -> Tensor:
         return F.conv2d(x, self.kernels(theta, layer), layer.biases(theta), stride=self.stride)
@@ -225,36 +222,29 @@ class LinearizedConvolutions:
 
 
 class ConvolutionsRunner:
-    """A `ConvNet` at one θ for up to `block` stacks of frames at a time, a tile of `TILE` rows after the other.
+    """A `ConvNet` at one θ on a buffer of stacks [rows, C, H, W], a tile of `TILE` rows after the other."""
 
-    Only tiles that hold rows are evaluated.
-    """
-
-    def __init__(self, network: ConvNet, theta: np.ndarray, block: int):
-        self._network, weights = network, torch.from_numpy(theta)
+    def __init__(self, network: ConvNet, theta: np.ndarray, x: np.ndarray):
+        self._network, self._stacks, weights = network, x, torch.from_numpy(theta)
         self._convolutions = [(network.kernels(weights, layer), layer.biases(weights)) for layer in network.layers]
-        rest = theta[network.layers[-1].end :]
-        self._dense = [
-            (np.ascontiguousarray(layer.weight(rest).T), layer.biases(rest)) for layer in network.head.layers
-        ]
+        rest, head = theta[network.layers[-1].end :], network.head
+        self._dense = [(np.ascontiguousarray(layer.weight(rest).T), layer.biases(rest)) for layer in head.layers]
         channels, height, width = network.image
         self._x = np.zeros((TILE, height, width, channels), np.float32)  # channels fastest
         self._images = torch.from_numpy(self._x).permute(0, 3, 1, 2)
-        self._outputs = np.zeros((-(-block // TILE) * TILE, network.outputs), np.float32)
+        self._outputs = np.zeros((len(x), network.outputs), np.float32)
 
-    def __call__(self, obs: np.ndarray) -> np.ndarray:
-        """Outputs [rows, out] at stacks of frames [n, C, H, W]: the first n rows count."""
-        for first in range(0, len(obs), TILE):
-            self._outputs[first : first + TILE] = self._tile(obs[first : first + TILE])
+    def __call__(self, rows: int) -> np.ndarray:
+        """Outputs [>= rows, out] at the first rows of the buffer."""
+        for first in range(0, rows, TILE):
+            self._outputs[first : first + TILE] = self._tile(self._stacks[first : first + TILE])
         return self._outputs
 
-    def _tile(self, obs: np.ndarray) -> np.ndarray:
-        """[TILE, out] at stacks [n, C, H, W], n <= TILE."""
-        n, x, network = len(obs), self._x, self._network
-        for channel in range(obs.shape[1]):
-            np.divide(obs[:, channel], np.float32(BRIGHTEST), out=x[:n, :, :, channel], dtype=np.float32)
-        x[n:] = 0
-        a = self._images
+    def _tile(self, stacks: np.ndarray) -> np.ndarray:
+        """[TILE, out] at stacks [TILE, C, H, W]."""
+        network, a = self._network, self._images
+        for channel in range(stacks.shape[1]):
+            np.divide(stacks[:, channel], np.float32(BRIGHTEST), out=self._x[..., channel], dtype=np.float32)
         for kernels, bias in self._convolutions:
             a = torch.conv2d(a, kernels, bias, stride=network.stride)
             activate_(network.activation, a.numpy())

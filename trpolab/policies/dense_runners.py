@@ -8,41 +8,22 @@ import numpy as np
 
 from trpolab.policies.activations import activate_
 from trpolab.policies.network import TILE, Layer
-from trpolab.policies.normalizer import Normalizer
 
 
 class DenseRunner:
-    """Layers at one θ for up to `block` observations at a time.
+    """Layers at one θ on a buffer of inputs, in tiles of `TILE` rows, or of one where it has one row."""
 
-    Every call evaluates all tiles that `block` needs, the missing rows as zeros. A block of one row is one row, and may
-    round otherwise than larger blocks.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        activation: str,
-        theta: np.ndarray,
-        block: int,
-        obs_shape: tuple[int, ...],
-        normalizer: Normalizer | None,
-    ):
-        self._activation, self._normalizer = activation, normalizer
+    def __init__(self, layers: Sequence[Layer], activation: str, theta: np.ndarray, x: np.ndarray):
+        self._activation = activation
         self._weights = [np.ascontiguousarray(layer.weight(theta).T) for layer in layers]
         self._biases = [layer.biases(theta) for layer in layers]
-        tile = 1 if block == 1 else TILE
-        rows = -(-block // tile) * tile
-        widths = [layers[0].fan_in, *(layer.fan_out for layer in layers)]
-        self._buffers = [np.zeros((rows // tile, tile, width), np.float32) for width in widths]
-        self._input = self._buffers[0].reshape(rows, *obs_shape)
+        tile = min(TILE, len(x))
+        buffers = [np.zeros((len(x) // tile, tile, layer.fan_out), np.float32) for layer in layers]
+        self._buffers = [x.reshape(len(x) // tile, tile, -1), *buffers]
+        self._outputs = buffers[-1].reshape(len(x), -1)
 
-    def __call__(self, obs: np.ndarray) -> np.ndarray:
-        """Outputs [rows, out] at observations [n, *O]: the first n rows count."""
-        x, rows = self._input, len(obs)
-        x[:rows] = obs
-        if self._normalizer is not None:
-            self._normalizer.normalize_(x)
-        x[rows:] = 0
+    def __call__(self, rows: int) -> np.ndarray:
+        """Outputs [n, out] at all n rows of the buffer."""
         last = len(self._weights) - 1
         for index, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             z = self._buffers[index + 1]
@@ -51,11 +32,11 @@ class DenseRunner:
                 z += bias
             if index < last:
                 activate_(self._activation, z)
-        return self._buffers[-1].reshape(len(x), -1)
+        return self._outputs
 
 
 class BatchedDenseRunner:
-    """The same where every row has parameters of its own; a row's product does not depend on the others."""
+    """Layers on rows that have parameters of their own; a row's product does not depend on the others."""
 
     def __init__(self, layers: Sequence[Layer], activation: str, rows: int):
         self._layers, self._activation = layers, activation

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from gymnasium import spaces
@@ -20,7 +18,7 @@ from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS
 from trpolab.policies.network import Network
 from trpolab.policies.parts import PolicyParts
 from trpolab.registry import Registry
-from trpolab.settings import PlainError
+from trpolab.settings import PlainError, as_setting
 
 SCHEMA = 2
 KEYS = {"schema", "network", "distribution", "obs_shape", "normalizer_count", "action_space", "states", "about"}
@@ -31,7 +29,6 @@ OLD_DISTRIBUTIONS = {
     "FactoredCategorical": "factored",
 }
 LARGEST = 2**29  # of a whole number
-LARGEST_SPACE = 2**20  # numbers of one action
 
 
 class PolicyFileError(PlainError):
@@ -77,14 +74,14 @@ def described(description: dict[str, Any]) -> Described:
         raise PolicyFileError(f"its description has the keys {sorted(description)}, expected {sorted(expected)}")
     if schema == 1:
         description = _renewed(description)
-    count = _value(float | None, description["normalizer_count"], "normalizer_count")
+    count = _checked(float | None, description["normalizer_count"], "normalizer_count")
     if count is not None and count < 0:
         raise PolicyFileError(f"normalizer_count = {count!r}: must be a number >= 0, or null")
     if not isinstance(description["about"], dict):
         raise PolicyFileError("what it says about the policy is not a table")
     network = _made(NETWORKS, "network", description["network"])
     distribution = _made(DISTRIBUTIONS, "distribution", description["distribution"])
-    obs_shape = _value(tuple[int, ...], description["obs_shape"], "obs_shape")
+    obs_shape = _checked(tuple[int, ...], description["obs_shape"], "obs_shape")
     wanted = obs_shape if network.sees_pixels else (math.prod(obs_shape),)
     if min(obs_shape, default=1) < 1 or network.inputs != wanted or network.outputs != distribution.outputs:
         raise PolicyFileError(f"{network} does not fit observations {list(obs_shape)} and {distribution}")
@@ -117,93 +114,83 @@ def _made(kinds: Registry[Any], what: str, entry: Any) -> Any:
         raise PolicyFileError(f"{what} = {entry!r}: a {entry['kind']!r} has {', '.join(kept)}")
     hints = get_type_hints(make)
     try:
-        return make(**{name: _value(hints[name], entry[name], f"{what}.{name}") for name in kept})
+        return make(**{name: _checked(hints[name], entry[name], f"{what}.{name}") for name in kept})
     except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, PolicyFileError):
             raise
         raise PolicyFileError(f"its {what} is wrong: {error}") from error
 
 
-def _value(kind: Any, value: Any, name: str) -> Any:
-    """A JSON value as the annotated type: numbers, texts, booleans, None, and tuples of them."""
-    if get_origin(kind) in (Union, UnionType):
-        for option in get_args(kind):
-            try:
-                return _value(option, value, name)
-            except PolicyFileError:
-                continue
-    elif get_origin(kind) is tuple and isinstance(value, list):
-        inner = get_args(kind)
-        if inner[1:] == (...,):
-            inner = (inner[0],) * len(value)
-        if len(inner) == len(value):
-            return tuple(_value(one, item, name) for one, item in zip(inner, value, strict=True))
-    elif kind is type(None) and value is None:
-        return None
-    elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
-        return float(value)
-    elif kind is type(value) and kind in (int, bool, str) and (kind is not int or abs(value) <= LARGEST):
-        return value
-    wanted = kind.__name__ if isinstance(kind, type) else kind
-    raise PolicyFileError(f"{name} = {value!r:.200}: must be {wanted}, of finite numbers up to {LARGEST}")
+def _checked(kind: Any, value: Any, name: str) -> Any:
+    """A JSON value, lists as tuples, if it has the annotated type."""
+    value = as_setting(value)
+    if not _fits(kind, value):
+        wanted = kind.__name__ if type(kind) is type else kind
+        raise PolicyFileError(f"{name} = {value!r:.200}: must be {wanted}, of finite numbers up to {LARGEST}")
+    return value
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    inner = get_args(kind)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        inner = inner[:1] * len(value) if inner[-1] is ... else inner
+        return len(inner) == len(value) and all(map(_fits, inner, value))
+    if inner:
+        return any(_fits(option, value) for option in inner)
+    if type(value) is int:
+        return kind in (int, float) and abs(value) <= LARGEST
+    return type(value) is kind and (kind is not float or math.isfinite(value))
 
 
 def _space_entry(space: Any) -> dict[str, Any] | None:
-    """A space as JSON; of a Box its bounds, null where there is none, as one number where all are the same."""
+    """A space as JSON; a bound that is infinite is null."""
     match space:
         case spaces.Box():
-            bounds = {name: _compact(getattr(space, name)) for name in ("low", "high")}
-            return {"kind": "Box", "shape": space.shape, "dtype": space.dtype.name, **bounds}
+            return {"kind": "Box", "dtype": space.dtype.name, "low": _listed(space.low), "high": _listed(space.high)}
         case spaces.Discrete():
             return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
         case spaces.MultiDiscrete():
-            numbers = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
-            return {"kind": "MultiDiscrete", "dtype": space.dtype.name, **numbers}
+            nvec, start = space.nvec.tolist(), space.start.tolist()
+            return {"kind": "MultiDiscrete", "dtype": space.dtype.name, "nvec": nvec, "start": start}
     return None
 
 
-def _compact(bounds: np.ndarray) -> Any:
-    numbers = [number if math.isfinite(number) else None for number in bounds.ravel().tolist()]
-    return numbers[0] if numbers and numbers.count(numbers[0]) == len(numbers) else numbers
+def _listed(bound: np.ndarray) -> Any:
+    listed = bound.astype(object)
+    listed[~np.isfinite(bound)] = None
+    return listed.tolist()
 
 
 def _space(entry: Any, name: str) -> spaces.Space[Any] | None:
-    if entry is None:
-        return None
+    """The space of an entry: no more numbers than the file's header holds."""
     try:
         match entry:
-            case {"kind": "Box", "shape": shape, "dtype": "float16" | "float32" | "float64" as dtype, **bounds}:
-                shape = _value(tuple[int, ...], shape, name)
-                low, high = (
-                    _bounds(bounds.pop(side), other, shape) for side, other in (("low", -np.inf), ("high", np.inf))
-                )
+            case None:
+                return None
+            case {"kind": "Box", "dtype": "float16" | "float32" | "float64" as dtype, "low": low, "high": high}:
+                low, high = np.array(low, dtype), np.array(high, dtype)
+                low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
                 return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=np.dtype(dtype).type)
             case {"kind": "Discrete", "n": n, "start": start}:
-                return spaces.Discrete(_value(int, n, name), start=_value(int, start, name))
-            case {"kind": "MultiDiscrete", "nvec": nvec, "start": start, "dtype": dtype}:
-                nvec, start = (np.array(_value(tuple[int, ...], numbers, name)) for numbers in (nvec, start))
+                return spaces.Discrete(_checked(int, n, name), start=_checked(int, start, name))
+            case {"kind": "MultiDiscrete", "dtype": "int32" | "int64" as dtype, "nvec": nvec, "start": start}:
+                nvec, start = (np.array(_checked(tuple[int, ...], numbers, name)) for numbers in (nvec, start))
                 return spaces.MultiDiscrete(nvec, dtype=np.dtype(dtype).type, start=start)
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError) as error:
         raise PolicyFileError(f"{name} = {entry!r:.200}: {error}") from error
     raise PolicyFileError(f"{name} = {entry!r:.200}: must be a Box of floats, Discrete or MultiDiscrete, or null")
 
 
-def _bounds(numbers: Any, missing: float, shape: tuple[int, ...]) -> np.ndarray:
-    if (size := math.prod(shape)) > LARGEST_SPACE:
-        raise PolicyFileError(f"{size} numbers are no action; there are at most {LARGEST_SPACE}")
-    listed = numbers if isinstance(numbers, list) else [numbers] * size
-    found = [missing if number is None else _value(float, number, "a bound") for number in listed]
-    return np.array(found, np.float64).reshape(shape)
-
-
 def _renewed(description: dict[str, Any]) -> dict[str, Any]:
     """A description of schema 1 as this schema has it."""
-    sizes, entry = _value(tuple[int, ...], description["sizes"], "sizes"), description["distribution"]
+    sizes, entry = _checked(tuple[int, ...], description["sizes"], "sizes"), description["distribution"]
     if len(sizes) < 2:
         raise PolicyFileError(f"sizes = {list(sizes)}: must be (in, *hidden, out)")
     network: dict[str, Any] = {"kind": "mlp", "sizes": list(sizes)}
     if "convolutions" in description:
-        filters, kernel, stride = _value(tuple[int, int, int], description["convolutions"], "convolutions")
+        filters, kernel, stride = _checked(tuple[int, int, int], description["convolutions"], "convolutions")
         network = {"kind": "convnet", "image": description["obs_shape"], "hidden": list(sizes[1:-1])}
         network |= {"outputs": sizes[-1], "filters": filters, "kernel": kernel, "stride": stride}
     network |= {"activation": description["activation"], "bias": description["bias"]}

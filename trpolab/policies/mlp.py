@@ -20,7 +20,6 @@ from trpolab.policies.activations import ACTIVATIONS, activate, activate_, slope
 from trpolab.policies.dense_runners import BatchedDenseRunner, DenseRunner
 from trpolab.policies.kinds import NetworkKind
 from trpolab.policies.network import Layer, Network
-from trpolab.policies.normalizer import Normalizer
 
 CHUNK = 1024  # rows at a time: their activations stay in the cache of a core
 
@@ -114,11 +113,9 @@ class MLP(Network):
         """The network at θ [P] and x [B, in], with what products with J need."""
         return Linearized.at(self, theta, as_array(x) if isinstance(x, Tensor) else x)
 
-    def runner(
-        self, theta: np.ndarray, block: int, obs_shape: tuple[int, ...], normalizer: Normalizer | None
-    ) -> DenseRunner:
+    def runner(self, theta: np.ndarray, x: np.ndarray) -> DenseRunner:
         """The sampling path in NumPy."""
-        return DenseRunner(self.layers, self.activation, theta, block, obs_shape, normalizer)
+        return DenseRunner(self.layers, self.activation, theta, x)
 
     def batched_runner(self, rows: int) -> BatchedDenseRunner:
         """The same for rows with parameters of their own."""

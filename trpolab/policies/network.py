@@ -14,7 +14,6 @@ from torch import Tensor
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.frames import Frames, fractions
-from trpolab.policies.normalizer import Normalizer
 
 TILE = 8  # rows of one matrix product when sampling: in larger ones OpenBLAS rounds some rows otherwise than others
 
@@ -78,14 +77,13 @@ class Network:
             QUIET(lambda c: as_tensor(linearized.vjp(as_array(c)))),
         )
 
-    def runner(
-        self, theta: np.ndarray, block: int, obs_shape: tuple[int, ...], normalizer: Normalizer | None
-    ) -> Callable[[np.ndarray], np.ndarray]:
-        """The sampling path at θ [P] float32: observations [n, *O], n <= `block`, ↦ outputs [>= n, out], kept by it.
+    def runner(self, theta: np.ndarray, x: np.ndarray) -> Callable[[int], np.ndarray]:
+        """The sampling path at θ [P] float32: n ↦ outputs [>= n, out] at the first n rows of the buffer x.
 
-        It owns θ, and is used by one thread. The result of a row depends on that row alone.
+        x [rows, *O] holds normalised observations, or stacks of frames; rows beyond n are zeros, and there are a
+        multiple of `TILE`, or one. The result of a row must depend on that row alone.
         """
-        return ForwardRunner(self, theta, block, obs_shape, normalizer)
+        return ForwardRunner(self, theta, x)
 
     def batched_runner(self, rows: int) -> Any:
         """The same with a θ for each row, given by `assign(row, theta)`, and inputs that are normalised already."""
@@ -156,31 +154,19 @@ class LinearizedForward:
 
 
 class ForwardRunner:
-    """A network's `forward` on the sampling path, always in tiles of `TILE` rows."""
+    """A network's `forward` on a buffer of inputs, in tiles of `TILE` rows."""
 
-    def __init__(
-        self,
-        network: Network,
-        theta: np.ndarray,
-        block: int,
-        obs_shape: tuple[int, ...],
-        normalizer: Normalizer | None,
-    ):
-        self._network, self._theta, self._normalizer = network, torch.from_numpy(theta), normalizer
-        self._x = np.zeros((TILE, *obs_shape), np.uint8 if network.sees_pixels else np.float32)
-        self._outputs = np.zeros((-(-block // TILE) * TILE, network.outputs), np.float32)
+    def __init__(self, network: Network, theta: np.ndarray, x: np.ndarray):
+        self._network, self._theta = network, torch.from_numpy(theta)
+        self._x = torch.from_numpy(x).reshape(len(x), *network.inputs)
+        self._outputs = np.zeros((len(x), network.outputs), np.float32)
 
     @torch.no_grad()
-    def __call__(self, obs: np.ndarray) -> np.ndarray:
-        """Outputs [rows, out] at observations [n, *O]: the first n rows count."""
-        for first in range(0, len(obs), TILE):
-            part = obs[first : first + TILE]
-            self._x[: len(part)] = part
-            if self._normalizer is not None:
-                self._normalizer.normalize_(self._x)
-            self._x[len(part) :] = 0
-            x = torch.from_numpy(self._x).reshape(TILE, *self._network.inputs)
-            self._outputs[first : first + TILE] = self._network.forward(self._theta, fractions(x, self._theta)).numpy()
+    def __call__(self, rows: int) -> np.ndarray:
+        """Outputs [>= rows, out] at the first rows of the buffer."""
+        for first in range(0, rows, TILE):
+            x = fractions(self._x[first : first + TILE], self._theta)
+            self._outputs[first : first + TILE] = self._network.forward(self._theta, x).numpy()
         return self._outputs
 
 
