@@ -24,10 +24,11 @@ class Actor:
         self.block, self._obs_shape, self._normalizer = block, policy.obs_shape, policy.normalizer
         rows = 1 if block == 1 and not network.sees_pixels else -(-block // TILE) * TILE
         self._x = np.zeros((rows, *policy.obs_shape), np.uint8 if network.sees_pixels else np.float32)
-        self._outputs = network.runner(theta[: network.size], self._x)
+        self._run = network.runner(theta[: network.size], self._x)
+        self._u = np.zeros((rows, policy.distribution.parameter_count), np.float32)
         # columns beyond the network's outputs (log σ) do not depend on the state: filled once
-        self._u = np.zeros((block, policy.distribution.parameter_count), np.float32)
-        self._u[:, network.outputs :] = policy.distribution.bounded(policy.own).numpy()
+        self._outputs, fixed = self._u[:, : network.outputs], self._u[:, network.outputs :]
+        fixed[...] = policy.distribution.bounded(policy.own).numpy()
 
     def parameters(self, obs: np.ndarray) -> np.ndarray:
         """u [n, U] float32 at obs [n, *O], n <= block. The array is overwritten by the next call: copy what is kept."""
@@ -39,9 +40,8 @@ class Actor:
         if self._normalizer is not None:
             self._normalizer.normalize_(x)
         x[rows:] = 0
-        outputs, u = self._outputs(rows), self._u[:rows]
-        u[:, : outputs.shape[1]] = outputs[:rows]
-        return u
+        self._outputs[...] = self._run(rows)
+        return self._u[:rows]
 
 
 class BatchedActor:

@@ -235,7 +235,7 @@ class ConvolutionsRunner:
         self._outputs = np.zeros((len(x), network.outputs), np.float32)
 
     def __call__(self, rows: int) -> np.ndarray:
-        """Outputs [>= rows, out] at the first rows of the buffer."""
+        """Outputs [len(x), out] at the buffer; they are right in the first rows."""
         for first in range(0, rows, TILE):
             self._outputs[first : first + TILE] = self._tile(self._stacks[first : first + TILE])
         return self._outputs

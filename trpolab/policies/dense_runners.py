@@ -23,7 +23,7 @@ class DenseRunner:
         self._outputs = buffers[-1].reshape(len(x), -1)
 
     def __call__(self, rows: int) -> np.ndarray:
-        """Outputs [n, out] at all n rows of the buffer."""
+        """Outputs [len(x), out] at all rows of the buffer."""
         last = len(self._weights) - 1
         for index, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             z = self._buffers[index + 1]

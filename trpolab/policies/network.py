@@ -78,10 +78,10 @@ class Network:
         )
 
     def runner(self, theta: np.ndarray, x: np.ndarray) -> Callable[[int], np.ndarray]:
-        """The sampling path at θ [P] float32: n ↦ outputs [>= n, out] at the first n rows of the buffer x.
+        """The sampling path at θ [P] float32: n ↦ outputs [rows, out] at the buffer x, of which n rows count.
 
-        x [rows, *O] holds normalised observations, or stacks of frames; rows beyond n are zeros, and there are a
-        multiple of `TILE`, or one. The result of a row must depend on that row alone.
+        x [rows, *O] holds normalised observations, or stacks of frames; rows beyond n are zeros. There are a multiple
+        of `TILE`, or one. The result of a row must depend on that row alone.
         """
         return ForwardRunner(self, theta, x)
 
@@ -163,7 +163,7 @@ class ForwardRunner:
 
     @torch.no_grad()
     def __call__(self, rows: int) -> np.ndarray:
-        """Outputs [>= rows, out] at the first rows of the buffer."""
+        """Outputs [len(x), out] at the buffer; they are right in the first rows."""
         for first in range(0, rows, TILE):
             x = fractions(self._x[first : first + TILE], self._theta)
             self._outputs[first : first + TILE] = self._network.forward(self._theta, x).numpy()
