@@ -31,7 +31,7 @@ from trpolab.policies.actors import BatchedActor
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.frames import Frames
 from trpolab.policies.kinds import network_kind
-from trpolab.policies.policy import policy_size
+from trpolab.policies.policy import shapes_for
 from trpolab.registry import RegistrationError
 from trpolab.settings import PlainError, setting
 
@@ -199,7 +199,8 @@ def test_settings_come_with_the_kind(registered: None) -> None:
     policy = chosen(distribution="fixed-gaussian", settings=settings)
     assert (policy.network, policy.distribution) == (Skip((3,), 5, 2), FixedGaussian(2, 0.1))
     config = PolicyConfig(network="skip", distribution="fixed-gaussian")
-    assert policy_size(OBSERVED, ACTED, config, settings) == policy.size == 3 * 5 + 5 * 2 + 3 * 2
+    assert shapes_for(OBSERVED, ACTED, config, settings) == (policy.network, policy.distribution)
+    assert policy.size == 3 * 5 + 5 * 2 + 3 * 2
 
 
 def test_the_products_of_a_network_follow_from_its_forward(registered: None) -> None:
