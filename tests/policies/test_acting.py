@@ -270,3 +270,15 @@ def test_a_trained_policy_acts_in_its_environment(tmp_path: Path) -> None:
     obs, over = env.reset()[0], False
     while not over:
         obs, _, over, _, _ = env.step(policy(obs))
+
+
+def test_a_run_begun_by_an_older_version_is_gone_on_with_knowing_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Policy, "acting_in", lambda self, *spaces: self)
+        session = trpolab.train(Counting, out=tmp_path, iterations=1, steps_per_iteration=200, threads=1)
+    assert trpolab.load_policy(session.path).states is None
+    resumed = trpolab.train(Counting, resume=session.path, iterations=2)
+    policy = trpolab.load_policy(resumed.path)
+    assert (policy.states, policy.action_space) == (Counting.observation_space, Counting.action_space)

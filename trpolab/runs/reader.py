@@ -185,7 +185,7 @@ def load_policy(folder: str | Path, which: str = "latest", task: Source | None =
     about = find_task(task)
     if misfit := policy.misfit(about.observation_space, about.action_space):
         raise RunFolderError(f"this policy does not fit {about.name}: {misfit}")
-    return policy.acting_in(*(about.own_spaces or (about.observation_space, about.action_space)))
+    return policy.acting_in(*about.spaces)
 
 
 def _kept_policy(folder: Path, which: str) -> Policy:

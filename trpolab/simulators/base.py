@@ -176,3 +176,8 @@ class Task:
     sees_pixels: bool = False  # observations are stacks of grey frames [C, H, W] uint8
     clip_rewards: bool = False  # learn from the sign of each reward; scores stay the task's own
     kind: str = ""  # its entry in SIMULATORS; `find_task` fills it in
+
+    @property
+    def spaces(self) -> tuple[Space, Space]:
+        """Observations and actions as a loop outside this package has them."""
+        return self.own_spaces or (self.observation_space, self.action_space)

@@ -50,7 +50,7 @@ def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
         config.policy,
         streams.generator(0, Purpose.INITIALISATION, 0),
         config.parts,
-        own_spaces=task.own_spaces,
+        own_spaces=task.spaces,
     )
     return Learner(policy=policy, value=None, state={})
 

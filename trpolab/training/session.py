@@ -74,6 +74,8 @@ class Session:
         self.history = History() if saved is None else history_of(saved)
         self._redo = {} if saved is None else turned_later(saved, settings)
         self._train_state = saved.train_state if saved is not None and saved.train_state is not None else self._start()
+        policy = self.policy.acting_in(*self.task.spaces)  # a file of an older version does not hold them
+        self.progress.learner = replace(self.learner, policy=policy)
         self._recorder = RunRecorder(self.task.name, self.controls, out, label, saved)
 
     @property
