@@ -1,0 +1,123 @@
+"""docs/extending.md: its examples are taken out of the page, put into modules, and trained with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KINDS = ("method", "sampler", "network", "distribution", "simulator")
+CHECKOUT = Path(__file__).parent.parent
+PAGE = CHECKOUT / "docs" / "extending.md"
+
+
+def example(kind: str) -> str:
+    """The code below the heading of a kind."""
+    found = re.search(rf"^## A {kind}\n.*?^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert found, kind
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one module for each example."""
+    made = tmp_path_factory.mktemp("mine")
+    for kind in KINDS:
+        (made / f"my_{kind}.py").write_text(example(kind), encoding="utf-8")
+    return made
+
+
+def run(folder: Path, *command: str) -> str:
+    """What a process of its own prints there; it must end well."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
+    ran = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def train(folder: Path, *words: str) -> Path:
+    """The run folder of `trpolab train ...`, which prints it last."""
+    out = run(folder, "-c", "import sys; from trpolab.cli import main; sys.exit(main())", "train", *words)
+    return folder / out.split()[-1]
+
+
+def recorded(path: Path) -> dict:
+    return json.loads((path / "run.json").read_text(encoding="utf-8"))["settings"]
+
+
+def learned(path: Path) -> list[dict]:
+    """What every iteration measured, times left out, and the last policy's file."""
+    lines = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [
+        {name: value for name, value in json.loads(line).items() if not name.startswith(("seconds", "segment", "time"))}
+        for line in lines
+    ]
+    return [*kept, {"policy": sorted((path / "policies").iterdir())[-1].read_bytes()}]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_example_is_short(kind: str) -> None:
+    assert len(example(kind).splitlines()) < 40
+
+
+def test_every_example_trains_in_python(folder: Path) -> None:
+    """Alone and together; the lab offers the method, and takes it."""
+    code = """
+import my_method, my_sampler, my_network, my_distribution, my_simulator, trpolab
+own = [{"method": "flattened", "flattened.power": 0.0}, {"sampler": "mixed", "mixed.every": 2},
+       {"policy.network": "skip", "skip.width": 5}, {"policy.distribution": "fixed"}]
+for chosen in (*own, {name: value for one in own for name, value in one.items()}, {"sampler": "vine"}):
+    session = trpolab.train("mine/parking", iterations=3, out="python", steps_per_iteration=512, **chosen)
+    policy = trpolab.load_policy(session.path)
+    assert policy([0.5, 0.0]).shape == (1,) and type(policy.network) is type(session.policy.network)
+    print([row["outcome"] for row in session.history])
+lab = trpolab.Lab("mine/parking", out=None, steps_per_iteration=512)
+knobs = lab.view.knobs.knobs
+assert "flattened.power" in knobs and "flattened" in [value for _, value in knobs["method"].widget.options]
+knobs["method"].widget.value = "flattened"
+lab.run(block=True, iterations=2)
+assert lab.history[-1]["method"] == "flattened"
+lab.close()
+"""
+    told = run(folder, "-c", code).splitlines()
+    assert len(told) == 6 and all("accepted" in line for line in told)
+
+
+IMPORTS = ("--import", "my_simulator", "--import", "my_method", "--import", "my_network")
+SETTINGS = ("--steps-per-iteration", "512", "--set", "flattened.power=0.25", "--set", "skip.width=6")
+
+
+def test_the_examples_work_in_the_terminal_and_resume_bit_for_bit(folder: Path) -> None:
+    chosen = ("--method", "flattened", "--set", "policy.network=skip", *SETTINGS)
+    stopped = train(folder, "mine/parking", *IMPORTS, *chosen, "--iterations", "2")
+    assert recorded(stopped)["method"] == "flattened" and recorded(stopped)["flattened.power"] == 0.25
+    assert recorded(stopped)["policy.network"] == "skip" and recorded(stopped)["skip.width"] == 6
+    train(folder, *IMPORTS, "--resume", str(stopped), "--iterations", "4")
+    whole = train(folder, "mine/parking", *IMPORTS, *chosen, "--iterations", "4")
+    assert learned(stopped) == learned(whole) and len(learned(whole)) == 5
+
+
+def test_the_examples_work_in_a_file_of_settings(folder: Path) -> None:
+    (folder / "mine.toml").write_text('task = "mine/parking"\nsampler = "mixed"\niterations = 2\n[mixed]\nsteps = 256\n')
+    path = train(folder, "--import", "my_simulator", "--import", "my_sampler", "--config", "mine.toml")
+    assert (recorded(path)["sampler"], recorded(path)["mixed.steps"]) == ("mixed", 256)
+
+
+def test_help_lists_their_settings(folder: Path) -> None:
+    command = "import sys; from trpolab.cli import main; sys.exit(main())"
+    told = run(folder, "-c", command, "train", "--import", "my_method", "--help")
+    assert "flattened.power" in told and "flattened" in told.partition("method")[2]
+
+
+def test_the_simulator_keeps_the_contract(folder: Path) -> None:
+    (folder / "test_parking.py").write_text(
+        "import my_simulator, pytest\nfrom tests.simulators.contract import SimulatorContract\n\n\n"
+        "class TestParking(SimulatorContract):\n    @pytest.fixture\n    def task(self):\n        return 'mine/parking'\n"
+    )
+    options = ("-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-W", "ignore", "-k", "not another_shape")
+    assert " passed" in run(folder, "-m", "pytest", *options, "test_parking.py")
