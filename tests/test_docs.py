@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
+import subprocess
+import sys
 import urllib.parse
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -108,8 +111,8 @@ def test_commands_are_understood() -> None:
     found = 0
     for line in lines:
         words = shlex.split(line.partition(" #")[0]) if line.startswith("trpolab ") else []
-        if len(words) < 3 or set(line) & set("…[<|") or words[1] == "lab" or {"-h", "--help"} & set(words):
-            continue
+        if len(words) < 3 or set(line) & set("…[<|") or words[1] == "lab" or {"--help", "--import"} & set(words):
+            continue  # tests/test_extending.py runs those with --import
         args = parser().parse_args(words[1:])
         found += 1
         if words[1] == "train" and ("ALE/" not in line or find_spec("ale_py")):
@@ -186,6 +189,21 @@ def test_results_are_those_of_the_tables() -> None:
         (table,) = [table for table in tables if f"(`trpolab bench {name}`)" in table]
         numbers = set(re.findall(r"-?\d[\d,.]*\d|\d", re.sub(r"-v\d", "", f"{measured} {result}")))
         assert numbers <= set(re.findall(r"-?\d[\d,.]*\d|\d", table)), (name, numbers)
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    """In one process, with small budgets; the lab's cell is left to the notebooks."""
+    code = "\n".join(block for block in blocks(README, "python") if "Lab(" not in block)
+    for long, short in (
+        ("iterations=490", "iterations=1"),
+        ('preset="paper", iterations=100', "iterations=1"),
+        ("episodes=20", "episodes=1"),
+    ):
+        assert long in code
+        code = code.replace(long, short)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 # -- equations -------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 KINDS = ("method", "sampler", "network", "distribution", "simulator")
 CHECKOUT = Path(__file__).parent.parent
 PAGE = CHECKOUT / "docs" / "extending.md"
+TERMINAL = "import sys; from trpolab.cli import main; sys.exit(main())"
 
 
 def example(kind: str) -> str:
@@ -32,17 +33,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def run(folder: Path, *command: str) -> str:
-    """What a process of its own prints there; it must end well."""
+def run(folder: Path, *command: str, code: int = 0) -> str:
+    """What a process of its own prints there; it must end with this exit code."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
     ran = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    return ran.stdout + (ran.stderr if code else "")
 
 
 def train(folder: Path, *words: str) -> Path:
     """The run folder of `trpolab train ...`, which prints it last."""
-    out = run(folder, "-c", "import sys; from trpolab.cli import main; sys.exit(main())", "train", *words)
+    out = run(folder, "-c", TERMINAL, "train", *words)
     return folder / out.split()[-1]
 
 
@@ -98,26 +99,35 @@ def test_the_examples_work_in_the_terminal_and_resume_bit_for_bit(folder: Path) 
     assert recorded(stopped)["method"] == "flattened" and recorded(stopped)["flattened.power"] == 0.25
     assert recorded(stopped)["policy.network"] == "skip" and recorded(stopped)["skip.width"] == 6
     train(folder, *IMPORTS, "--resume", str(stopped), "--iterations", "4")
+    refused = run(folder, "-c", TERMINAL, "train", "--resume", str(stopped), "--iterations", "6", code=2)
+    assert "my_method" in refused and "--import" in refused
     whole = train(folder, "mine/parking", *IMPORTS, *chosen, "--iterations", "4")
     assert learned(stopped) == learned(whole) and len(learned(whole)) == 5
 
 
 def test_the_examples_work_in_a_file_of_settings(folder: Path) -> None:
-    (folder / "mine.toml").write_text('task = "mine/parking"\nsampler = "mixed"\niterations = 2\n[mixed]\nsteps = 256\n')
+    (folder / "mine.toml").write_text(
+        'task = "mine/parking"\nsampler = "mixed"\niterations = 2\n[mixed]\nsteps = 256\n'
+    )
     path = train(folder, "--import", "my_simulator", "--import", "my_sampler", "--config", "mine.toml")
     assert (recorded(path)["sampler"], recorded(path)["mixed.steps"]) == ("mixed", 256)
 
 
-def test_help_lists_their_settings(folder: Path) -> None:
-    command = "import sys; from trpolab.cli import main; sys.exit(main())"
-    told = run(folder, "-c", command, "train", "--import", "my_method", "--help")
-    assert "flattened.power" in told and "flattened" in told.partition("method")[2]
+def test_the_commands_of_the_page_do_what_it_says(folder: Path) -> None:
+    training, helping = re.findall(r"^trpolab train (.*)$", PAGE.read_text(encoding="utf-8"), re.M)
+    path = train(folder, *training.split(), "--iterations", "1")
+    assert (recorded(path)["task"], recorded(path)["method"]) == ("mine/parking", "flattened")
+    assert "flattened.power" in run(folder, "-c", TERMINAL, "train", *helping.split())
 
 
 def test_the_simulator_keeps_the_contract(folder: Path) -> None:
     (folder / "test_parking.py").write_text(
-        "import my_simulator, pytest\nfrom tests.simulators.contract import SimulatorContract\n\n\n"
-        "class TestParking(SimulatorContract):\n    @pytest.fixture\n    def task(self):\n        return 'mine/parking'\n"
+        "import my_simulator, pytest\n"
+        "from tests.simulators.contract import SimulatorContract\n\n\n"
+        "class TestParking(SimulatorContract):\n"
+        "    @pytest.fixture\n"
+        "    def task(self):\n"
+        "        return 'mine/parking'\n"
     )
     options = ("-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-W", "ignore", "-k", "not another_shape")
     assert " passed" in run(folder, "-m", "pytest", *options, "test_parking.py")

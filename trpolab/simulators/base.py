@@ -112,7 +112,7 @@ class Simulator(Protocol):
     @property
     def scene(self) -> Scene | None:
         """What a player draws; None when there is nothing to draw."""
-        ...
+        return None
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes; `seeds` [n] are non-negative integers. Returns obs [n, *O]."""
@@ -138,7 +138,7 @@ class Simulator(Protocol):
 
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
         """World poses for drawing: [n, bodies, 7] position and quaternion (w first), in `scene.bodies` order."""
-        ...
+        return np.zeros((self.width if slots is None else len(slots), 0, 7))
 
     def close(self) -> None: ...
 

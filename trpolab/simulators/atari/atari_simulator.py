@@ -19,13 +19,13 @@ from trpolab.simulators.atari.games import (
     open_emulator,
 )
 from trpolab.simulators.atari.pixels import STACK, quarter, resized
-from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Transition, refuse_misfit
+from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Transition, refuse_misfit
 
 NOOP = 0
 FRAMES_PER_SECOND = 60  # of the console
 
 
-class AtariSimulator:
+class AtariSimulator(Simulator):
     """W games (see `Simulator`). Observations are the last four frames, oldest first: [n, 4, H, W] uint8.
 
     An episode is a whole game. Without sticky actions a game has no noise of its own, and all begin alike whatever the
@@ -48,11 +48,6 @@ class AtariSimulator:
         self._steps = np.zeros(slots, np.int64)
         self._start: tuple[Any, np.ndarray] | None = None  # of every game, where it has no noise
         self._palette, self._known = np.zeros((256, 3), np.uint8), np.zeros(256, bool)  # colours seen so far
-
-    @property
-    def scene(self) -> Scene | None:
-        """There are no bodies: ask for `screens`."""
-        return None
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new games. Obs [n, 4, H, W], four times the first frame."""
@@ -119,10 +114,6 @@ class AtariSimulator:
         self._stacks[ids] = snapshot.parts["stack"]
         self._steps[ids] = snapshot.parts["steps"]
         return self._stacks[ids]
-
-    def poses(self, slots: np.ndarray | None) -> np.ndarray:
-        """No bodies: [n, 0, 7]."""
-        return np.zeros((len(self._ids(slots)), 0, 7))
 
     @property
     def seconds(self) -> float:
