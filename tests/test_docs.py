@@ -22,6 +22,7 @@ from trpolab.cli.settings_help import settings_page
 from trpolab.cli.train import make_plan
 from trpolab.selftest import CHECKS
 from trpolab.settings import parse_value
+from trpolab.simulators import SIMULATORS
 from trpolab.training.config import part_types, settings
 from trpolab.updates.method import METHODS
 
@@ -167,6 +168,11 @@ def test_the_table_of_methods_is_the_registrys() -> None:
     assert table == [(name, entry.doc, entry.source) for name, entry in METHODS.items()]
 
 
+def test_the_readme_names_every_task_that_is_listed() -> None:
+    listed = {name for kind in SIMULATORS.values() if kind.name != "atari" for name in kind.names()}
+    assert listed <= set(quoted(prose(README)))
+
+
 def test_switches_of_the_deviations_are_settings() -> None:
     for page in (README, CHECKOUT / "docs" / "atari.md"):
         for _, _, switch in rows(section(page, "Deviations from the paper")):
@@ -249,6 +255,11 @@ def test_equations_stand_where_the_table_says(page: Path) -> None:
         wanted = places(paper)
         assert wanted and wanted <= set().union(*told.values()), (paper, told)
         assert all(wanted & there for there in told.values()), (paper, told)
+
+
+def test_the_readme_names_every_equation_of_the_paper() -> None:
+    named_there = set().union(*(places(row[0]) for row in rows(section(README, "Equations"))))
+    assert {f"Eq. {number}" for number in range(1, 19)} | {f"App. {name}" for name in "ABCD"} <= named_there
 
 
 def test_places_are_told_one_by_one() -> None:

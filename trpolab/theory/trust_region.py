@@ -69,7 +69,7 @@ def max_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
 
 
 def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
-    """Eq. 12: maximise L_π(π̃) subject to the mean of KL(π‖π̃) over s ~ ρ_π <= δ, exactly.
+    """Eq. 12 and 13: maximise L_π(π̃) subject to the mean of KL(π‖π̃) over s ~ ρ_π <= δ, exactly.
 
     At the optimum the gain in L per unit of KL is the same in every state. Raises as `max_kl_step`.
     """

@@ -23,7 +23,7 @@ class NaturalGradient:
 
 
 def natural_gradient_step(learner: Learner, batch: Batch, settings: NaturalGradient, context: Context) -> Step:
-    """θ' = θ + (1/λ) A⁻¹g, however far that is: no rescaling to δ, no line search."""
+    """θ' = θ + (1/λ) A⁻¹g, the solution of Eq. 17 with a fixed 1/λ: no rescaling to δ, no line search."""
     problem = pose(learner, batch, context)
     cg = solve(damped_fisher(problem, context), problem.gradient(), context)  # A⁻¹g, as TRPO computes it
     context.note(step_curvature=cg.curvature, beta=settings.step)
