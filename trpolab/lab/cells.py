@@ -1,7 +1,7 @@
 """One lab a cell: running a cell again closes the lab that it made before.
 
-The record lives on IPython's shell, the one object that is as old as the kernel and survives `%reset`; without a shell
-there are no cells, and nothing is recorded.
+The record is an attribute of IPython's shell, which exists as long as the kernel and survives `%reset`. Without a shell
+nothing is recorded.
 """
 
 from __future__ import annotations

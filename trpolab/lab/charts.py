@@ -82,7 +82,7 @@ HISTORY = ("iteration", *sorted(METRICS))
 
 
 class Charts:
-    """The figure and what it has drawn. `update` is called by the pump alone."""
+    """The figure and what it has drawn. `update` is called by the refresh thread alone."""
 
     def __init__(self) -> None:
         self.columns = Columns(HISTORY)
@@ -171,7 +171,7 @@ class Charts:
 def drawn_marks(marks: Sequence[tuple[int, str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Vertical lines on the return chart and their labels, stepped down so that neighbours can both be read.
 
-    Plotly reads a little HTML in labels; a knob's value is never meant as such.
+    Plotly interprets some HTML in labels, so values are escaped.
     """
     place = {"xref": "x", "yref": "y domain"}
     shape = {**place, "type": "line", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}}

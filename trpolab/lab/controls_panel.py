@@ -1,4 +1,4 @@
-"""The controls panel: knobs of the settings registry, grouped as a reader of the paper looks for them.
+"""The controls panel: knobs of the settings registry, grouped by the parts of the paper.
 
 A callback may run on the main thread or on a subshell's. It calls `Controls.replace` and nothing else; the trainer
 reads the request at the next iteration boundary.
@@ -68,7 +68,7 @@ class ControlsPanel:
         self._enable(config)
 
     def refresh(self, seconds_per_step: float | None = None) -> None:
-        """Show what is requested and what is in use; called by the pump."""
+        """Show what is requested and what is in use; called by the refresh thread."""
         controls = self._controls()
         requested, in_use, pending = controls.requested, controls.in_use, controls.pending
         for name, knob in self.knobs.items():
@@ -97,7 +97,7 @@ class ControlsPanel:
             knob.tell("")
 
     def _ask(self, name: str, value: Any) -> None:
-        """A knob was turned: request it, or say what is wrong and turn it back."""
+        """Request a changed setting, or show what is wrong with it and set the knob back."""
         controls = self._controls()
         before = controls.requested.get(name)
         if self.knobs[name].stands_at(before):
@@ -115,11 +115,11 @@ class ControlsPanel:
             self.knobs[name].tell(_both(controls.pending[name]), pending=True)
 
     def complain(self, text: str) -> None:
-        """Show a sentence above the knobs, or take it away."""
+        """Show a sentence above the knobs, or remove it."""
         self.error.value = f"<div role='alert'>{html.escape(text)}</div>" if text else ""
 
     def _enable(self, config: Config) -> None:
-        """What can be turned, what can be chosen, and which rows there are, under the config asked for."""
+        """Enable knobs and choices, and show the rows, that apply under the config asked for."""
         if config is self._enabled_for:
             return
         self._enabled_for = config
@@ -153,7 +153,7 @@ def applies(config: Config, about: Setting) -> bool:
 
 
 def idle(config: Config, about: Setting) -> str:
-    """Why a setting means nothing while others stand as they do; "" where it does."""
+    """Why a setting has no effect with the other settings as they are; "" if it has one."""
     if about.name in ESTIMATE and METHODS[config.method].searches:
         return SEARCHES
     if about.name in ESTIMATE and about.part and about.part != SAMPLERS[config.sampler].part:

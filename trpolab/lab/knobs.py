@@ -1,6 +1,6 @@
 """One knob: a setting of the registry as a widget, with its hint line underneath.
 
-The widget's value is what a person asks for. What is in use is another thing, and only the hint line tells it.
+The widget's value is what a person asks for. The hint line shows what is in use.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ WORDS = {
 
 
 def label_of(about: Setting) -> str:
-    """What stands before the knob."""
+    """The text before the knob."""
     return LABELS.get(about.name, about.name.rsplit(".", 1)[-1].replace("_", " "))
 
 
 def in_words(value: Any) -> str:
-    """A value as a person would write it: 0.02, on, GAE, 64 × 64."""
+    """A value as text for people: 0.02, on, GAE, 64 × 64."""
     if isinstance(value, tuple):
         return " × ".join(str(item) for item in value) or "linear"
     if isinstance(value, float):
@@ -101,7 +101,7 @@ class Knob:
         return self.value == value or (isinstance(value, float) and self.value == tidy(value))
 
     def show(self, value: Any) -> None:
-        """Move the widget to a value, outside the slider's range too; tells nobody when it stands there already."""
+        """Move the widget to a value, also outside the slider's range; `on_change` is not called if it is there."""
         if self.stands_at(value):
             return
         if isinstance(self.widget, w.SelectionSlider) and value not in (option[1] for option in self.widget.options):
@@ -116,7 +116,7 @@ class Knob:
         self.hint.value = f"<span class='trpolab-{tone}'>{html.escape(text)}</span>" if text else ""
 
     def allow(self, allowed: bool, reason: str = "") -> None:
-        """Let it be turned, or show it disabled with the reason on hover."""
+        """Enable the knob, or disable it and show the reason on hover."""
         self.widget.disabled = not allowed
         about = self.about
         source = f" ({about.source})" if about.source else ""
@@ -127,7 +127,7 @@ class Knob:
         put_class(self.row, "trpolab-off", not allowed)
 
     def refuse(self, reasons: dict[Any, str]) -> None:
-        """Strike out choices that can't run, with the reason on hover; one pressed all the same is refused in words.
+        """Strike out choices that can't run and show the reason on hover; pressing one shows the reason as well.
 
         A menu marks them with a cross.
         """

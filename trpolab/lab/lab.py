@@ -1,13 +1,13 @@
-"""The lab: TRPO that learns in a thread of the kernel while a person watches and turns its knobs.
+"""The lab: TRPO learns in a thread of the kernel while a person watches and changes settings.
 
     from trpolab import Lab
     Lab("Hopper-v5")
     Lab(resume="runs/20261122T101502Z-Hopper-v5-9f3a11")  # goes on with a run that was stopped or killed
 
-Three parties, and what each may do. The trainer (a daemon thread) iterates the session and touches torch and the
-simulators. The pump (another) moves what is new to the widgets and draws rollouts in a simulator of its own. Widget
-callbacks, on whatever thread the kernel runs them, ask the controls or set a flag. The kernel's own stop button raises
-in the main thread and so reaches none of them: the lab has its own Stop.
+Three threads are at work. The trainer, a daemon thread, iterates the session; only it uses torch and the run's
+simulators. The refresh thread moves new values to the widgets and draws rollouts in a simulator of its own. Widget
+callbacks run on a thread of the kernel; they ask the controls or set a flag. The kernel's own stop button raises in the
+main thread and reaches none of them, so the lab has its own Stop.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Lab:
 
     @property
     def session(self) -> Any:
-        """The run under way; after a reset, another one."""
+        """The session of the run under way; a reset makes another one."""
         return self.trainer.session
 
     @property
@@ -86,7 +86,7 @@ class Lab:
 
     @property
     def view(self) -> View:
-        """The widgets, made when first asked for: a lab that is never shown costs no browser anything."""
+        """The widgets, made when first asked for."""
         with self._making_view:
             if self._view is None:
                 self._view = View(self, self._source)
@@ -137,7 +137,7 @@ class Lab:
         return self
 
     def reset(self) -> Lab:
-        """Start afresh, untrained, with the knobs as they stand; the charts keep the last run in dotted grey."""
+        """Start anew, untrained, with the knobs as they are; the charts keep the last run in dotted grey."""
         self._refuse_if_closed()
         self.ask_for_reset()
         self.trainer.close()
@@ -164,7 +164,7 @@ class Lab:
         return True
 
     def close(self, keep_view: bool = True) -> None:
-        """End the threads. The view stays as it is, or goes too."""
+        """End the threads; the view is closed as well unless `keep_view`."""
         if self._closed:
             return
         self._closed = True
@@ -173,7 +173,7 @@ class Lab:
             self._view.close(keep_view)
 
     def refresh(self) -> None:
-        """Show what is new now, instead of at the pump's next stroke."""
+        """Show new values now, not only at the refresh thread's next call."""
         if self._view is not None:
             self._view.stroke()
 

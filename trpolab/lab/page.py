@@ -1,6 +1,6 @@
-"""The page: header, controls, charts, rollout and foot, as widgets. It shows; it decides nothing.
+"""The page: header, controls, charts, rollout and foot, as widgets. It holds no logic of the run.
 
-A widget tells the browser of an assignment only where the value is another one than before.
+An assignment to a widget reaches the browser only if the value changed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Page:
         )
 
     def enable(self, allowed: set[str]) -> None:
-        """Which buttons can be pressed now; none of them ever moves."""
+        """Enable the buttons that can be pressed now; none changes its place."""
         for name, button in self.buttons.items():
             button.disabled = name not in allowed
 
@@ -113,16 +113,16 @@ class Page:
         self.rollout.layout.grid_area = None
 
     def show_folder(self, folder: Path | None) -> None:
-        """Where the run lies on disk, once it does."""
+        """Show the run folder, once it exists."""
         self.where.value = f"run folder <code>{html.escape(str(folder))}</code>" if folder else ""
 
     def show_code(self, name: str, text: str) -> None:
-        """Text to take along; one click selects all of it. The same button a second time puts it away."""
+        """Show text to be copied; one click selects all of it. The same button again hides it."""
         self._code_shown = "" if name == self._code_shown else name
         self.code.value = f"<pre title='click, then copy'>{html.escape(text)}</pre>" if self._code_shown else ""
 
     def close(self) -> None:
-        """Take every widget of the page away, the figure's five megabytes included."""
+        """Close every widget of the page, the figure of five megabytes included."""
         self.figure.close()
         self.widget.close()
 

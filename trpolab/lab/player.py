@@ -1,4 +1,4 @@
-"""Keeps the rollout card up to date: records and draws the newest policy, seldom enough not to slow its training."""
+"""The rollout card: it records and draws the newest policy, so rarely that training is not slowed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trpolab.simulators import Source, make
 
 LEAST_GAP = 2.0  # seconds between two pictures
 SHARE = 0.02  # of the time that pictures may take while the run goes on
-MOST_OVERHEAD = 0.04  # above it the pump has no time to spare for pictures
+MOST_OVERHEAD = 0.04  # above it the refresh thread has no time for pictures
 
 
 class Player:
-    """Used by the pump's thread alone; its simulator is its own."""
+    """Used by the refresh thread alone; it has a simulator of its own."""
 
     def __init__(self, task: Source, page: Page):
         self._task, self._page = task, page
@@ -53,7 +53,7 @@ class Player:
             self._task, self._possible = task, True
 
     def close(self) -> None:
-        """Give the simulator back."""
+        """Close the simulator."""
         if self._simulator is not None:
             self._simulator.close()
             self._simulator = None
@@ -74,7 +74,7 @@ class Player:
 
 
 def caption(rollout: Rollout, iteration: int) -> str:
-    """How it went, in a line."""
+    """One line about the rollout."""
     length = f"{rollout.seconds:.3g} s"
     shown = f"first {MOST_SECONDS:g} of {length}" if rollout.seconds > MOST_SECONDS else length
     return f"iteration {iteration:,} · mean action · return {rollout.total:,.0f} · {shown}"

@@ -1,6 +1,6 @@
 """A live race: two or three methods learn the same task side by side, and their returns are drawn as they come.
 
-Simulator steps are the clock: whoever has spent fewest goes next, so that a picture at any moment is a fair one.
+The method with the fewest simulator steps goes next, so that all have spent about as many at any moment.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME = "trpolab-race"
 
 @dataclass
 class RaceLane:
-    """One method's run, as far as it has come."""
+    """One method's run so far."""
 
     method: str
     session: Session
@@ -55,7 +55,7 @@ class RaceLane:
 class Race(w.VBox):
     """Menus for up to three methods, Start and Stop, and the curves.
 
-    Each runner gets `steps` simulator steps of `task`; `settings` are those of `trpolab.train`, shared by all. Running
+    Each method gets `steps` simulator steps of `task`; `settings` are those of `trpolab.train`, shared by all. Running
     the same cell again closes the race that it made before.
     """
 
@@ -87,11 +87,11 @@ class Race(w.VBox):
 
     @property
     def running(self) -> bool:
-        """Whether somebody is still on the track."""
+        """Whether a method still runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, *, block: bool = False) -> Race:
-        """Line up the chosen methods and let them run; with `block` the call returns at the finish."""
+        """Start the chosen methods; with `block` the call returns when all are done."""
         if self.running:
             return self
         chosen = dict.fromkeys(lane.value for lane in self.lanes if lane.value != NOBODY)
@@ -109,11 +109,11 @@ class Race(w.VBox):
         return self
 
     def stop(self) -> None:
-        """Everybody holds after the iteration under way."""
+        """Stop all methods after the iteration under way."""
         self._stopping.set()
 
     def close(self, keep_view: bool = True) -> None:
-        """End the race; the picture stays, or goes too."""
+        """End the race; the picture is removed unless `keep_view`."""
         self.stop()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
@@ -121,7 +121,7 @@ class Race(w.VBox):
             super().close()
 
     def redraw(self) -> None:
-        """Draw the curves as far as they have come."""
+        """Draw the curves so far."""
         figure, axes = panels("Return over simulator steps", "Return over seconds of its own")
         for runner, (color, dash) in zip(self.runners, LOOKS, strict=False):
             spent: list[Any] = [runner.steps, runner.seconds]

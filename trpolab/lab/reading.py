@@ -1,4 +1,4 @@
-"""What a metrics row says, in the units and words that people read."""
+"""Metrics rows in words and in units for people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mark_of(row: dict[str, Any]) -> tuple[int, str] | None:
 
 
 def remarks(row: dict[str, Any]) -> list[str]:
-    """What of the last iteration should not be passed over in silence."""
+    """What should be said of the last iteration."""
     found = []
     if not row["outcome"].startswith("accepted"):
         found.append(f"last step: {row['outcome'].replace('_', ' ')}")

@@ -1,6 +1,6 @@
-"""The pump: one thread that moves what is new to the widgets, at most four times a second.
+"""The refresh thread: it moves new values to the widgets, at most four times a second.
 
-The newest value wins: what happened between two strokes is drawn once.
+Of several values since its last call it shows the newest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ PERIOD = 0.25  # seconds
 class RefreshTimer:
     """Calls `stroke` in a daemon thread until closed.
 
-    `seconds` counts the processor time of the strokes. A stroke that raises is reported by `failed` and ends the pump:
-    a display that cannot draw must not fail four times a second.
+    `seconds` counts the processor time of the calls. A call that raises is reported by `failed` and is the last one:
+    otherwise it would fail four times a second.
     """
 
     def __init__(self, stroke: Callable[[], None], failed: Callable[[BaseException], None], period: float = PERIOD):
@@ -35,7 +35,7 @@ class RefreshTimer:
             self._thread.start()
 
     def close(self, seconds: float = 5.0) -> None:
-        """End after the stroke under way."""
+        """Return after the call under way, if there is one; no other follows."""
         atexit.unregister(self.close)
         self._done.set()
         if self._thread is not None and self._thread is not threading.current_thread():

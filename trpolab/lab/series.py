@@ -38,7 +38,7 @@ def number(value: Any) -> float:
 def thin(x: np.ndarray, y: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, np.ndarray]:
     """At most `limit` of the points (x, y): the lowest and the highest of each stretch, and the ends.
 
-    Keeping extremes, not every k-th point, never hides the one iteration that went wrong.
+    Keeping extremes instead of every k-th point shows a single iteration that went wrong.
     """
     if len(x) <= limit:
         return x, y

@@ -1,4 +1,4 @@
-"""A lab's settings as text to take along: a Python call or a command line that repeats them."""
+"""A lab's settings as text to be copied: a Python call or a command line that repeats them."""
 
 from __future__ import annotations
 

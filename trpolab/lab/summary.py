@@ -1,4 +1,4 @@
-"""A run as a static table and picture: what a saved notebook shows where widgets are gone."""
+"""A run as a static table and picture, which a saved notebook shows without widgets."""
 
 from __future__ import annotations
 

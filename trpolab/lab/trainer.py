@@ -1,4 +1,4 @@
-"""The training thread: it alone iterates the session. Everybody else talks to the session's controls."""
+"""The training thread: only it iterates the session. All others use the session's controls."""
 
 from __future__ import annotations
 

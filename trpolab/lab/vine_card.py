@@ -1,4 +1,4 @@
-"""Keeps Figure 1 of the newest vine iteration on the page, redrawn seldom enough not to slow the training."""
+"""Figure 1 of the newest vine iteration on the page, redrawn so rarely that training is not slowed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INK = "#808080"  # legible on a light and on a dark ground: a PNG can't follow t
 
 
 class VineCard:
-    """Used by the pump's thread alone, but for the slider's callback, which only leaves a number."""
+    """Used by the refresh thread alone, except for the slider's callback, which only stores a number."""
 
     def __init__(self, task: str, page: Page):
         self._task, self._page = task, page
@@ -32,7 +32,7 @@ class VineCard:
         page.vine_back.observe(self._look_back, "value")
 
     def consider(self, latest: Any, kept: Sequence[tuple[int, VineRecord]], *, busy: bool, overhead: float) -> None:
-        """Show the newest vine, or the one asked for, if there is time; put the card away after a single path.
+        """Show the newest vine, or the one asked for, if there is time; hide the card after a single path.
 
         `kept` holds the last vine iterations, the newest last.
         """
@@ -77,5 +77,5 @@ def draw_card(record: VineRecord, task: str) -> bytes:
 
 
 def caption(record: VineRecord, iteration: int) -> str:
-    """What the vine was, in a line."""
+    """One line about the vine."""
     return f"iteration {iteration:,} · {record.branches:,} branches of {record.branch_length:.0f} steps"

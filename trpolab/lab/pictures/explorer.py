@@ -79,7 +79,7 @@ def explore(draw: Draw, *dials: tuple[Setting, Any]) -> Explorer:
 
 
 class Explorer(w.VBox):
-    """Knobs, the numbers they lead to, and one picture. `turn(name, value)` does what a person's hand would."""
+    """Knobs, the numbers they lead to, and one picture. `turn(name, value)` sets a knob as a person would."""
 
     def __init__(self, draw: Draw, dials: Sequence[tuple[Setting, Any]]):
         self.draw_ = draw
@@ -199,7 +199,7 @@ def to_png(figure: Figure, **options: Any) -> bytes:
 
 
 def to_svg(figure: Figure, description: str = "") -> str:
-    """A figure as SVG to stand in a page: INK in the colour of text, the page's font, no rule that leaves the picture.
+    """A figure as SVG in a page: INK in the colour of text, the page's font, no CSS rule that affects the page.
 
     Text stays text, so glyphs come from the page; `description` is for those who cannot see it.
     """

@@ -1,4 +1,4 @@
-"""An animated PNG of a rollout, drawn by Pillow from body poses: no OpenGL, no script, no trust needed.
+"""An animated PNG of a rollout, drawn by Pillow from body poses, without OpenGL and without a script.
 
 Drawn larger than it is shown, so that the browser's scaling smooths the edges. The background is transparent and the
 colours are legible on white and on black.
@@ -131,7 +131,7 @@ class Artist:
                 pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=shape.colour)
 
     def _draw_background(self, pen: Any, origin: list[float]) -> None:
-        """What shows that the camera moves: marks under a ground line, or crosses on a floor seen from above."""
+        """Marks under a ground line, or crosses on a floor seen from above: they show that the camera moves."""
         (wide, high), scale, width = self.size, self.camera.scale, self.pen_width
         step = mark_spacing(wide / scale)
         left = origin[0] - wide / 2 / scale
@@ -245,7 +245,7 @@ def aim(scene: Scene, poses: np.ndarray, shapes: list[Shape], ground: float | No
 
 
 def _smooth(path: np.ndarray, reach: int = 7) -> np.ndarray:
-    """Moving mean of a path [F, A], its ends continued as they began: a camera that does not shake."""
+    """Moving mean of a path [F, A], its ends extended by their own values, so that the camera does not shake."""
     reach = min(reach, len(path) - 1)
     padded = np.pad(path, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd") if reach else path
     kernel = np.full(2 * reach + 1, 1 / (2 * reach + 1))
