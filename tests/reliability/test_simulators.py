@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.faults.points import replace
 from trpolab.sampling.evaluate import evaluate
 from trpolab.selftest.physics import poisoned
-from trpolab.simulators.mujoco.mujoco_simulator import MujocoSimulator
 from trpolab.training import loop
 from trpolab.training.loop import Diverged
 from trpolab.training.session import Session
@@ -20,17 +20,20 @@ SMALL = {"steps_per_iteration": 512, "slots": 8}
 
 def blow_up(monkeypatch: pytest.MonkeyPatch, calls: set[int], slots: list[int]) -> list[int]:
     """Some slots of the first simulator that steps get an impossible state before the given steps of all."""
-    honest, count, first = MujocoSimulator.step, [0], []
+    count, first = [0], []
 
-    def step(self: MujocoSimulator, ids, actions):
-        first[:] = first or [self]
-        if self is first[0]:
-            count[0] += 1
-            if count[0] in calls:
-                self.restore(None, poisoned(self, slots))
-        return honest(self, ids, actions)
+    def poisoning(honest):
+        def step(self, ids, actions):
+            first[:] = first or [self]
+            if self is first[0]:
+                count[0] += 1
+                if count[0] in calls:
+                    self.restore(None, poisoned(self, slots))
+            return honest(self, ids, actions)
 
-    monkeypatch.setattr(MujocoSimulator, "step", step)
+        return step
+
+    replace("MuJoCo: step", poisoning, monkeypatch)
     return count
 
 
@@ -76,12 +79,12 @@ def test_a_run_reports_the_share_of_actions_that_were_clipped() -> None:
 
 @pytest.mark.reliability("R17")
 def test_what_reaches_the_simulator_is_inside_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken, honest = [], MujocoSimulator.step
-    monkeypatch.setattr(
-        MujocoSimulator,
-        "step",
-        lambda self, ids, actions: taken.append(np.array(actions)) or honest(self, ids, actions),
-    )
+    taken = []
+
+    def noting(honest):
+        return lambda self, ids, actions: taken.append(np.array(actions)) or honest(self, ids, actions)
+
+    replace("MuJoCo: step", noting, monkeypatch)
     session = Session("Hopper-v5", out=None, iterations=1, **SMALL, **{"policy.log_std": 2.0}).run()
     assert max(np.abs(actions).max() for actions in taken) == 1.0
     assert session.history[0]["clipped_fraction"] > 0.8

@@ -22,8 +22,6 @@ from trpolab.training.session import Session
 
 pytestmark = pytest.mark.reliability("R8")
 
-MOVING = ("metrics.jsonl", "status.json", "lock")
-
 
 def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system without locks, as some networks' are."""
