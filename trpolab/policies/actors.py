@@ -1,4 +1,4 @@
-"""The sampling path of a policy: distribution parameters of a few observations at a time, as fast as may be."""
+"""The sampling path of a policy: distribution parameters of a few observations at a time, written for speed."""
 
 from __future__ import annotations
 

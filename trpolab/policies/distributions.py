@@ -136,7 +136,7 @@ class Distribution:
     def own_metric(self, own: Tensor) -> Tensor:
         """The same for the own parameters: the diagonal [own_parameters]; no state and no output may enter it.
 
-        Own parameters whose metric is of another form are no own parameters: let the network give them as outputs.
+        If the metric of own parameters has another form, let the network give them as outputs instead.
         """
         if self.own_parameters:
             raise NotImplementedError(f"{type(self).__name__} has own parameters, and no own_metric")

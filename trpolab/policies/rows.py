@@ -10,7 +10,7 @@ import numpy as np
 def random_rows(count: int, fraction: float, generator: np.random.Generator) -> np.ndarray:
     """A random subset of range(count) [m] int64 in rising order, m = ⌈fraction · count⌉, without repetition.
 
-    Random and not every k-th: rows stored time-major would give whole slots away.
+    Random instead of every k-th: with rows stored by time that could leave out whole slots.
     """
     wanted = min(count, max(1, math.ceil(fraction * count)))
     if wanted == count:

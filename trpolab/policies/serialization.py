@@ -1,4 +1,4 @@
-"""Policies on disk: safetensors with JSON in its metadata. Nothing is ever unpickled, and nothing is trusted unread."""
+"""Policies on disk: safetensors with JSON in its metadata. Nothing is unpickled, and everything is checked."""
 
 from __future__ import annotations
 

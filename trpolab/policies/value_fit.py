@@ -58,10 +58,10 @@ def fit_value(
 ) -> tuple[ValueFunction, ValueFit]:
     """Fit V to targets [N] (in units of reward) at features [N, F], or at N stacks of frames; `value` stays as it is.
 
-    The targets' running mean and variance move first (weight max(0.05, 1/fits)), outputs staying put. Then each of
+    The targets' running mean and variance move first (weight max(0.05, 1/fits)), with outputs unchanged. Then each of
     `fit_steps` steps solves (JᵀJ/n + μI) s = -g by conjugate gradient, the product on a random `fit_fraction` of the
     rows, g and the error on all of them. A step that raises the error is dropped; μ follows the gain ratio. Input or
-    error that is not finite: the old function comes back, and the status says so.
+    error that is not finite: the old function is returned, and the status says so.
     """
     if len(targets) == 0 or len(targets) != len(features):
         raise ValueError(f"targets and features have {len(targets)} and {len(features)} rows: give equally many")
@@ -156,7 +156,7 @@ def next_mu(mu: float, ratio: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """One θ, what the network gives there on all rows, and how wrong that is."""
+    """One θ, the network's outputs there on all rows, and their error."""
 
     theta: Tensor
     outputs: Tensor  # [N, 1]
@@ -167,7 +167,7 @@ class _Point:
     def at(
         cls, network: MLP | ConvNet, theta: Tensor, x: Any, y: Tensor, slope: bool, workers: ThreadTeam = SERIAL
     ) -> _Point:
-        """Activations live for one chunk of rows only: the gradient is taken on the way, or not at all."""
+        """Activations are kept for one chunk of rows at a time: the gradient is computed in the same pass, or not."""
         if not slope:
             outputs = network.evaluate(theta, x, workers)
             return cls(theta, outputs, _half_mean_square(outputs - y), None)

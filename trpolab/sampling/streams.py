@@ -35,7 +35,7 @@ class Streams:
     seed: int
 
     def generator(self, iteration: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
-        """The stream of (seed, iteration, purpose, index): the same numbers whoever asks, and whenever."""
+        """The stream of (seed, iteration, purpose, index): always the same numbers."""
         key = np.array([self.seed, int(purpose)], dtype=np.uint64)
         counter = np.array([0, 0, index, iteration], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=key, counter=counter))

@@ -1,8 +1,8 @@
-"""Checkpoints: where a run stands between two iterations, written beside and renamed into place whole.
+"""Checkpoints: the state of a run between two iterations, written to a temporary folder and renamed into place.
 
 A checkpoint is `policy.safetensors`, `train.safetensors` (value function, method state, simulators), `state.json`
 (counters, settings) and `MANIFEST.json` (size and SHA-256 of the three). Random streams are counter-based, so the
-iteration's number and the seed among the settings are their whole state.
+number of the iteration and the seed are all of their state.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ SPARE_BYTES = 2**20  # that must be left on the disk beyond a checkpoint's own
 
 
 class CheckpointError(RunFolderError):
-    """No checkpoint that could be gone on from; the message says why."""
+    """There is no checkpoint to resume from; the message says why."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a run folder holds to go on from."""
+    """What a run folder holds for a resumption."""
 
     folder: Path
     task: str
@@ -62,7 +62,7 @@ class Saved:
 
 
 def write(folder: RunFolder, task: str, train_state: TrainState, requested: Config) -> Path:
-    """Write `ckpt/<iteration>/`, read it back, and only then drop what is older than the newest few, but the best.
+    """Write `ckpt/<iteration>/`, read it back, and only then remove old ones: the newest few and the best stay.
 
     `requested` are the settings for the next iteration. Raises OSError, leaving older ones intact and nothing half
     done.
@@ -181,7 +181,7 @@ def _demand_room(parent: Path, size: int) -> None:
 
 
 def _prune(parent: Path, iteration: int) -> None:
-    """Drop what is older than the newest few, but for the one with the best score; later ones are not this run's."""
+    """Remove all but the newest few and the one with the best score; later ones are not this run's."""
     entries = [entry for entry in _entries(parent) if int(entry.name) <= iteration]
     scores = [_score(entry) for entry in entries]
     best = entries[int(np.argmax(scores))]
@@ -191,7 +191,7 @@ def _prune(parent: Path, iteration: int) -> None:
 
 
 def _take_away(entry: Path) -> None:
-    """Remove a checkpoint so that it is there whole or, by its name, not at all."""
+    """Remove a checkpoint: it is renamed first, so that no half of it ever has its name."""
     aside = temporary(entry.with_name(f"{entry.name}-old"))
     os.rename(entry, aside)
     shutil.rmtree(aside)
@@ -206,7 +206,7 @@ def _score(entry: Path) -> float:
 
 
 def _verify(entry: Path) -> None:
-    """Raise CheckpointError unless the files are those of the manifest, to the last bit."""
+    """Raise CheckpointError unless sizes and SHA-256 of the files are those of the manifest."""
     try:
         manifest = parse_json((entry / MANIFEST).read_bytes())
         if not isinstance(manifest, dict) or set(manifest) != set(FILES):
@@ -224,7 +224,7 @@ def _verify(entry: Path) -> None:
 
 
 def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict[str, Any]]:
-    """Segment, train_state and pending settings of a checkpoint, used only after its manifest was found right."""
+    """Segment, state and pending settings of a checkpoint, after its manifest was verified."""
     _verify(entry)
     try:
         state = parse_json((entry / "state.json").read_bytes())
@@ -252,7 +252,7 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict
 
 
 def recorded_config(about: dict[str, Any], settings: dict[str, Any]) -> Config:
-    """The config that a run recorded. Raises CheckpointError where this version, as it stands, can't read it."""
+    """The config that a run recorded. Raises CheckpointError if this version can't read it."""
     try:
         return Config().replace(**{name: as_setting(value) for name, value in settings.items()})
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The mailbox between whoever turns the knobs and the loop that learns."""
+"""Settings and commands for the training loop, given from other threads."""
 
 from __future__ import annotations
 
@@ -61,26 +61,26 @@ class Controls:
         return {name: (new[name], old[name]) for name in new if new[name] != old[name]}
 
     def take(self) -> Config:
-        """The loop's: put the requested config into use."""
+        """Called by the loop: use the requested config from now on."""
         with self._changed:
             self._in_use = self._requested
             return self._in_use
 
     def pause(self) -> None:
-        """Hold before the next iteration."""
+        """Pause before the next iteration."""
         with self._changed:
             self._paused, self._steps = True, 0
             self._changed.notify_all()
 
     def resume(self) -> None:
-        """Go on, also if a stop was asked for that the loop has not come to yet."""
+        """Continue; a stop that the loop has not obeyed yet is withdrawn."""
         with self._changed:
             self._withdraw_stop()
             self._paused = False
             self._changed.notify_all()
 
     def step(self) -> None:
-        """One iteration more, then hold."""
+        """Run one more iteration, then pause."""
         with self._changed:
             self._withdraw_stop()
             self._steps = self._steps + 1 if self._paused else 1
@@ -95,7 +95,7 @@ class Controls:
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """End the run now: the iteration under way is given up, its parameters never existed."""
+        """End the run now; the iteration under way is given up, and its parameters are discarded."""
         with self._changed:
             self._stopping = self._aborting = True
             self._changed.notify_all()
@@ -107,12 +107,12 @@ class Controls:
 
     @property
     def paused(self) -> bool:
-        """Whether the loop holds, or will before the next iteration."""
+        """Whether the loop is paused, or will be before the next iteration."""
         return self._paused
 
     @property
     def holding(self) -> bool:
-        """Whether the loop waits between two iterations, now."""
+        """Whether the loop is waiting between two iterations."""
         return self._holding
 
     @property
@@ -121,11 +121,11 @@ class Controls:
         return self._stopping
 
     def aborting(self) -> bool:
-        """Polled by the samplers and between an iteration's phases: whether to give up the iteration under way."""
+        """Whether to give up the iteration under way; asked by the samplers, and between the phases of an iteration."""
         return self._aborting
 
     def wait_for_turn(self) -> bool:
-        """The loop's: hold while paused. True: do an iteration; False: the run was told to end."""
+        """Called by the loop: wait while paused. True: run an iteration; False: the run was told to end."""
         with self._changed:
             self._holding = self._paused and self._steps == 0
             self._changed.wait_for(lambda: self._stopping or not self._paused or self._steps > 0)
@@ -138,12 +138,12 @@ class Controls:
             return True
 
     def wait(self, seconds: float) -> None:
-        """The loop's: let time pass to be watched; cut short by stop."""
+        """Called by the loop: wait so many seconds; a stop ends the wait."""
         deadline = time.monotonic() + seconds
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, timeout=max(0.0, deadline - time.monotonic()))
 
     def _withdraw_stop(self) -> None:
-        """Whoever wants to go on no longer wants to stop, if the loop has not obeyed yet."""
+        """Forget a stop that the loop has not obeyed yet."""
         if not self._aborting and not self._ended:
             self._stopping = False

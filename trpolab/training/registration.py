@@ -1,4 +1,4 @@
-"""`trpolab.register`: the door for methods, samplers, networks, distributions and simulators from outside."""
+"""`trpolab.register`: methods, samplers, networks, distributions and simulators from outside the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ E = TypeVar("E", bound=Entry)
 
 
 def register(entry: E) -> E:
-    """Add a method, sampler, network, distribution or simulator, from where all choices of its kind are taken.
+    """Add a method, sampler, network, distribution or simulator to the choices of its kind.
 
     It then works in Python, in the terminal (`--import MODULE`, `--method`, `--set`), in TOML, in run folders and in
     the lab's menus. Raises RegistrationError for a name or a setting that is taken, for a missing function, and for

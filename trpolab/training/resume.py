@@ -1,4 +1,4 @@
-"""From what a run folder holds to a session that goes on with it."""
+"""Resuming a run: its task, its config and its history, from what the run folder holds."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def config_of(saved: Saved, given: Mapping[str, Any]) -> Config:
 
 
 def turned_later(saved: Saved, given: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-    """Settings that changed in iterations after the checkpoint, by iteration: what is done again is done the same way.
+    """Settings that changed after the checkpoint, by iteration, so that these iterations are repeated alike.
 
-    Those that are given now are the person's new will, and win.
+    Settings that are given now take precedence.
     """
     known = settings()
     found = {}

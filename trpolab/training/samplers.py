@@ -103,7 +103,7 @@ class Samplers:
             self.processes.close()
 
     def _population(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:
-        """Candidates of a search over θ, played. The normaliser sees none of it: θ keeps its meaning."""
+        """Candidates of a search over θ, played. The normaliser is not updated, so that θ keeps its meaning."""
         streams = self._resources.streams
         method, own = config.of_method()
         candidates = propose(learner, method, own, config.context(streams.generator(iteration, Purpose.POPULATION)))

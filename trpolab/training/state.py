@@ -1,4 +1,4 @@
-"""Where a run stands between two iterations: everything that the next one depends on."""
+"""The state of a run between two iterations: everything that the next one depends on."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Progress:
         return sum(self.recent_returns) / len(self.recent_returns) if self.recent_returns else None
 
     def copy(self) -> Progress:
-        """The same, which stays as it is when the loop goes on."""
+        """A copy that stays as it is when the loop goes on."""
         return replace(self, recent_returns=copy.copy(self.recent_returns))
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """A whole iteration's end. Nothing of it moves while the next one is under way."""
+    """The state after a whole iteration; it stays as it is during the next one."""
 
     config: Config  # that the iteration used; before the first one, that it is to use
     progress: Progress
