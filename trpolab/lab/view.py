@@ -106,8 +106,7 @@ class View:
         for row in rows:
             self.knobs.applied(row.get("changed", ()), row["iteration"])
         latest = self.lab.trainer.latest
-        diagnostics = latest.diagnostics if latest is not None else None
-        residuals = diagnostics.cg.residual_norms if diagnostics is not None and diagnostics.cg else None
+        residuals = latest.diagnostics.cg.residual_norms if latest is not None and latest.diagnostics.cg else None
         self.charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, self._marks)
 
     def _restart(self) -> None:

@@ -7,6 +7,7 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from trpolab.runs.disk import temporary
@@ -96,8 +97,9 @@ def _checked(archive: zipfile.ZipFile, largest: int, packed: int) -> tuple[str, 
         if (problem := _entry_problem(entry)) is not None:
             raise RunFolderError(f"{where}: {entry.orig_filename!r}: {problem}")
     names = [entry.filename.lower().rstrip("/") for entry in everything]
-    if twice := next((name for name in names if names.count(name) > 1), None) if len({*names}) < len(names) else None:
-        raise RunFolderError(f"{where}: holds {twice!r} twice")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise RunFolderError(f"{where}: holds {name!r} twice")
     tops = {entry.filename.split("/")[0] for entry in everything}
     if len(tops) != 1:
         raise RunFolderError(f"{where}: must hold one run's folder, holds {', '.join(sorted(tops))}")

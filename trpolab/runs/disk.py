@@ -61,8 +61,7 @@ def sync_together(paths: Sequence[Path]) -> None:
     """Force files and folders to the disk at once: the file system commits them together, in a fraction of the time."""
     try:
         with ThreadPoolExecutor(len(paths), "trpolab-sync") as pool:
-            for _ in pool.map(sync_folder, paths):
-                continue
+            list(pool.map(sync_folder, paths))  # so that errors are raised
     except RuntimeError:  # the interpreter is going down and starts no more threads
         for path in paths:
             sync_folder(path)

@@ -79,15 +79,13 @@ def read_run(folder: str | Path) -> dict[str, Any]:
         raise RunFolderError(f"{str(path)!r} is not a run folder: it has no run.json") from None
     except ValueError as error:
         raise RunFolderError(f"{str(path / 'run.json')!r} is not readable JSON: {error}") from None
+    wrong = f"{str(path / 'run.json')!r} does not describe a run"
     if not isinstance(about, dict) or not isinstance(about.get("schema"), int):
-        raise RunFolderError(f"{str(path / 'run.json')!r} does not describe a run: it has no schema number")
+        raise RunFolderError(f"{wrong}: it has no schema number")
     refuse_newer(about, path)
-    for name, kind in (("id", str), ("task", str), ("settings", dict)):
+    for name, kind, words in (("id", str, "a text"), ("task", str, "a text"), ("settings", dict, "a table")):
         if not isinstance(about.get(name), kind):
-            words = "a table" if kind is dict else "a text"
-            raise RunFolderError(
-                f"{str(path / 'run.json')!r} does not describe a run: its {name!r} is {about.get(name)!r}, not {words}"
-            )
+            raise RunFolderError(f"{wrong}: its {name!r} is {about.get(name)!r}, not {words}")
     return about
 
 
@@ -143,18 +141,14 @@ def each_metrics(folder: str | Path, most: int | None = None) -> Iterator[dict[s
     path = Path(folder) / "metrics.jsonl"
     if not path.exists():
         return
-    offsets = _lines_that_count(path)
-    chosen = offsets
+    offsets, numbers = _lines_that_count(path)
+    chosen: Any = range(len(offsets))
     if most is not None and len(offsets) > most:
-        chosen = array("q", np.asarray(offsets)[np.linspace(0, len(offsets) - 1, most).astype(int)].tolist())
+        chosen = np.linspace(0, len(offsets) - 1, most).astype(int).tolist()
     with path.open("rb") as file:
-        for offset in chosen:
-            file.seek(offset)
-            line = file.readline()
-            try:
-                yield _record(line)
-            except ValueError:
-                raise _bad_line(path, _line_number(path, offset)) from None
+        for place in chosen:
+            file.seek(offsets[place])
+            yield _record(path, numbers[place], file.readline())
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -163,10 +157,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                yield _record(line)
-            except ValueError:
-                raise _bad_line(path, number) from None
+            yield _record(path, number, line)
 
 
 def load_policy(folder: str | Path, which: str = "latest", task: Source | None = None) -> Policy:
@@ -220,52 +211,40 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def _lines_that_count(path: Path) -> array[int]:
-    """Offsets of the newest line of each iteration, in the order of the iterations."""
-    offsets, iterations, at = array("q"), array("q"), 0
+def _lines_that_count(path: Path) -> tuple[array[int], array[int]]:
+    """Offsets and numbers of the newest line of each iteration, in the order of the iterations."""
+    offsets, numbers, iterations, at = array("q"), array("q"), array("q"), 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 break  # torn: its writer was killed, or is still writing it
-            head = _HEAD.match(line)
-            iteration = int(head[1]) if head is not None and line.endswith(b"}\n") else _iteration(path, number, line)
+            head = line.endswith(b"}\n") and _HEAD.match(line)
+            iteration = int(head[1]) if head else _record(path, number, line).get("iteration")
+            if not isinstance(iteration, int):
+                raise _bad_line(path, number)
             while iterations and iterations[-1] >= iteration:
-                iterations.pop()
-                offsets.pop()
+                for column in (offsets, numbers, iterations):
+                    column.pop()
             iterations.append(iteration)
+            numbers.append(number)
             offsets.append(at)
             at += len(line)
-    return offsets
+    return offsets, numbers
 
 
-def _iteration(path: Path, number: int, line: bytes) -> int:
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """The object of a line. Raises RunFolderError."""
     try:
-        iteration = _record(line)["iteration"]
-    except (ValueError, KeyError):
-        raise _bad_line(path, number) from None
-    if not isinstance(iteration, int):
-        raise _bad_line(path, number)
-    return iteration
-
-
-def _record(line: bytes) -> dict[str, Any]:
-    record = parse_json(line)
+        record = parse_json(line)
+    except ValueError:
+        record = None
     if not isinstance(record, dict):
-        raise ValueError("not an object")
+        raise _bad_line(path, number)
     return record
 
 
 def _bad_line(path: Path, number: int) -> RunFolderError:
     return RunFolderError(f"{path.name}: line {number} is not a JSON object")
-
-
-def _line_number(path: Path, offset: int) -> int:
-    number = 1
-    with path.open("rb") as file:
-        while offset > 0 and (block := file.read(min(offset, 1 << 20))):
-            number += block.count(b"\n")
-            offset -= len(block)
-    return number
 
 
 def _time(text: Any) -> datetime | None:

@@ -49,13 +49,15 @@ class RunFolder:
                 raise RunFolderError(f"{str(path / name)!r} is a symbolic link; runs are not written through those")
         self.path = path
         self.segment = segment  # counts resumptions; a metrics line belongs to one
+        # What is appended to. It must be on the disk before a checkpoint that refers to its lines.
+        self.line_files = path / "metrics.jsonl", path / "events.jsonl"
         self._lock = _take_lock(path)
         try:
             self.found = read_status(path)
             self.swept = [name for folder in (path, *(path / name for name in FOLDERS)) for name in sweep(folder)]
             for name in FOLDERS:
                 (path / name).mkdir(exist_ok=True)
-            self._metrics, self._events = LineFile(path / "metrics.jsonl"), LineFile(path / "events.jsonl")
+            self._metrics, self._events = map(LineFile, self.line_files)
         except BaseException:
             os.close(self._lock)
             raise
@@ -103,14 +105,9 @@ class RunFolder:
 
     def status(self, state: str, iteration: int, message: str = "") -> None:
         """Write created, running, paused, stopped, finished or diverged. "crashed" is found out by readers."""
+        about = {"schema": SCHEMA, "state": state, "iteration": iteration, "message": message}
         with self._writing:
-            self._status = {
-                "schema": SCHEMA,
-                "state": state,
-                "iteration": iteration,
-                "message": message,
-                **Owner.this().record(),
-            }
+            self._status = {**about, **Owner.this().record()}
             self._write_status()
 
     def keep_policy(self, policy: Policy, iteration: int, score: float | None, task: str, always: bool) -> None:
@@ -122,11 +119,6 @@ class RunFolder:
         content = policy_content(policy, {"task": task, "iteration": iteration, "score": score})
         if always or len(content) * iteration <= SMALL_POLICIES:
             write_atomically(self.path / "policies" / f"{iteration:06d}.safetensors", content, sync=False)
-
-    @property
-    def line_files(self) -> tuple[Path, Path]:
-        """The files that are appended to. They must be on the disk before a checkpoint that refers to their lines."""
-        return self.path / "metrics.jsonl", self.path / "events.jsonl"
 
     def close(self) -> None:
         """Close the files and give the lock back."""
@@ -161,11 +153,6 @@ def label_problem(label: Any) -> str | None:
     return None if label.isprintable() else f"label = {label!r}: must be printable characters on one line"
 
 
-def settings_hash(settings: dict[str, Any]) -> str:
-    """SHA-256 of a run's settings as run.json holds them."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
 def _about(name: str, task: str, settings: dict[str, Any], label: str) -> dict[str, Any]:
     plain = json.loads(strict_json(settings))
     return {
@@ -174,7 +161,7 @@ def _about(name: str, task: str, settings: dict[str, Any], label: str) -> dict[s
         "label": label,
         "task": task,
         "settings": plain,
-        "settings_sha256": settings_hash(plain),
+        "settings_sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest(),
         "streams": {purpose.name.lower(): purpose.value for purpose in Purpose},
         "versions": installed_versions(),
         "platform": platform.platform(),

@@ -39,20 +39,13 @@ class Iteration:
     metrics: dict[str, Any]
     learner: Learner  # after the iteration
     batch: Batch | Population | None  # None when sampling failed
-    diagnostics: Diagnostics | None
+    diagnostics: Diagnostics
 
 
 def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
     """An untrained learner: iteration 0's initialisation stream makes the policy (0) and the value function (1)."""
-    policy = make_policy(
-        task.observation_space,
-        task.action_space,
-        config.policy,
-        streams.generator(0, Purpose.INITIALISATION, 0),
-        config.parts,
-        own_spaces=task.spaces,
-    )
-    return Learner(policy=policy, value=None, state={})
+    spaces, generator = (task.observation_space, task.action_space), streams.generator(0, Purpose.INITIALISATION, 0)
+    return Learner(make_policy(*spaces, config.policy, generator, config.parts, own_spaces=task.spaces))
 
 
 def iterate(
@@ -77,7 +70,8 @@ def iterate(
             batch = done.collected.batch if done.collected else None
             yield Iteration(index, config, metrics, done.learner, batch, done.diagnostics)
             if progress.nonfinite_in_a_row >= MOST_NONFINITE:
-                raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {done.message}")
+                why = done.diagnostics.message
+                raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {why}")
             if metrics["episodes_unstable"] > max(FEW_UNSTABLE, MOST_UNSTABLE * done.sim_steps):
                 raise Diverged(
                     f"the physics blew up in {metrics['episodes_unstable']} of {done.sim_steps} steps of iteration "
@@ -96,7 +90,7 @@ def _learn_once(
         collected = samplers.collect(learner, config, index, controls.aborting)  # advantages by the old value function
     except NonFinite as error:
         took = time.perf_counter() - began
-        return Done(learner, Outcome.SKIPPED_NONFINITE, str(error), error.sim_steps, took)
+        return Done(learner, Diagnostics(Outcome.SKIPPED_NONFINITE, str(error)), error.sim_steps, took)
     _raise_if_given_up(controls)
     sampled = time.perf_counter()
     purpose = Purpose.POPULATION if METHODS[config.method].searches else Purpose.FISHER_ROWS
@@ -109,18 +103,9 @@ def _learn_once(
     if fit is not None and fit.status is FitStatus.NONFINITE:  # the policy's step is taken back as well
         stepped, diagnostics = learner, Diagnostics(Outcome.SKIPPED_NONFINITE, fit.message)
     _raise_if_given_up(controls)
-    return Done(
-        stepped,
-        diagnostics.outcome,
-        diagnostics.message,
-        collected.batch.sim_steps,
-        sampled - began,
-        replace(collected, features=None),
-        diagnostics,
-        fit,
-        updated - sampled,
-        time.perf_counter() - updated,
-    )
+    seconds = {"sampling": sampled - began, "update": updated - sampled, "value": time.perf_counter() - updated}
+    collected = replace(collected, features=None)  # nothing reads them after the update
+    return Done(stepped, diagnostics, collected.batch.sim_steps, collected=collected, fit=fit, **seconds)
 
 
 def _raise_if_given_up(controls: Controls) -> None:
@@ -133,7 +118,7 @@ def _advance(progress: Progress, done: Done, index: int) -> None:
     """Count the iteration."""
     progress.learner, progress.iteration = done.learner, index
     progress.sim_steps += done.sim_steps
-    skipped = done.outcome is Outcome.SKIPPED_NONFINITE
+    skipped = done.diagnostics.outcome is Outcome.SKIPPED_NONFINITE
     progress.nonfinite_in_a_row = progress.nonfinite_in_a_row + 1 if skipped else 0
     if done.collected is not None:
         progress.recent_returns.extend(done.collected.batch.episodes.returns.tolist())

@@ -14,7 +14,11 @@ from trpolab.sampling.sampler import Collected
 from trpolab.sampling.vine.record import VineRecord
 from trpolab.training.config import Config
 from trpolab.training.state import Progress
-from trpolab.updates import METHODS, Diagnostics, Outcome
+from trpolab.updates import METHODS, Diagnostics
+
+NO_EPISODES = Episodes(np.zeros(0), np.zeros(0, np.int64), 0, 0)
+# Numbers of an update that begin its part of the line.
+MEASURED = ("surrogate_gain", "expected_gain", "kl_mean", "kl_max", "spread", "penalty")
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,10 @@ class Done:
     """One pass of Section 6: what came of it, and how long its parts took in seconds."""
 
     learner: Learner
-    outcome: Outcome
-    message: str
+    diagnostics: Diagnostics
     sim_steps: int
     sampling: float
     collected: Collected | None = None  # None when sampling failed
-    diagnostics: Diagnostics | None = None
     fit: ValueFit | None = None
     update: float = 0.0
     value: float = 0.0
@@ -42,14 +44,14 @@ def metrics_line(done: Done, progress: Progress, config: Config, seconds: float)
         "batch_steps": done.sim_steps,
         "method": config.method,
         "sampler": config.sampler,
-        **_scores(collected.batch.episodes if collected else None, progress),
+        **_scores(collected.batch.episodes if collected else NO_EPISODES, progress),
         **_branches(collected),
         **_update(done.diagnostics, config),
         "log_std_clamped": _clamped(done.learner.policy),
         "explained_variance": _finite(done.fit.explained_variance_before) if done.fit else None,
         "clipped_fraction": collected.clipped_fraction if collected else None,
-        "outcome": str(done.outcome.value),
-        "message": done.message,
+        "outcome": str(done.diagnostics.outcome.value),
+        "message": done.diagnostics.message,
         "seconds_sampling": done.sampling,
         "seconds_update": done.update,
         "seconds_value": done.value,
@@ -57,18 +59,17 @@ def metrics_line(done: Done, progress: Progress, config: Config, seconds: float)
     }
 
 
-def _scores(episodes: Episodes | None, progress: Progress) -> dict[str, Any]:
+def _scores(episodes: Episodes, progress: Progress) -> dict[str, Any]:
     """Raw returns of the episodes that this batch completed, and the mean over the last 100."""
-    some = episodes is not None and len(episodes.returns) > 0
-    recent = progress.recent_returns
+    returns, recent = episodes.returns, progress.recent_returns
     return {
-        "episodes": len(episodes.returns) if episodes else 0,
-        "return_mean": float(episodes.returns.mean()) if episodes and some else None,
-        "return_std": float(episodes.returns.std()) if episodes and some else None,
-        "length_mean": float(episodes.lengths.mean()) if episodes and some else None,
+        "episodes": len(returns),
+        "return_mean": float(returns.mean()) if len(returns) else None,
+        "return_std": float(returns.std()) if len(returns) else None,
+        "length_mean": float(episodes.lengths.mean()) if len(returns) else None,
         "return_recent": float(np.mean(recent)) if recent else None,
-        "episodes_dropped": episodes.dropped if episodes else 0,
-        "episodes_unstable": episodes.unstable if episodes else 0,
+        "episodes_dropped": episodes.dropped,
+        "episodes_unstable": episodes.unstable,
     }
 
 
@@ -82,23 +83,17 @@ def _branches(collected: Collected | None) -> dict[str, Any]:
     }
 
 
-def _update(diagnostics: Diagnostics | None, config: Config) -> dict[str, Any]:
+def _update(found: Diagnostics, config: Config) -> dict[str, Any]:
     """The update."""
-    d = diagnostics
     return {
-        "surrogate_gain": d.surrogate_gain if d else None,
-        "expected_gain": d.expected_gain if d else None,
-        "kl_mean": d.kl_mean if d else None,
-        "kl_max": d.kl_max if d else None,
-        "spread": d.spread if d else None,
-        "penalty": d.penalty if d else None,
+        **{name: getattr(found, name) for name in MEASURED},
         "delta": config.trust.delta if METHODS[config.method].bounds_kl else None,
-        "gradient_norm": d.gradient_norm if d else None,
-        "cg_iterations": d.cg.iterations if d and d.cg else None,
-        "cg_residual": d.cg.relative_residual if d and d.cg else None,
-        "line_search_trials": len(d.search.trials) if d and d.search else None,
-        "step_fraction": d.step_fraction if d else None,
-        "entropy": d.entropy if d else None,
+        "gradient_norm": found.gradient_norm,
+        "cg_iterations": found.cg.iterations if found.cg else None,
+        "cg_residual": found.cg.relative_residual if found.cg else None,
+        "line_search_trials": len(found.search.trials) if found.search else None,
+        "step_fraction": found.step_fraction,
+        "entropy": found.entropy,
     }
 
 

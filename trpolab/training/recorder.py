@@ -21,21 +21,20 @@ RETRY_SECONDS = 2.0  # between two tries to write to a folder that refuses
 
 
 class RunRecorder:
-    """The run folder of one session, over its stops and resumptions; with `out=None` and no `saved`, only events."""
+    """The run folder of one session, over its stops and resumptions; with `out=None` and no `saved`, only events.
+
+    Where the folder can't be written, each method waits until it can; if the run is told to stop meanwhile, it raises
+    Interrupted. `tell` is called with each sentence that `trouble` comes to be.
+    """
 
     def __init__(
-        self,
-        task: str,
-        controls: Controls,
-        out: str | Path | None,
-        label: str = "",
-        saved: Saved | None = None,
+        self, task: str, controls: Controls, out: str | Path | None, label: str = "", saved: Saved | None = None
     ):
         if problem := label_problem(label):
             raise ConfigError([problem])
         self.events: list[dict[str, Any]] = []
         self.trouble = ""
-        self.tell: Callable[[str], None] | None = None
+        self.tell: Callable[[str], None] = lambda sentence: None
         self._task, self._controls, self._out, self._label = task, controls, out, label
         self._saved = saved
         self._folder: RunFolder | None = None
@@ -54,15 +53,14 @@ class RunRecorder:
         before = self._folder
         try:
             if before is not None:
-                self._folder = RunFolder(before.path, before.segment + 1)
-                self._refuse_if_gone_on(before.segment, iteration)
+                self._open_again(before.path, before.segment, iteration)
                 self.event("resumed", iteration=iteration)
             elif self._saved is not None:
-                self._take_over(self._saved)
+                self._open_again(self._saved.folder, self._saved.segment, iteration)
+                self._tell_of(self._saved)
             elif self._out is not None:
-                self._folder = RunFolder.create(
-                    self._out, self._task, config.settings(), self._label, modules_of(config)
-                )
+                modules = modules_of(config)
+                self._folder = RunFolder.create(self._out, self._task, config.settings(), self._label, modules)
         except BaseException as error:
             if self._folder is not None and self._folder is not before:
                 self._folder.close()
@@ -72,32 +70,31 @@ class RunRecorder:
             raise
 
     def event(self, kind: str, **about: Any) -> None:
-        """Put an event on record. Raises Interrupted if told to stop while the folder can't be written."""
-        folder = self._folder
-        if folder is None:
+        """Put an event on record."""
+        if self._folder is None:
             self.events.append({"event": kind, **about})
-        else:
-            self._insist(lambda: self.events.append(folder.event(kind, **about)))
+        self._insist(lambda folder: self.events.append(folder.event(kind, **about)))
 
     def metrics(self, record: dict[str, Any]) -> None:
-        """Put an iteration on record. Raises Interrupted if told to stop while the folder can't be written."""
-        if (folder := self._folder) is not None:
-            self._insist(lambda: folder.metrics(record))
+        """Put an iteration on record."""
+        self._insist(lambda folder: folder.metrics(record))
 
-    def policy(self, train_state: TrainState, always: bool) -> None:
-        """Keep the policy. Raises Interrupted as above."""
-        if self._folder is not None:
-            self._insist(lambda: self._write_policy(train_state, always))
+    def policy(self, train_state: TrainState, always: bool = False) -> None:
+        """Keep the policy; unless `always`, only while the policies of all iterations stay small together."""
+        progress = train_state.progress
+        about = (progress.learner.policy, progress.iteration, progress.score, self._task, always)
+        self._insist(lambda folder: folder.keep_policy(*about))
 
     def checkpoint(self, train_state: TrainState) -> None:
-        """Write a checkpoint, unless the newest one is just this. Raises Interrupted as above."""
-        if self._folder is not None and train_state is not self._kept:
-            self._insist(lambda: self._write_checkpoint(train_state))
+        """Write a checkpoint and keep the policy, unless the newest checkpoint is just this."""
+        if train_state is not self._kept:
+            self.policy(train_state, always=True)
+            self._insist(lambda folder: checkpoint.write(folder, self._task, train_state, self._controls.requested))
+            self._kept = train_state
 
     def status(self, state: str, iteration: int, message: str = "") -> None:
-        """Say how it goes. Raises Interrupted as above."""
-        if (folder := self._folder) is not None:
-            self._insist(lambda: folder.status(state, iteration, message))
+        """Say how it goes."""
+        self._insist(lambda folder: folder.status(state, iteration, message))
 
     def last_good(self) -> str:
         """The newest checkpoint in words, for a run that went wrong since."""
@@ -105,7 +102,7 @@ class RunRecorder:
         return f"the last good checkpoint is {name}" if name else "there is no checkpoint before"
 
     def finish(self, state: str, message: str, train_state: TrainState) -> None:
-        """Write where the run stands, and let go of the folder. A folder that refuses now is told of, and left."""
+        """Write where the run stands, and close the folder. If it can't be written now, that becomes the `trouble`."""
         iteration, self._patient = train_state.progress.iteration, not message
         try:
             if message:
@@ -120,58 +117,44 @@ class RunRecorder:
             if self._folder is not None:
                 self._folder.close()
 
-    def _take_over(self, saved: Saved) -> None:
-        self._folder = folder = RunFolder(saved.folder, saved.segment + 1)
-        self._refuse_if_gone_on(saved.segment, saved.iteration)
-        if folder.found.state == "crashed":
-            self.event("taken_over", iteration=folder.found.iteration, message=folder.found.message)
-        for reason in saved.passed_over:
-            self.event("checkpoint_passed_over", message=reason)
-        before = saved.config.settings()
-        given = {name: value for name, value in self._controls.requested.settings().items() if value != before[name]}
-        self.event("resumed", iteration=saved.iteration, settings=given)
-
-    def _refuse_if_gone_on(self, segment: int, iteration: int) -> None:
-        """Raise CheckpointError if another process has written to the folder since this session knew it."""
-        assert self._folder is not None
-        if checkpoint.last_segment(self._folder.path) > segment:
+    def _open_again(self, path: Path, segment: int, iteration: int) -> None:
+        """Raises CheckpointError if another process has written to the folder since this session knew it."""
+        self._folder = RunFolder(path, segment + 1)
+        if checkpoint.last_segment(path) > segment:
             raise CheckpointError(
-                f"{str(self._folder.path)!r} has gone on since this session was at its iteration {iteration}; "
+                f"{str(path)!r} has gone on since this session was at its iteration {iteration}; "
                 "resume it from the folder"
             )
 
-    def _write_policy(self, train_state: TrainState, always: bool) -> None:
+    def _tell_of(self, saved: Saved) -> None:
+        """Put on record what was found in the folder, and which settings are other ones now."""
         assert self._folder is not None
-        progress = train_state.progress
-        self._folder.keep_policy(progress.learner.policy, progress.iteration, progress.score, self._task, always)
+        found = self._folder.found
+        if found.state == "crashed":
+            self.event("taken_over", iteration=found.iteration, message=found.message)
+        for reason in saved.passed_over:
+            self.event("checkpoint_passed_over", message=reason)
+        before, now = saved.config.settings(), self._controls.requested.settings()
+        given = {name: value for name, value in now.items() if value != before[name]}
+        self.event("resumed", iteration=saved.iteration, settings=given)
 
-    def _write_checkpoint(self, train_state: TrainState) -> None:
-        assert self._folder is not None
-        self._write_policy(train_state, always=True)
-        checkpoint.write(self._folder, self._task, train_state, self._controls.requested)
-        self._kept = train_state
-
-    def _insist(self, write: Callable[[], Any]) -> None:
-        """Write; where the disk refuses, say so, wait and try again. Raises Interrupted if told to stop meanwhile."""
-        while True:
+    def _insist(self, write: Callable[[RunFolder], Any]) -> None:
+        """Write to the folder, if there is one; where the disk refuses, say so, wait and try again."""
+        while self._folder is not None:
             try:
-                write()
+                write(self._folder)
             except OSError as error:
-                self._complain(
-                    f"the run folder can't be written ({error.strerror or error}); the run waits until it can"
-                )
+                why = error.strerror or error
+                self._complain(f"the run folder can't be written ({why}); the run waits until it can")
                 if self._controls.stopping or not self._patient:
                     raise Interrupted(self.trouble) from error
                 self._controls.wait(RETRY_SECONDS)
             else:
-                if self.trouble:
-                    self._complain("")
+                self._complain("")
                 return
 
     def _complain(self, sentence: str) -> None:
         """Say what is wrong, once; "" where it no longer is."""
-        if sentence == self.trouble:
-            return
-        self.trouble = sentence
-        if self.tell is not None:
+        if sentence != self.trouble:
+            self.trouble = sentence
             self.tell(sentence or "the run folder can be written again")

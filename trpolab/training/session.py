@@ -77,6 +77,7 @@ class Session:
         policy = self.policy.acting_in(*self.task.spaces)  # a file of an older version does not hold them
         self.progress.learner = replace(self.learner, policy=policy)
         self._recorder = RunRecorder(self.task.name, self.controls, out, label, saved)
+        self.events = self._recorder.events  # what happened besides iterations; it only grows
 
     @property
     def config(self) -> Config:
@@ -102,11 +103,6 @@ class Session:
     def path(self) -> Path | None:
         """The run folder, once it exists."""
         return self._recorder.path
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """What happened besides iterations; it only grows."""
-        return self._recorder.events
 
     @property
     def trouble(self) -> str:
@@ -182,7 +178,7 @@ class Session:
         if config.evaluate_every and index % config.evaluate_every == 0:
             metrics.update(self._evaluation(config, iteration))
         again = len(self.history) > 0 and self.history[-1]["outcome"] == metrics["outcome"]
-        if not metrics["outcome"].startswith("accepted") and not again:  # one event a spell: metrics have every one
+        if not metrics["outcome"].startswith("accepted") and not again:  # one event for several in a row
             recorder.event(metrics["outcome"], iteration=index, message=metrics["message"])
         for event in samplers.take_events():
             recorder.event(event.pop("event"), iteration=index, **event)
@@ -194,23 +190,16 @@ class Session:
         recorder.metrics(metrics)
         self.history.append(metrics)
         self._train_state = TrainState(config, progress.copy(), samplers.running())
-        recorder.policy(self._train_state, always=False)
+        recorder.policy(self._train_state)
         if index % config.checkpoint_every == 0 and not progress.nonfinite_in_a_row:
             recorder.checkpoint(self._train_state)
         self._tell("paused" if self.controls.paused else "running")
 
     def _evaluation(self, config: Config, iteration: Iteration) -> dict[str, Any]:
         began = time.perf_counter()
+        how = (config.evaluate_episodes, config.seed, config.evaluate_deterministic, config.threads or 1)
         try:
-            found = evaluate(
-                iteration.learner.policy,
-                self.source,
-                config.evaluate_episodes,
-                config.seed,
-                config.evaluate_deterministic,
-                config.threads or 1,
-                interrupt=self.controls.aborting,
-            )
+            found = evaluate(iteration.learner.policy, self.source, *how, interrupt=self.controls.aborting)
         except Interrupted:
             return {"evaluation_mean": None}
         except ArithmeticError as error:  # NaN, or physics that blew up: the training goes on
