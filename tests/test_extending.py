@@ -70,6 +70,7 @@ def test_every_example_trains_in_python(folder: Path) -> None:
     """Alone and together; the lab offers the method, and takes it."""
     code = """
 import my_method, my_sampler, my_network, my_distribution, my_simulator, trpolab
+from trpolab.lab.race import Race
 own = [{"method": "flattened", "flattened.power": 0.0}, {"sampler": "mixed", "mixed.every": 2},
        {"policy.network": "skip", "skip.width": 5}, {"policy.distribution": "fixed"}]
 for chosen in (*own, {name: value for one in own for name, value in one.items()}, {"sampler": "vine"}):
@@ -84,24 +85,26 @@ knobs["method"].widget.value = "flattened"
 lab.run(block=True, iterations=2)
 assert lab.history[-1]["method"] == "flattened"
 lab.close()
+race = Race("mine/parking", methods=("trpo", "flattened"), steps=1_000, steps_per_iteration=512).start(block=True)
+assert all(len(lane.session.history) >= 1 for lane in race.runners)
 """
     told = run(folder, "-c", code).splitlines()
     assert len(told) == 6 and all("accepted" in line for line in told)
 
 
-IMPORTS = ("--import", "my_simulator", "--import", "my_method", "--import", "my_network")
-SETTINGS = ("--steps-per-iteration", "512", "--set", "flattened.power=0.25", "--set", "skip.width=6")
-
-
-def test_the_examples_work_in_the_terminal_and_resume_bit_for_bit(folder: Path) -> None:
-    chosen = ("--method", "flattened", "--set", "policy.network=skip", *SETTINGS)
-    stopped = train(folder, "mine/parking", *IMPORTS, *chosen, "--iterations", "2")
-    assert recorded(stopped)["method"] == "flattened" and recorded(stopped)["flattened.power"] == 0.25
-    assert recorded(stopped)["policy.network"] == "skip" and recorded(stopped)["skip.width"] == 6
-    train(folder, *IMPORTS, "--resume", str(stopped), "--iterations", "4")
-    refused = run(folder, "-c", TERMINAL, "train", "--resume", str(stopped), "--iterations", "6", code=2)
+def test_the_commands_of_the_page_train_and_resume_bit_for_bit(folder: Path) -> None:
+    training, helping = re.findall(r"^trpolab train (.*)$", PAGE.read_text(encoding="utf-8"), re.M)
+    assert "flattened.power" in run(folder, "-c", TERMINAL, "train", *helping.split())
+    imports = ("--import", "my_simulator", "--import", "my_method", "--import", "my_network")
+    network = ("--import", "my_network", "--set", "policy.network=skip", "--set", "skip.width=6")
+    command = (*training.split(), *network, "--steps-per-iteration", "512")
+    stopped, whole = (train(folder, *command, "--iterations", count) for count in ("2", "4"))
+    chosen = recorded(stopped)
+    assert (chosen["task"], chosen["method"], chosen["flattened.power"]) == ("mine/parking", "flattened", 0.3)
+    assert (chosen["policy.network"], chosen["skip.width"]) == ("skip", 6)
+    refused = run(folder, "-c", TERMINAL, "train", "--resume", str(stopped), "--iterations", "4", code=2)
     assert "my_method" in refused and "--import" in refused
-    whole = train(folder, "mine/parking", *IMPORTS, *chosen, "--iterations", "4")
+    train(folder, *imports, "--resume", str(stopped), "--iterations", "4")
     assert learned(stopped) == learned(whole) and len(learned(whole)) == 5
 
 
@@ -111,13 +114,6 @@ def test_the_examples_work_in_a_file_of_settings(folder: Path) -> None:
     )
     path = train(folder, "--import", "my_simulator", "--import", "my_sampler", "--config", "mine.toml")
     assert (recorded(path)["sampler"], recorded(path)["mixed.steps"]) == ("mixed", 256)
-
-
-def test_the_commands_of_the_page_do_what_it_says(folder: Path) -> None:
-    training, helping = re.findall(r"^trpolab train (.*)$", PAGE.read_text(encoding="utf-8"), re.M)
-    path = train(folder, *training.split(), "--iterations", "1")
-    assert (recorded(path)["task"], recorded(path)["method"]) == ("mine/parking", "flattened")
-    assert "flattened.power" in run(folder, "-c", TERMINAL, "train", *helping.split())
 
 
 def test_the_simulator_keeps_the_contract(folder: Path) -> None:
