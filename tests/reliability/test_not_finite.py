@@ -16,7 +16,7 @@ from tests.faults.points import plant
 from tests.sampling.scripted import ScriptedSimulator
 from tests.sampling.test_trajectories import collect, paths, policy  # noqa: F401  (a fixture)
 from trpolab.policies import FitStatus, Policy
-from trpolab.sampling.workers.simulator_pool import NonFinite
+from trpolab.sampling.errors import NonFinite
 from trpolab.selftest.physics import Switch, skips_what_is_not_finite
 from trpolab.training import checkpoint, loop
 from trpolab.training.loop import Diverged, Iteration

@@ -11,11 +11,12 @@ import torch
 from tests.sampling.scripted import ScriptedSimulator
 from trpolab.policies import Policy, make_policy
 from trpolab.policies.config import PolicyConfig
+from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.sampling.fresh_episodes import Draw, Quota
 from trpolab.sampling.population import Population, roll_out_population
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.whole_paths import whole_paths
-from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite, SimulatorPool
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators import find_task, make
 
 

@@ -8,11 +8,11 @@ import pytest
 from tests.sampling.scripted import ScriptedSimulator
 from trpolab.policies import make_policy
 from trpolab.policies.config import PolicyConfig
+from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.sampling.fresh_episodes import Draw, Quota
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import advance, begin, join
 from trpolab.sampling.whole_paths import whole_paths
-from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite
 
 STREAMS = Streams(3)
 

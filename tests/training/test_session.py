@@ -11,8 +11,8 @@ import torch
 from gymnasium.spaces import Box
 
 from trpolab.runs.reader import RunFolderError, load_policy, read_metrics
+from trpolab.sampling.errors import NonFinite
 from trpolab.sampling.evaluate import evaluate
-from trpolab.sampling.workers.simulator_pool import NonFinite
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import UnknownTask
 from trpolab.training.loop import Diverged

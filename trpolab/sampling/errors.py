@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Interrupted(RuntimeError):
-    """Sampling or updating was told to stop at once; nothing of the iteration counts."""
+    """Sampling or updating was told to stop at once; the iteration is discarded."""
 
 
 class NonFinite(ArithmeticError):

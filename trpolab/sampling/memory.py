@@ -1,4 +1,4 @@
-"""What a batch of pixels will take of the machine's memory, known before anything is sampled."""
+"""How much memory a batch of pixels takes, estimated before anything is sampled."""
 
 from __future__ import annotations
 

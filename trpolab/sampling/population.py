@@ -116,6 +116,8 @@ def play_candidates(
 
     def parameters(seen: np.ndarray) -> np.ndarray:
         """Of the candidates in the slots that play; the actor evaluates those in all slots."""
+        if len(seen) == len(obs):
+            return actor.parameters(seen)
         obs[play.slots] = seen
         return actor.parameters(obs)[play.slots]
 

@@ -49,7 +49,7 @@ def generalized_advantage(
 def nothing_earned(fits: int, *rewards: np.ndarray) -> bool:
     """Whether there is nothing to learn from: only zero rewards, and a value function that was never fitted.
 
-    What such a function says is the noise that it started from; advantages and targets made of it would be, too.
+    Such a function's values are the noise of its initial parameters, and so are advantages and targets made from them.
     """
     return fits == 0 and not any(np.any(earned) for earned in rewards)
 

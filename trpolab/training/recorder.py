@@ -8,7 +8,7 @@ from typing import Any
 
 from trpolab.runs.reader import RunFolderError
 from trpolab.runs.writer import RunFolder, label_problem
-from trpolab.sampling.workers.simulator_pool import Interrupted
+from trpolab.sampling.errors import Interrupted
 from trpolab.settings import ConfigError
 from trpolab.training import checkpoint
 from trpolab.training.checkpoint import CheckpointError, Saved

@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner, Policy
 from trpolab.runs.history import History
+from trpolab.sampling.errors import Interrupted
 from trpolab.sampling.evaluate import evaluate
 from trpolab.sampling.streams import Streams
-from trpolab.sampling.workers.simulator_pool import Interrupted
 from trpolab.settings import ConfigError
 from trpolab.simulators import Source, configured, find_task
 from trpolab.simulators.base import Task

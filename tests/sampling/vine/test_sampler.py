@@ -12,13 +12,14 @@ from tests.sampling.vine import checks
 from tests.sampling.vine.checks import GAMMA, SMALL, FiniteEnv, Setting, factored, finite
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
+from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.sampling.sampler import Returns
 from trpolab.sampling.vine.branches import BranchPlan, draw_noise, run_branches
 from trpolab.sampling.vine.budget import branches_per_state, vine_cost
 from trpolab.sampling.vine.common_random_numbers import noise_ratio
 from trpolab.sampling.vine.proposals import FirstActions
 from trpolab.sampling.vine.trunks import choose_states
-from trpolab.sampling.workers.simulator_pool import Interrupted, NonFinite, SimulatorPool
+from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.settings import ConfigError
 from trpolab.simulators import find_task, make
 from trpolab.simulators.base import Transition

@@ -1,4 +1,4 @@
-"""What a vine will cost, and why it can't run where it can't: known before anything is simulated."""
+"""What a vine costs, and why one can't run, computed before anything is simulated."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def enumerates(vine: Vine, count: int | None) -> bool:
 
 
 def branches_per_state(vine: Vine, space: Space) -> int:
-    """K as it will be: every action once where the proposal enumerates, else as asked."""
+    """K: the number of all actions where the proposal enumerates them, else `vine.actions`."""
     count = joint_actions(space)
     return count if enumerates(vine, count) and count is not None else vine.actions
 
 
 def vine_cost(vine: Vine, task: Task) -> int:
-    """The most simulator steps that one iteration can take: trunks and branches; early ends make it less."""
+    """The most simulator steps that one iteration can take: trunks and branches. Early ends make it less."""
     per_state = branches_per_state(vine, task.action_space)
     return vine.trunks * vine.trunk_length + vine.states * per_state * longest_branch(vine, task)
 
 
 def longest_branch(vine: Vine, task: Task) -> int:
-    """H: no branch outlives the task's own time limit."""
+    """H: `vine.rollout_length`, at most the task's own time limit."""
     return min(vine.rollout_length, task.time_limit or vine.rollout_length)
 
 

@@ -1,4 +1,4 @@
-"""What common random numbers are worth: the variance of differences between Q̂ with them, and without."""
+"""The variance of differences between Q̂ with common random numbers, and without."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class VineRecord:
     trunk: np.ndarray  # [S] which trunk
     trunk_t: np.ndarray  # [M] time step within the episode
     roots: np.ndarray  # [N, *O] the rollout set
-    snapshot: Snapshot  # [N] its states, to be restored by whoever wants to look at them or go on from there
+    snapshot: Snapshot  # [N] its states, which can be restored and played on
     root_trunk: np.ndarray  # [N]
     root_t: np.ndarray  # [N]
     branch_state: np.ndarray  # [B] row of the rollout set that branch b starts from
@@ -68,7 +68,7 @@ def trace_interval(length: int) -> int:
 def make_record(
     trunks: Trajectories, roots: RolloutSet, state: np.ndarray, of: np.ndarray, rolled: Rolled, q: np.ndarray
 ) -> VineRecord:
-    """Put the traces of the drawn branches in order; q [N, K], of [N, K] which branch answers for (n, k)."""
+    """Put the traces of the drawn branches in order; q [N, K]; of [N, K] is the branch of state n and action k."""
     branch, age = np.zeros(0, np.int64), np.zeros(0, np.int64)
     obs = np.zeros((0, *roots.obs.shape[1:]), roots.obs.dtype)
     if rolled.traces:

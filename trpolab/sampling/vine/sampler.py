@@ -38,15 +38,15 @@ ACTOR_ROWS = 64  # states at a time when π_old is evaluated on the rollout set
 
 @dataclass(frozen=True)
 class Rollouts:
-    """The branches of a rollout set: `rolled` holds each that was run, `of` [N, K] which one answers for (n, k)."""
+    """The branches of a rollout set. Equal branches of a state are run once and stand for several actions."""
 
     rolled: Rolled
-    state: np.ndarray  # [B] the state that each starts from
-    of: np.ndarray  # [N, K]
+    state: np.ndarray  # [B] the state that each branch starts from
+    of: np.ndarray  # [N, K] the branch of state n and action k
 
 
 class VineSampler(Sampler):
-    """Vine batches of one task. Nothing goes over from one iteration to the next; simulators are kept for reuse."""
+    """Vine batches of one task. Simulators are kept for reuse, episodes never go on across iterations."""
 
     def __init__(
         self, source: Source, task: Task, threads: int, streams: Streams, processes: ProcessPool | None = None
@@ -146,7 +146,7 @@ class VineSampler(Sampler):
         return self._pool("trunks", trunks, width)
 
     def branch_pool(self, branches: int) -> SimulatorPool:
-        """Slots for so many branches; those that find no slot wait for one."""
+        """Slots for so many branches; where there are more branches than slots, they take turns."""
         if self.task.runs_in_processes and self.task.block is not None:
             width = min(self.task.block, branches)
             return self._pool("branches", width * min(PROCESS_BLOCKS, -(-branches // width)), width)
@@ -181,9 +181,9 @@ def parameters_at(policy: Policy, obs: np.ndarray) -> np.ndarray:
 
 
 def q_values(rollouts: Rollouts, policy: Policy, value: ValueFunction | None, gamma: float) -> np.ndarray:
-    """Q̂ [N, K]: the branches' discounted rewards and, where a value function is given, γ^h V at the end of the live.
+    """Q̂ [N, K]: the branches' discounted rewards, plus γ^h V(s_h) where a value function is given.
 
-    A branch that terminated earns nothing more; one that the horizon or a time limit cut goes on in V.
+    A branch that terminated earns nothing more; V stands for what follows one cut by the horizon or a time limit.
     """
     rolled = rollouts.rolled
     q = rolled.returns
@@ -219,7 +219,7 @@ def vine_batch(
 ) -> Batch:
     """The batch: K actions of N states with Q̂ [N, K], and all trunk states for the constraint.
 
-    A state is left out if the physics blew up in one of its branches: their Q̂ would be compared with a spliced one.
+    A state is left out if the physics blew up in one of its branches: its Q̂ would be that of a spliced path.
     """
     rolled = rollouts.rolled
     whole = ~rolled.unstable[rollouts.of].any(axis=1)

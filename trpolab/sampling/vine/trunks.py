@@ -46,8 +46,8 @@ def choose_states(
 
     "uniform": every set of N is equally likely. "stratified": the trunks, laid end to end, are cut into N stretches of
     equal length (up to one step), and each gives one state, so that no part of a trunk is left out.
-    They are known before the trunks are run: a trunk that ends is started anew, so every one of its steps visits a
-    state, whichever that will be.
+    They can be chosen before the trunks are run: a trunk goes on with a new episode where one ends, so each of its
+    steps visits a state.
     """
     generator = streams.generator(iteration, Purpose.VINE_STATES)
     if how == "stratified":
@@ -65,7 +65,7 @@ def run_trunks(
     iteration: int,
     interrupt: Interrupt,
 ) -> tuple[Trajectories, RolloutSet | None]:
-    """`length` steps in every slot of the pool, from fresh episodes; a trunk that falls is started anew.
+    """`length` steps in every slot of the pool, from fresh episodes; where one ends, the trunk goes on with another.
 
     Returns all trunk states, and snapshots of the chosen ones (None where none was chosen).
     """

@@ -25,7 +25,7 @@ from trpolab.sampling.errors import Interrupted, NonFinite, UnitFailed, WorkerLo
 from trpolab.sampling.workers import transport as wire
 
 DEADLINE = 600.0  # seconds that a unit may go on without a sign of life
-BEAT = 10.0  # seconds between two of them; a unit gives one when it asks whether it is to stop
+BEAT = 10.0  # seconds between two signs of life; a unit gives one when it asks whether it is to stop
 START = 120.0  # seconds that a worker may take to start
 POLL = 0.2  # seconds between two looks at whether to give up
 GRACE = 5.0  # seconds that workers have to give up what they do
@@ -40,14 +40,14 @@ Bench = dict[Any, Any]  # what a worker keeps from unit to unit; a unit's result
 
 @dataclass
 class _Worker:
-    """One worker process and the two ends that it hangs on."""
+    """One worker process, the connection to it, and the pipe that ends it."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
     life: int  # the worker ends when this is closed
     index: int | None = None  # of the unit that it works on
     deadline: float = 0.0
-    broken: bool = False  # an answer was read in part: what comes next means nothing
+    broken: bool = False  # an answer was read in part, so the next bytes can't be made sense of
 
     @staticmethod
     def start() -> _Worker:
@@ -90,7 +90,7 @@ class ProcessPool:
 
     count: int
     deadline: float = DEADLINE
-    events: list[dict[str, Any]] = field(default_factory=list)  # deaths that were made good; whoever reads empties it
+    events: list[dict[str, Any]] = field(default_factory=list)  # workers that were replaced; whoever reads empties it
     _workers: list[_Worker] = field(default_factory=list)
     _closed: bool = False
 
@@ -219,7 +219,7 @@ def _still_at_work(reply: tuple[int, Exception | None, Any] | None) -> bool:
 
 
 def serve(data: int, life: int) -> None:
-    """A worker's whole life: answer one unit after another until the parent is gone."""
+    """What a worker process runs: one unit after another, until the parent process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
     connection, bench, last = Connection(data), Bench(), time.monotonic()

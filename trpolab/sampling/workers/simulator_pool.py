@@ -8,19 +8,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from trpolab.sampling.errors import Interrupted, NonFinite
+from trpolab.sampling.errors import Interrupted
 from trpolab.sampling.play import never
 from trpolab.sampling.workers.processes import Bench, ProcessPool
 from trpolab.simulators import SIMULATORS, Source, find_task, make
 from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Task
 
-__all__ = ["Interrupted", "NonFinite", "SimulatorPool", "never"]
-
 Result = TypeVar("Result")
 
 
 class ParkedSimulator:
-    """What a pool on processes holds in place of a block's simulator: its state between two units that go on."""
+    """Stands for a block's simulator in a pool on processes, and keeps its state between two units."""
 
     def __init__(self, task: str, width: int):
         self.task, self.width = task, width

@@ -1,4 +1,4 @@
-"""How worker processes answer: Python's own messages, with large arrays beside them instead of inside."""
+"""Messages of worker processes: Python's own, with large arrays sent after them instead of inside."""
 
 from __future__ import annotations
 
