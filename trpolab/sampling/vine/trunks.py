@@ -91,11 +91,12 @@ def _run_block(
     trunk, step = np.divmod(chosen, length)
     mine = (trunk >= first_slot) & (trunk < first_slot + width)
     trunk, step, found = trunk[mine], step[mine], []
+    steps = set(step.tolist())
 
     def visit(play: Play) -> None:
         """Before every step of the trunks."""
-        here = step == play.clock
-        if np.count_nonzero(here):
+        if play.clock in steps:
+            here = step == play.clock
             slots = trunk[here] - first_slot
             obs = play.obs[slots].astype(kept_dtype(policy))
             found.append(RolloutSet(simulator.snapshot(slots), obs, trunk[here], step[here], play.ages[slots]))
