@@ -122,6 +122,20 @@ def test_commands_are_understood() -> None:
     assert found > 20
 
 
+def test_renamed_modules_are_where_the_changelog_says() -> None:
+    missing = []
+    for _, now in rows(text_of(CHECKOUT / "CHANGELOG.md")):
+        above = ""
+        for name in quoted(now):
+            if not re.fullmatch(r"[a-z_.]+(\.\*)?", name):
+                continue  # a class or a call
+            name = name if name.startswith("trpolab.") else f"{above}.{name}"
+            above = name.rpartition(".")[0]
+            if find_spec(name.removesuffix(".*")) is None:
+                missing.append(name)
+    assert missing == []
+
+
 # -- the README ------------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +279,17 @@ def test_the_readme_names_every_equation_of_the_paper() -> None:
 def test_places_are_told_one_by_one() -> None:
     assert places("Eq. 5, 6 and Eq. 9; Eq. 14-16") == {f"Eq. {n}" for n in (5, 6, 9, 14, 15, 16)}
     assert places("Section 8.2 (Appendix C.1), App. A") == {"Section 8.2", "App. C.1", "App. A"}
+
+
+def test_the_names_of_the_glossary_exist() -> None:
+    nodes = [node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(text_of(path)))]
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)} | {"theory"}
+    declared = (node.target for node in nodes if isinstance(node, ast.AnnAssign))
+    known = defined | {target.id for target in declared if isinstance(target, ast.Name)}
+    table = rows(text_of(CHECKOUT / "docs" / "glossary.md"))
+    names = [name for row in table for name in quoted(row[3])]
+    assert len(table) > 15
+    assert [n for n in names if n not in settings() and not set(n.split(".")) <= known] == []
 
 
 # -- pages that are made ---------------------------------------------------------------------------------------------
