@@ -139,14 +139,9 @@ def describe_kind(kind: Any) -> str:
 
 def fits(kind: Any, value: Any) -> bool:
     """Whether a value has the annotated type (an int is a float, a bool is not an int)."""
-    if kind is bool:
-        return isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is str:
-        return isinstance(value, str)
+    plain = {bool: bool, int: int, float: int | float, str: str}
+    if kind in plain:
+        return isinstance(value, plain[kind]) and (kind is bool or not isinstance(value, bool))
     if kind == tuple[int, ...]:
         return isinstance(value, tuple) and all(fits(int, width) and width >= 1 for width in value)
     return any(value is None if option is type(None) else fits(option, value) for option in kind.__args__)

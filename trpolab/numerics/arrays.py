@@ -27,6 +27,11 @@ def as_tensor(array: Array) -> Tensor:
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else array
 
 
+def all_finite(array: np.ndarray) -> bool:
+    """Whether every number is finite; whole numbers are."""
+    return array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size
+
+
 def namespace(array: Array) -> Any:
     """The module, NumPy or torch, whose functions take this array."""
     return np if isinstance(array, np.ndarray) else torch

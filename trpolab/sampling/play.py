@@ -20,6 +20,7 @@ from typing import NamedTuple, NoReturn, Protocol
 import numpy as np
 from gymnasium import spaces
 
+from trpolab.numerics.arrays import all_finite
 from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.simulators.base import Simulator, Transition
 
@@ -231,11 +232,11 @@ def first_bad_action(obs: np.ndarray, parameters: np.ndarray, actions: np.ndarra
     a whole number never tells.
     """
     telling = actions if actions.dtype.kind == "f" else parameters
-    if _all_finite(telling):
+    if all_finite(telling):
         return None
     row = int(np.argwhere(~np.isfinite(telling))[0, 0])
     sources = {"observation": obs, "policy output": parameters}
-    return row, next((name for name, values in sources.items() if not _all_finite(values[row])), "action")
+    return row, next((name for name, values in sources.items() if not all_finite(values[row])), "action")
 
 
 def first_fault(rewards: np.ndarray, obs: np.ndarray, unstable: np.ndarray) -> tuple[int, int, str] | None:
@@ -244,7 +245,7 @@ def first_fault(rewards: np.ndarray, obs: np.ndarray, unstable: np.ndarray) -> t
     rewards [T, n], unstable [T, n], and obs [T, n, *O] after each step, or [T + 1, n, *O] with those before the first,
     which count as the first step's. What physics that blew up says does not count.
     """
-    if _all_finite(rewards) and _all_finite(obs):
+    if all_finite(rewards) and all_finite(obs):
         return None
     before = len(obs) - len(rewards)
     bad_rewards = ~np.isfinite(rewards) & ~unstable
@@ -256,7 +257,3 @@ def first_fault(rewards: np.ndarray, obs: np.ndarray, unstable: np.ndarray) -> t
         return None
     step, _, row, field = min(found)
     return max(step, 0), row, field
-
-
-def _all_finite(values: np.ndarray) -> bool:
-    return values.dtype.kind != "f" or np.count_nonzero(np.isfinite(values)) == values.size

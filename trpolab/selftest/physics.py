@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Discrete
 from trpolab.sampling.batch import Batch
 from trpolab.selftest.expect import expect
 from trpolab.simulators import Simulator, Snapshot, find_task, make, task_names
-from trpolab.simulators.mujoco.catalogue import mujoco_task
+from trpolab.simulators.mujoco.catalogue import MUJOCO_TASKS
 from trpolab.simulators.mujoco.model import load_model
 from trpolab.training.session import Session
 
@@ -105,7 +105,7 @@ def reports_resets(folder: Path, task: str = "Hopper-v5", steps: int = 50) -> st
 
 def poisoned(simulator: Simulator, slots: list[int]) -> Snapshot:
     """The present state with an impossible velocity in some slots: MuJoCo resets these in the next step."""
-    model, saved = load_model(mujoco_task(simulator.task).file), simulator.snapshot(None)
+    model, saved = load_model(MUJOCO_TASKS[simulator.task].file), simulator.snapshot(None)
     saved.parts["state"][slots, 1 + model.nq] = 1e12  # after the time and the positions
     return saved
 

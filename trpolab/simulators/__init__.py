@@ -16,37 +16,7 @@ from trpolab.simulators.base import (
 )
 from trpolab.simulators.environment import as_gymnasium
 from trpolab.simulators.finite_mdp import FiniteMDP
-from trpolab.simulators.registry import (
-    SIMULATORS,
-    SimulatorKind,
-    Source,
-    configured,
-    find_task,
-    make,
-    task_names,
-)
-
-__all__ = [
-    "SIMULATORS",
-    "Atari",
-    "AtariGame",
-    "FiniteMDP",
-    "Scene",
-    "Simulator",
-    "SimulatorKind",
-    "Snapshot",
-    "SnapshotUnsupported",
-    "Source",
-    "Task",
-    "Transition",
-    "UnknownTask",
-    "UnsupportedSpace",
-    "as_gymnasium",
-    "configured",
-    "find_task",
-    "make",
-    "task_names",
-]
+from trpolab.simulators.registry import SIMULATORS, SimulatorKind, Source, configured, find_task, make, task_names
 
 SIMULATORS.add(gym_adapter.KIND)
 SIMULATORS.add(cartpole.KIND)

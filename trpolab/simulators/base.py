@@ -84,6 +84,12 @@ class Scene:
     seconds: float = 0.02  # of the task's own time between two frames: one decision
 
 
+def geom(kind: str, size: list[float], rgba: list[float], body: int, pos: list[float], quat: Any = None) -> dict:
+    """A shape of a scene, in the frame of the body with this index."""
+    upright = [1.0, 0.0, 0.0, 0.0]
+    return {"type": kind, "size": size, "rgba": rgba, "body": body, "pos": pos, "quat": quat or upright}
+
+
 def refuse_misfit(space: Space, actions: np.ndarray, count: int) -> None:
     """Raise ValueError unless `actions` are `count` rows of this space, of its kind of number; values are not read.
 
@@ -181,3 +187,38 @@ class Task:
     def spaces(self) -> tuple[Space, Space]:
         """Observations and actions as a loop outside this package has them."""
         return self.own_spaces or (self.observation_space, self.action_space)
+
+
+class TaskSimulator(Simulator):
+    """What the simulators of this package have in common: what they say of their task, and checks of what they get."""
+
+    def __init__(self, about: Task, slots: int):
+        self.task, self.width, self.time_limit = about.name, slots, about.time_limit
+        self.observation_space, self.action_space = about.observation_space, about.action_space
+        self.can_restore, self.restore_reason = about.can_restore, about.restore_reason
+
+    def _ids(self, slots: np.ndarray | None) -> np.ndarray:
+        return np.arange(self.width) if slots is None else np.asarray(slots)
+
+    def _where(self, slots: np.ndarray | None) -> np.ndarray | slice:
+        """The same as an index; that of all slots gives views."""
+        return slice(None) if slots is None else np.asarray(slots)
+
+    def _count(self, slots: np.ndarray | None) -> int:
+        return self.width if slots is None else len(slots)
+
+    def _refuse_seeds(self, slots: np.ndarray | None, seeds: np.ndarray) -> None:
+        """Raise ValueError unless there is a seed for each slot."""
+        if len(seeds) != self._count(slots):
+            raise ValueError(f"reset of {self._count(slots)} slots needs as many seeds, got {len(seeds)}")
+
+    def _refuse_states(self, slots: np.ndarray | None, snapshot: Snapshot, size: int) -> None:
+        """Raise ValueError unless the snapshot has a state of this size for each slot."""
+        expected, parts = (self._count(slots), size), snapshot.parts
+        if "state" not in parts or parts["state"].shape != expected:
+            got = parts["state"].shape if "state" in parts else sorted(parts)
+            raise ValueError(f"{self.task}: a snapshot of {expected[0]} slots has states {expected}, got {got}")
+
+    def _demand_restore(self) -> None:
+        if not self.can_restore:
+            raise SnapshotUnsupported(f"{self.task} cannot be restored exactly: {self.restore_reason}")

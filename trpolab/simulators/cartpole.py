@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
-from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
+from trpolab.simulators.base import Scene, Snapshot, Task, TaskSimulator, Transition, geom, refuse_misfit
 from trpolab.simulators.registry import SimulatorKind
 
 GRAVITY = 9.8
@@ -45,25 +45,12 @@ GYMNASIUM = Rules(time_step=0.02, substeps=1, angle=12 * 2 * math.pi / 360, cont
 PAPER = Rules(time_step=0.025, substeps=2, angle=0.2, continuous=True)
 
 
-def spaces(rules: Rules) -> tuple[Space, Space]:
-    """Observation space (float32) and action space of one slot."""
-    high = np.array([TRACK * 2, np.inf, rules.angle * 2, np.inf], np.float32)
-    actions: Space = Box(-PUSH, PUSH, (1,), np.float32) if rules.continuous else Discrete(2)
-    return Box(-high, high, dtype=np.float32), actions
+class CartPoleSimulator(TaskSimulator):
+    """W slots of a cart-pole task, one of TASKS (see `Simulator`)."""
 
-
-class CartPoleSimulator:
-    """W slots of a cart-pole task (see `Simulator`)."""
-
-    can_restore = True
-    restore_reason = ""
-
-    def __init__(self, task: str, rules: Rules, slots: int):
-        self.task = task
-        self.width = slots
-        self.time_limit: int | None = TIME_LIMIT
-        self.observation_space, self.action_space = spaces(rules)
-        self._rules = rules
+    def __init__(self, name: str, slots: int):
+        super().__init__(describe(name), slots)
+        self._rules = TASKS[name][0]
         self._state = np.zeros((4, slots))  # x, its velocity, θ, its velocity: one contiguous row each
         self._steps = np.zeros(slots, np.int64)
 
@@ -74,9 +61,8 @@ class CartPoleSimulator:
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes with all four numbers uniform in +-0.05, as Gymnasium draws them. Obs [n, 4]."""
-        where = _where(slots)
-        if len(seeds) != len(self._steps[where]):
-            raise ValueError(f"reset of {len(self._steps[where])} slots needs as many seeds, got {len(seeds)}")
+        self._refuse_seeds(slots, seeds)
+        where = self._where(slots)
         draws = [np.random.default_rng(int(seed)).uniform(low=-0.05, high=0.05, size=(4,)) for seed in seeds]
         self._state[:, where] = np.array(draws).reshape(-1, 4).T
         self._steps[where] = 0
@@ -84,8 +70,8 @@ class CartPoleSimulator:
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision: actions [n] in {0, 1}, or forces [n, 1] in newtons."""
-        refuse_misfit(self.action_space, actions, self.width if slots is None else len(slots))
-        where = _where(slots)
+        refuse_misfit(self.action_space, actions, self._count(slots))
+        where = self._where(slots)
         state = self._state[:, where]
         force = actions[:, 0].astype(np.float64) if self._rules.continuous else np.where(actions == 1, PUSH, -PUSH)
         for _ in range(self._rules.substeps):
@@ -96,41 +82,29 @@ class CartPoleSimulator:
         reward = _rllab_reward(theta, force, alive) if self._rules.continuous else np.ones(len(x))
         steps = self._steps[where] + 1
         self._steps[where] = steps
-        return Transition(
-            obs=self._observe(where),
-            reward=reward,
-            terminated=~alive,
-            truncated=steps >= TIME_LIMIT,
-            unstable=np.zeros(len(x), bool),
-        )
+        return Transition(self._observe(where), reward, ~alive, steps >= TIME_LIMIT, unstable=np.zeros(len(x), bool))
 
     def snapshot(self, slots: np.ndarray | None) -> Snapshot:
         """The four state variables and the step counter."""
-        where = _where(slots)
+        where = self._where(slots)
         return Snapshot({"state": self._state[:, where].T.copy(), "steps": self._steps[where].copy()})
 
     def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
         """Copy saved states into the slots. Nothing is drawn after the start, so `seeds` change nothing."""
-        where = _where(slots)
-        expected = (len(self._steps[where]), 4)
-        if "state" not in snapshot.parts or snapshot.parts["state"].shape != expected:
-            got = snapshot.parts["state"].shape if "state" in snapshot.parts else sorted(snapshot.parts)
-            raise ValueError(f"{self.task}: a snapshot of {expected[0]} slots has states {expected}, got {got}")
+        self._refuse_states(slots, snapshot, 4)
+        where = self._where(slots)
         self._state[:, where] = snapshot.parts["state"].T
         self._steps[where] = snapshot.parts["steps"]
         return self._observe(where)
 
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
         """World poses [n, 3, 7] of track, cart and pole in the xz plane; a positive θ leans towards +x."""
-        x, _, theta, _ = self._state[:, _where(slots)]
+        x, _, theta, _ = self._state[:, self._where(slots)]
         poses = np.zeros((len(x), 3, 7))
         poses[:, :, 3] = 1.0
         poses[:, 1:, 0] = x[:, None]
         poses[:, 2, 3], poses[:, 2, 5] = np.cos(theta / 2), np.sin(theta / 2)  # rotation about +y
         return poses
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
     def _observe(self, slots: np.ndarray | slice) -> np.ndarray:
         return np.ascontiguousarray(self._state[:, slots].T, dtype=np.float32)
@@ -159,74 +133,40 @@ def _rllab_reward(theta: np.ndarray, force: np.ndarray, alive: np.ndarray) -> np
     return reward
 
 
-def _where(slots: np.ndarray | None) -> np.ndarray | slice:
-    return slice(None) if slots is None else np.asarray(slots)
-
-
-def _geom(kind: str, size: list[float], rgba: list[float], body: int, z: float) -> dict[str, Any]:
-    return {"type": kind, "size": size, "rgba": rgba, "body": body, "pos": [0.0, 0.0, z], "quat": [1.0, 0.0, 0.0, 0.0]}
-
-
 SCENE = Scene(
     bodies=("track", "cart", "pole"),
     geoms=(
-        _geom("box", [TRACK + 0.3, 0.02, 0.01], [0.55, 0.6, 0.65, 1.0], 0, -0.12),
-        _geom("box", [0.25, 0.1, 0.1], [0.25, 0.45, 0.7, 1.0], 1, 0.0),
-        _geom("capsule", [0.04, HALF_LENGTH, 0.0], [0.85, 0.55, 0.25, 1.0], 2, HALF_LENGTH),
+        geom("box", [TRACK + 0.3, 0.02, 0.01], [0.55, 0.6, 0.65, 1.0], 0, [0.0, 0.0, -0.12]),
+        geom("box", [0.25, 0.1, 0.1], [0.25, 0.45, 0.7, 1.0], 1, [0.0, 0.0, 0.0]),
+        geom("capsule", [0.04, HALF_LENGTH, 0.0], [0.85, 0.55, 0.25, 1.0], 2, [0.0, 0.0, HALF_LENGTH]),
     ),
 )
 
 _VINE = {"vine.trunks": 2, "vine.trunk_length": 500, "vine.states": 50, "vine.rollout_length": 20}
+_SUITED = {"steps_per_iteration": 1024, "gamma": 0.99, "lam": 0.95, **_VINE}
+_PAPER = {"steps_per_iteration": 5000, "hidden": (), "path.horizon": 500, "iterations": 50}
+_LINEAR = {"hidden": (), "policy.log_std": 1.0}
 # Searches over θ start this wide where observations are not normalised: angles are small, so gains must be large.
 _RAW = {"cem.std": 10.0, "cma_es.sigma": 5.0, "reps.std": 20.0}
 TASKS: dict[str, tuple[Rules, dict[str, Any], dict[str, Any]]] = {
-    "CartPole-v1": (
-        GYMNASIUM,
-        # with δ = 0.02 or λ = 0.98 single seeds fall back after they have solved it
-        {
-            "steps_per_iteration": 1024,
-            "delta": 0.01,
-            "gamma": 0.99,
-            "lam": 0.95,
-            "slots": 16,
-            "proposal": "all",
-            **_VINE,
-        },
-        {"steps_per_iteration": 5000, "hidden": (), "path.horizon": 500, "iterations": 50},
-    ),
-    "paper/CartPole": (
-        PAPER,
-        {
-            "steps_per_iteration": 1024,
-            "gamma": 0.99,
-            "lam": 0.95,
-            "hidden": (),
-            "policy.log_std": 1.0,
-            "reps.std": 2.0,
-            **_VINE,
-        },
-        {
-            "steps_per_iteration": 5000,
-            "hidden": (),
-            "policy.log_std": 1.0,
-            "path.horizon": 500,
-            "iterations": 50,
-            **_RAW,
-        },
-    ),
+    # with δ = 0.02 or λ = 0.98 single seeds fall back after they have solved it
+    "CartPole-v1": (GYMNASIUM, {**_SUITED, "delta": 0.01, "slots": 16, "proposal": "all"}, _PAPER),
+    "paper/CartPole": (PAPER, {**_SUITED, **_LINEAR, "reps.std": 2.0}, {**_PAPER, **_LINEAR, **_RAW}),
 }
 
 
 def describe(name: str) -> Task:
     """The task of this name, one of TASKS."""
     rules, defaults, paper_defaults = TASKS[name]
-    observations, actions = spaces(rules)
+    high = np.array([TRACK * 2, np.inf, rules.angle * 2, np.inf], np.float32)
+    actions: Space = Box(-PUSH, PUSH, (1,), np.float32) if rules.continuous else Discrete(2)
+    observations = Box(-high, high, dtype=np.float32)
     return Task(name, observations, actions, TIME_LIMIT, True, defaults=defaults, paper_defaults=paper_defaults)
 
 
 def make(name: str, slots: int, threads: int) -> CartPoleSimulator:
     """A simulator of the task of this name, one of TASKS; NumPy steps all slots in this thread."""
-    return CartPoleSimulator(name, TASKS[name][0], slots)
+    return CartPoleSimulator(name, slots)
 
 
 KIND = SimulatorKind(

@@ -66,11 +66,10 @@ class FiniteMDP:
                     f"gamma = 1: from state {stuck} no terminal state can be reached, so its return has no limit; "
                     "give gamma < 1"
                 )
-        for name, array in (("transitions", transitions), ("rewards", rewards), ("start", start)):
+        checked = {"transitions": transitions, "rewards": rewards, "start": start, "terminal": terminal}
+        for name, array in checked.items():
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        terminal.flags.writeable = False
-        object.__setattr__(self, "terminal", terminal)
         object.__setattr__(self, "places", _places(self.places, states))
         object.__setattr__(self, "gamma", gamma)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
-from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
-from trpolab.simulators.base import Scene, Snapshot, Task, Transition, UnknownTask, refuse_misfit
+from trpolab.simulators.base import Scene, Snapshot, Task, TaskSimulator, Transition, UnknownTask, geom, refuse_misfit
 from trpolab.simulators.finite_mdp import FiniteMDP, chain, gridworld, random_mdp
 from trpolab.simulators.registry import SimulatorKind, nearest_tasks
 
@@ -41,7 +39,7 @@ def finite_mdp(name: str) -> FiniteMDP:
     return random_mdp(states, actions, branching=min(states, 4), gamma=0.9, generator=generator, name=name)
 
 
-class FiniteSimulator:
+class FiniteSimulator(TaskSimulator):
     """W slots of a finite MDP (see `Simulator`); the observation is the state, one-hot.
 
     The noise of a slot's dynamics is a stream of its own, one number a step. Its seed is part of a snapshot; `restore`
@@ -49,14 +47,8 @@ class FiniteSimulator:
     equal seeds share their noise whatever they do.
     """
 
-    can_restore = True
-    restore_reason = ""
-
     def __init__(self, mdp: FiniteMDP, slots: int):
-        self.task = mdp.name
-        self.width = slots
-        self.time_limit = mdp.time_limit
-        self.observation_space, self.action_space = spaces(mdp)
+        super().__init__(describe(mdp), slots)
         self._mdp = mdp
         self._start, self._next = cumulative(mdp.start), cumulative(mdp.transitions)
         self._state = np.zeros(slots, np.int64)
@@ -70,9 +62,8 @@ class FiniteSimulator:
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes from ρ0. Obs [n, S]."""
-        where = _where(slots)
-        if len(seeds) != len(self._steps[where]):
-            raise ValueError(f"reset of {len(self._steps[where])} slots needs as many seeds, got {len(seeds)}")
+        self._refuse_seeds(slots, seeds)
+        where = self._where(slots)
         self._noise[where] = np.asarray(seeds).astype(np.uint64)
         self._steps[where] = 0
         self._state[where] = drawn(self._start, uniforms(self._noise[where], np.uint64(0)))
@@ -80,30 +71,24 @@ class FiniteSimulator:
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision with actions [n] in 0 … A - 1. Raises ValueError for another shape or kind."""
-        where = _where(slots)
-        refuse_misfit(self.action_space, actions, len(self._steps[where]))
+        refuse_misfit(self.action_space, actions, self._count(slots))
+        where = self._where(slots)
         state, steps = np.array(self._state[where]), self._steps[where] + 1
         following = drawn(self._next[state, actions], uniforms(self._noise[where], steps.astype(np.uint64)))
         self._state[where], self._steps[where] = following, steps
-        limit = np.iinfo(np.int64).max if self.time_limit is None else self.time_limit
-        return Transition(
-            obs=self._observe(where),
-            reward=self._mdp.rewards[state, actions, following],
-            terminated=self._mdp.terminal[following],
-            truncated=steps >= limit,
-            unstable=np.zeros(len(state), bool),
-        )
+        reward, over = self._mdp.rewards[state, actions, following], self._mdp.terminal[following]
+        truncated = steps >= (np.inf if self.time_limit is None else self.time_limit)
+        return Transition(self._observe(where), reward, over, truncated, unstable=np.zeros(len(state), bool))
 
     def snapshot(self, slots: np.ndarray | None) -> Snapshot:
         """State, step counter and the seed of the noise to come."""
-        where = _where(slots)
+        where = self._where(slots)
         parts = {"state": self._state, "steps": self._steps, "noise": self._noise}
         return Snapshot({name: np.array(part[where]) for name, part in parts.items()})
 
     def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
         """Copy saved states into the slots; seeds [n] replace the noise to come."""
-        where = _where(slots)
-        expected, parts = len(self._steps[where]), snapshot.parts
+        where, expected, parts = self._where(slots), self._count(slots), snapshot.parts
         if parts.keys() != {"state", "steps", "noise"} or len(snapshot) != expected:
             raise ValueError(
                 f"{self.task}: a snapshot of {expected} slots has as many rows of state, steps and noise, got "
@@ -115,14 +100,11 @@ class FiniteSimulator:
 
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
         """Poses [n, 2, 7] of the states and of the walker, in the xy plane; [n, 0, 7] where nothing is drawn."""
-        state = self._state[_where(slots)]
+        state = self._state[self._where(slots)]
         poses = np.zeros((len(state), 2 if self._mdp.states <= MOST_DRAWN else 0, 7))
         poses[:, :, 3] = 1.0
         poses[:, 1:, :2] = self._mdp.places[state][:, None]
         return poses
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
     def _observe(self, slots: np.ndarray | slice) -> np.ndarray:
         state = self._state[slots]
@@ -133,29 +115,12 @@ class FiniteSimulator:
 
 def scene_of(mdp: FiniteMDP) -> Scene:
     """What a player draws of a finite MDP."""
-
-    def dot(radius: float, rgba: list[float], body: int, place: np.ndarray) -> dict[str, Any]:
-        pos = [float(place[0]), float(place[1]), 0.5 * body]
-        return {
-            "type": "sphere",
-            "size": [radius] * 3,
-            "rgba": rgba,
-            "body": body,
-            "pos": pos,
-            "quat": [1.0, 0.0, 0.0, 0.0],
-        }
-
     states = [
-        dot(0.3 if over else 0.12, [0.55, 0.6, 0.65, 1.0], 0, at)
-        for at, over in zip(mdp.places, mdp.terminal, strict=True)
+        geom("sphere", [0.3 if over else 0.12] * 3, [0.55, 0.6, 0.65, 1.0], 0, [x, y, 0.0])
+        for (x, y), over in zip(mdp.places.tolist(), mdp.terminal, strict=True)
     ]
-    walker = dot(0.22, [0.85, 0.55, 0.25, 1.0], 1, np.zeros(2))
+    walker = geom("sphere", [0.22] * 3, [0.85, 0.55, 0.25, 1.0], 1, [0.0, 0.0, 0.5])
     return Scene(bodies=("states", "walker"), geoms=(*states, walker), view="xy", seconds=0.2)
-
-
-def spaces(mdp: FiniteMDP) -> tuple[Space, Space]:
-    """Observation space and action space of one slot."""
-    return Box(0, 1, (mdp.states,), np.float32), Discrete(mdp.actions)
 
 
 def cumulative(probabilities: np.ndarray) -> np.ndarray:
@@ -183,10 +148,6 @@ def _mix(z: np.ndarray) -> np.ndarray:
     return np.asarray(z ^ (z >> np.uint64(31)))
 
 
-def _where(slots: np.ndarray | None) -> np.ndarray | slice:
-    return slice(None) if slots is None else np.asarray(slots)
-
-
 def takes(source: object) -> bool:
     """Whether it is a finite MDP or names one."""
     return isinstance(source, FiniteMDP) or (isinstance(source, str) and source.startswith("finite/"))
@@ -212,33 +173,14 @@ def make(source: str | FiniteMDP, slots: int, threads: int) -> FiniteSimulator:
 def describe(source: str | FiniteMDP) -> Task:
     """A finite MDP as a task: a soft-max of one number per state and action learns it in seconds."""
     mdp = mdp_of(source)
-    observations, actions = spaces(mdp)
     limit = mdp.time_limit or 100
-    shared: dict[str, Any] = {
-        "hidden": (),
-        "gamma": mdp.gamma,
-        "iterations": 40,
-        "vine.trunks": 4,
-        "vine.trunk_length": limit,
-        "vine.states": 50,
-        "vine.rollout_length": 20,
-        "proposal": "all",
-    }
-    modern = {
-        "steps_per_iteration": 1024,
-        "lam": 0.95,
-        "slots": 16,
-        "normalize_observations": False,
-        "damping": 0.01,
-    }
+    vine = {"vine.trunks": 4, "vine.trunk_length": limit, "vine.states": 50, "vine.rollout_length": 20}
+    shared = {"hidden": (), "gamma": mdp.gamma, "iterations": 40, "proposal": "all", **vine}
+    modern = {"steps_per_iteration": 1024, "lam": 0.95, "slots": 16, "normalize_observations": False, "damping": 0.01}
+    paper = {"steps_per_iteration": 5000, "path.horizon": limit}
+    observations, actions = Box(0, 1, (mdp.states,), np.float32), Discrete(mdp.actions)
     return Task(
-        mdp.name,
-        observations,
-        actions,
-        mdp.time_limit,
-        True,
-        defaults={**shared, **modern},
-        paper_defaults={**shared, "steps_per_iteration": 5000, "path.horizon": limit},
+        mdp.name, observations, actions, mdp.time_limit, True, defaults=shared | modern, paper_defaults=shared | paper
     )
 
 

@@ -6,25 +6,3 @@ from trpolab.updates.gradient_step import damped_fisher, full_step, line_search,
 from trpolab.updates.method import METHODS, Context, MethodKind, PlannedRun, propose, step
 from trpolab.updates.methods.natural_gradient import factors_of_three
 from trpolab.updates.problem import CandidateEvaluation, Problem, step_length
-
-__all__ = [
-    "METHODS",
-    "CandidateEvaluation",
-    "Context",
-    "Diagnostics",
-    "MethodKind",
-    "Outcome",
-    "PlannedRun",
-    "Problem",
-    "Refusal",
-    "damped_fisher",
-    "factors_of_three",
-    "full_step",
-    "line_search",
-    "pose",
-    "propose",
-    "solve",
-    "step",
-    "step_length",
-    "take",
-]

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from trpolab.numerics.arrays import all_finite
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
 from trpolab.sampling.batch import Batch, Estimator
@@ -19,30 +20,25 @@ def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
     if not bool(policy.theta.isfinite().all()):
         return Outcome.SKIPPED_NONFINITE, "theta, the policy's parameters, is not finite"
     for name in ("obs", "actions", "log_q", "q_values", "weights", "old", "constraint_obs", "constraint_old"):
-        if name == "constraint_obs" and batch.constraint_obs is batch.obs:
-            continue
-        if isinstance(getattr(batch, name), Frames):
-            continue  # bytes
-        array = np.asarray(getattr(batch, name))
+        array = getattr(batch, name)
+        if isinstance(array, Frames) or (name == "constraint_obs" and array is batch.obs):
+            continue  # frames are bytes
         if not all_finite(array):
             return Outcome.SKIPPED_NONFINITE, f"{name} is not finite {_where(array, batch, name)}"
+    degenerate = Outcome.SKIPPED_DEGENERATE_BATCH
     if batch.q_values.size <= 1:
-        return Outcome.SKIPPED_DEGENERATE_BATCH, f"{batch.q_values.size} sample: nothing to compare it with"
+        return degenerate, f"{batch.q_values.size} sample: nothing to compare it with"
     largest = float(np.abs(batch.q_values).max())
     if largest > 0 and float(np.ptp(batch.q_values)) <= CONSTANT * largest:
-        return (
-            Outcome.SKIPPED_DEGENERATE_BATCH,
-            f"all {batch.q_values.size} values Q̂ are {largest:g} in size: no preference",
-        )
+        return degenerate, f"all {batch.q_values.size} values Q̂ are {largest:g} in size: no preference"
     alike = float(np.ptp(batch.q_values, axis=1).max()) <= CONSTANT * largest
     if largest > 0 and alike and _compares_within_states(batch):
-        return (
-            Outcome.SKIPPED_DEGENERATE_BATCH,
+        return degenerate, (
             f"the {batch.q_values.shape[1]} actions of every state have the same Q̂: no preference; longer branches or "
-            "a tail value may tell them apart",
+            "a tail value may tell them apart"
         )
     if not batch.weights.sum() > 0:
-        return Outcome.SKIPPED_DEGENERATE_BATCH, "the state weights sum to nothing"
+        return degenerate, "the state weights sum to nothing"
     return None
 
 
@@ -51,14 +47,6 @@ def _compares_within_states(batch: Batch) -> bool:
     k = batch.log_q.shape[1]
     enumerated = k > 1 and bool(np.allclose(batch.log_q, -math.log(k)))
     return batch.estimator is Estimator.SELF_NORMALIZED or enumerated
-
-
-def all_finite(array: np.ndarray) -> bool:
-    """Whether every number is finite; one pass without temporaries unless the sum overflows."""
-    if not np.issubdtype(array.dtype, np.floating):
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(float(array.sum())) or bool(np.isfinite(array).all())
 
 
 def _where(array: np.ndarray, batch: Batch, name: str) -> str:

@@ -51,10 +51,6 @@ class PlannedRun:
     gamma: float
 
 
-def _no_problems(settings: Any, plan: PlannedRun) -> list[str]:
-    return []
-
-
 @dataclass(frozen=True, kw_only=True)
 class MethodKind(Entry):
     """An update method: how it steps, which settings it reads, and what it can be combined with.
@@ -69,7 +65,7 @@ class MethodKind(Entry):
     reads: tuple[str, ...] = ()  # shared settings by public name, in the order in which the lab shows them
     samplers: tuple[str, ...] | None = None  # names of those it can learn from; None: from all
     networks: tuple[str, ...] | None = None  # the same for networks
-    problems: Callable[[Any, PlannedRun], list[str]] = _no_problems  # why its settings can't be run, each in a sentence
+    problems: Callable[[Any, PlannedRun], list[str]] = lambda settings, plan: []  # why they can't be run, in sentences
     propose: Callable[..., np.ndarray] | None = None  # (learner, its settings, Context) -> candidates [P, D] float64
     population: Callable[[Any, int], int] = lambda settings, size: settings.population  # P for D = size parameters
     episodes: Callable[[Any], int] = lambda settings: settings.episodes  # that judge a candidate

@@ -132,12 +132,11 @@ class Problem:
         u = self.policy.evaluate(self.features, theta, self._workers)
         slope, _ = surrogate_slope(distribution, u, self.samples)
         if not self._shared:
-            total = self.pull_back(theta, self.features, slope)
             u = self.policy.evaluate(self.constraint_features, theta, self._workers)
         of_kl = distribution.kl_slope(self.constraint_old, u) * (-penalty / len(u))
         if self._shared:
             return self.pull_back(theta, self.features, slope + of_kl)
-        return total + self.pull_back(theta, self.constraint_features, of_kl)
+        return self.pull_back(theta, self.features, slope) + self.pull_back(theta, self.constraint_features, of_kl)
 
     def pull_back(self, theta: Tensor, features: Features, cotangent: Tensor) -> Tensor:
         """Jᵀc [D] float64, J = ∂u/∂θ at θ [D], summed over rows: features [B, F], c [B, U]."""

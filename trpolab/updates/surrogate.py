@@ -39,14 +39,9 @@ class Samples:
     def split(self, rows: int) -> list[Samples]:
         """The same in chunks of `rows` states; the weights of all chunks together sum to 1."""
         k = self.log_q.shape[1]
-        parts = zip(
-            self.actions.split(rows * k),
-            self.log_q.split(rows),
-            self.q_values.split(rows),
-            self.weights.split(rows),
-            strict=True,
-        )
-        return [Samples(*part, self.estimator) for part in parts]
+        parts = zip(self.log_q.split(rows), self.q_values.split(rows), self.weights.split(rows), strict=True)
+        pairs = zip(self.actions.split(rows * k), parts, strict=True)
+        return [Samples(actions, *part, self.estimator) for actions, part in pairs]
 
     def take(self, rows: Tensor) -> Samples:
         """The given states alone, an index [n] on the same device; weights as they are."""

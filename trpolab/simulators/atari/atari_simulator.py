@@ -10,35 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.simulators.atari.games import (
-    AtariGame,
-    action_table,
-    console,
-    describe,
-    frame_size,
-    open_emulator,
-)
+from trpolab.simulators.atari.games import AtariGame, action_table, console, describe, frame_size, open_emulator
 from trpolab.simulators.atari.pixels import STACK, quarter, resized
-from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Transition, refuse_misfit
+from trpolab.simulators.base import Snapshot, TaskSimulator, Transition, refuse_misfit
 
 NOOP = 0
 FRAMES_PER_SECOND = 60  # of the console
 
 
-class AtariSimulator(Simulator):
-    """W games (see `Simulator`). Observations are the last four frames, oldest first: [n, 4, H, W] uint8.
+class AtariSimulator(TaskSimulator):
+    """W games (see `Simulator`). Observations are the last four frames, oldest first: [n, 4, H, W] uint8. There are no
+    bodies to draw: ask for `screens`.
 
     An episode is a whole game. Without sticky actions a game has no noise of its own, and all begin alike whatever the
     seed. The emulator's saved state has no screen, so a snapshot holds the four frames and the step counter with it.
     """
 
     def __init__(self, game: AtariGame, slots: int):
-        about = describe(game)
-        self.task = about.name
-        self.width = slots
-        self.time_limit = about.time_limit
-        self.observation_space, self.action_space = about.observation_space, about.action_space
-        self.can_restore, self.restore_reason = about.can_restore, about.restore_reason
+        super().__init__(describe(game), slots)
         self._game, self._console = game, console(game.name)
         self._actions = action_table(game)
         self._dqn = game.config.pixels == "dqn"
@@ -51,9 +40,8 @@ class AtariSimulator(Simulator):
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new games. Obs [n, 4, H, W], four times the first frame."""
+        self._refuse_seeds(slots, seeds)
         ids = self._ids(slots)
-        if len(seeds) != len(ids):
-            raise ValueError(f"reset of {len(ids)} slots needs as many seeds, got {len(seeds)}")
         for slot, seed in zip(ids, seeds, strict=True):
             if self._game.config.sticky > 0:
                 self._emulators[slot] = None  # its generator is seeded once, when it is opened
@@ -142,25 +130,24 @@ class AtariSimulator(Simulator):
     @cached_property
     def _first(self) -> Any:
         """An emulator that stands at the start, where all games begin alike."""
-        emulator = open_emulator(self._console.rom, 0.0)
-        emulator.reset_game()
-        emulator.act(NOOP)
-        return emulator
-
-    def close(self) -> None:
-        """Nothing to give back: emulators end with their last reference."""
+        return self._opened()
 
     def _emulator(self, slot: int, seed: int = 0) -> Any:
-        """The slot's emulator, in a game that is one frame old if it was opened just now.
+        """The slot's emulator, opened if it was not."""
+        if self._emulators[slot] is None:
+            self._emulators[slot] = self._opened(seed)
+        return self._emulators[slot]
+
+    def _opened(self, seed: int = 0) -> Any:
+        """An emulator in a game that is one frame old.
 
         The frame with no action is for Q*bert and Tetris: ale-py 0.12 does not save a flag that only the first frame
         after a reset sets right, so a state saved before it, or restored into an emulator before it, goes on otherwise.
         """
-        if self._emulators[slot] is None:
-            self._emulators[slot] = emulator = open_emulator(self._console.rom, self._game.config.sticky, seed)
-            emulator.reset_game()
-            emulator.act(NOOP)
-        return self._emulators[slot]
+        emulator = open_emulator(self._console.rom, self._game.config.sticky, seed)
+        emulator.reset_game()
+        emulator.act(NOOP)
+        return emulator
 
     def _look(self, emulator: Any, frames: int) -> np.ndarray:
         """The frame that the policy sees, after a decision of so many frames."""
@@ -169,10 +156,3 @@ class AtariSimulator(Simulator):
         if not self._dqn:
             return quarter(last)
         return resized(np.maximum(last, before) if frames == self._game.frame_skip > 1 else last)
-
-    def _demand_restore(self) -> None:
-        if not self.can_restore:
-            raise SnapshotUnsupported(f"{self.task} cannot be restored exactly: {self.restore_reason}")
-
-    def _ids(self, slots: np.ndarray | None) -> np.ndarray:
-        return np.arange(self.width) if slots is None else np.asarray(slots)

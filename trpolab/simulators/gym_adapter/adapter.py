@@ -11,8 +11,16 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from trpolab.simulators.base import Scene, Snapshot, SnapshotUnsupported, Task, Transition, UnknownTask, refuse_misfit
-from trpolab.simulators.gym_adapter.copies import copy_problem, draw_anew
+from trpolab.simulators.base import (
+    Snapshot,
+    SnapshotUnsupported,
+    Task,
+    TaskSimulator,
+    Transition,
+    UnknownTask,
+    refuse_misfit,
+)
+from trpolab.simulators.gym_adapter.copies import copy_problem, draw_anew, layers
 from trpolab.simulators.gym_adapter.replay import Past
 from trpolab.simulators.gym_adapter.spaces import encode
 
@@ -29,43 +37,25 @@ def describe(factory: Factory, name: str | None = None) -> Task:
     if not isinstance(env, gymnasium.Env):
         raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env")
     try:
-        encoding, own_spaces = encode(env), (env.observation_space, env.action_space)
+        encoding, own = encode(env), (env.observation_space, env.action_space)
         limit = _time_limit(env)
         known = name or (env.spec.id if env.spec is not None else type(env.unwrapped).__name__)
     finally:
         env.close()
     problem = copy_problem(factory, encoding)
-    return Task(
-        name=known,
-        observation_space=encoding.observation_space,
-        action_space=encoding.action_space,
-        time_limit=limit,
-        can_restore=not problem,
-        restore_reason=problem,
-        own_spaces=own_spaces,
-        python=True,
-    )
+    spaces = encoding.observation_space, encoding.action_space
+    return Task(known, *spaces, limit, not problem, problem, own, python=True)
 
 
-class GymnasiumSimulator:
+class GymnasiumSimulator(TaskSimulator):
     """W environments as slots (see `Simulator`). A snapshot holds deep copies, where these were seen to replay."""
 
     def __init__(self, about: Task, factory: Factory, slots: int):
-        self.task = about.name
-        self.width = slots
-        self.time_limit = about.time_limit
-        self.can_restore, self.restore_reason = about.can_restore, about.restore_reason
+        super().__init__(about, slots)
         self._envs = [factory() for _ in range(slots)]
         self._encoding = encode(self._envs[0])
-        self.observation_space = self._encoding.observation_space
-        self.action_space = self._encoding.action_space
         self._obs = np.zeros((slots, *(self.observation_space.shape or ())), self.observation_space.dtype)
         self._past = Past(slots)
-
-    @property
-    def scene(self) -> Scene | None:
-        """Nothing is known about how a foreign environment looks."""
-        return None
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes from the environments' own seeds. Obs [n, *O]."""
@@ -135,21 +125,10 @@ class GymnasiumSimulator:
                     f"slot {slot}: {self.task} does not come to the same state from the same seed and actions"
                 )
 
-    def poses(self, slots: np.ndarray | None) -> np.ndarray:
-        """No bodies: [n, 0, 7]."""
-        return np.zeros((len(self._ids(slots)), 0, 7))
-
     def close(self) -> None:
         """Close every environment."""
         for env in self._envs:
             env.close()
-
-    def _demand_restore(self) -> None:
-        if not self.can_restore:
-            raise SnapshotUnsupported(f"{self.task} cannot be restored exactly: {self.restore_reason}")
-
-    def _ids(self, slots: np.ndarray | None) -> np.ndarray:
-        return np.arange(self.width) if slots is None else np.asarray(slots)
 
 
 @contextmanager
@@ -168,19 +147,15 @@ def was_reset_by_mujoco(env: gymnasium.Env) -> bool:
     data = getattr(env.unwrapped, "data", None)
     if mujoco is None or not isinstance(data, mujoco.MjData):
         return False
-    kinds = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
-    bad = any(data.warning[kind].number for kind in kinds)
-    if bad:
-        for kind in kinds:
-            data.warning[kind].number = 0
+    resetting = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
+    bad = bool(data.warning.number[resetting].any())
+    data.warning.number[resetting] = 0
     return bad
 
 
 def _time_limit(env: gymnasium.Env) -> int | None:
     """Steps after which the environment cuts an episode, or None where it doesn't say."""
-    layer: gymnasium.Env = env
-    while isinstance(layer, gymnasium.Wrapper):
+    for layer in layers(env):
         if isinstance(layer, gymnasium.wrappers.TimeLimit):
             return int(layer._max_episode_steps)
-        layer = layer.env
     return env.spec.max_episode_steps if env.spec is not None else None

@@ -28,9 +28,9 @@ def copy_problem(factory: Callable[[], gymnasium.Env], encoding: Encoding) -> st
         native = native_part(env)
         if native:
             return f"{name} holds {native}, whose state a copy in Python does not carry"
-        rng = np.random.default_rng(0)
-        actions = [_random_action(encoding, rng) for _ in range(_REPLAY)]
-        others = [_random_action(encoding, rng) for _ in range(_REPLAY)]
+        encoding.action_space.seed(0)
+        actions = [encoding.act(encoding.action_space.sample()) for _ in range(_REPLAY)]
+        others = [encoding.act(encoding.action_space.sample()) for _ in range(_REPLAY)]
         try:
             env.reset(seed=1)
             if _ended(_trace(env, encoding, others[:_WARM_UP])):
@@ -87,15 +87,6 @@ def draw_anew(env: gymnasium.Env, seed: int) -> None:
 def _is_sealed(value: Any) -> bool:
     """Whether it is a random generator of the older kinds, `RandomState` or `random.Random`."""
     return isinstance(value, np.random.RandomState) or type(value).__module__ == "random"
-
-
-def _random_action(encoding: Encoding, rng: np.random.Generator) -> Any:
-    space = encoding.action_space
-    if isinstance(space, gymnasium.spaces.Box):
-        noise = rng.standard_normal(space.shape)
-        return encoding.act(np.clip(noise, space.low, space.high))
-    counts = space.n if isinstance(space, gymnasium.spaces.Discrete) else space.nvec  # type: ignore[attr-defined]
-    return encoding.act(rng.integers(0, counts))
 
 
 def _trace(env: gymnasium.Env, encoding: Encoding, actions: list[Any]) -> list[tuple[bytes, float, bool, bool]]:

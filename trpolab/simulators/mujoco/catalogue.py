@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Protocol
+from functools import partial
+from math import inf
+from typing import Any
 
 import mujoco
 import numpy as np
 
-from trpolab.simulators.mujoco.model import load_model
 from trpolab.simulators.mujoco.rewards import Ant, Balancer, DoubleBalancer, Humanoid, PaperRunner, Reacher, Runner
-from trpolab.simulators.mujoco.state_rows import Bounds, Layout, Meaning, closed_bounds, strict_bounds
+from trpolab.simulators.mujoco.state_rows import Bounds, Layout, Meaning, closed_bounds
 
-
-class Starts(Protocol):
-    """Where episodes start."""
-
-    def draw(self, rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-        """qpos [nq] and qvel [nv], drawn in Gymnasium's order."""
-        ...
+# Where an episode starts: qpos [nq] and qvel [nv], drawn in Gymnasium's order.
+Starts = Callable[[np.random.Generator, mujoco.MjModel], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -31,26 +26,23 @@ class Noise:
     velocities: float
     normal: bool = False  # velocities
 
-    def draw(self, rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
         qpos = model.qpos0 + rng.uniform(low=-self.positions, high=self.positions, size=model.nq)
         if self.normal:
             return qpos, self.velocities * rng.standard_normal(model.nv)
         return qpos, rng.uniform(low=-self.velocities, high=self.velocities, size=model.nv)
 
 
-@dataclass(frozen=True)
-class ReachNoise:
+def reach(rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
     """Reacher: a noisy pose, and a target drawn until it lies within 0.2 m."""
-
-    def draw(self, rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-        qpos = rng.uniform(low=-0.1, high=0.1, size=model.nq) + model.qpos0
+    qpos = rng.uniform(low=-0.1, high=0.1, size=model.nq) + model.qpos0
+    goal = rng.uniform(low=-0.2, high=0.2, size=2)
+    while np.linalg.norm(goal) >= 0.2:
         goal = rng.uniform(low=-0.2, high=0.2, size=2)
-        while np.linalg.norm(goal) >= 0.2:
-            goal = rng.uniform(low=-0.2, high=0.2, size=2)
-        qpos[-2:] = goal
-        qvel = rng.uniform(low=-0.005, high=0.005, size=model.nv)
-        qvel[-2:] = 0
-        return qpos, qvel
+    qpos[-2:] = goal
+    qvel = rng.uniform(low=-0.005, high=0.005, size=model.nv)
+    qvel[-2:] = 0
+    return qpos, qvel
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,166 +61,71 @@ class MujocoTask:
     paper_defaults: dict[str, Any] = field(default_factory=dict)
 
 
-_PLANAR = Noise(0.005, 0.005)
-_SWIMMING = Noise(0.1, 0.1)
-_INFINITE = float("inf")
-
 # A penalty per squared newton on the walker's ground reaction: standing costs 0.006 a step, an impact of 2 kN 0.4.
 IMPACT_WEIGHT = 1e-7
 
-_VINE = {"vine.trunks": 16, "vine.trunk_length": 1000, "vine.actions": 4, "vine.tail_value": False}
 # Table 2 of the paper. Its walker column prints 1M steps beside 10,000 paths of 1,000 steps; we take the former.
-_TABLE_2: dict[str, dict[str, Any]] = {
-    name: {
-        "iterations": 200,
-        "steps_per_iteration": steps,
-        "hidden": (hidden,),
-        "path.horizon": 1000,
-        **_VINE,
-        "vine.states": states,
-        "vine.rollout_length": length,
-    }
-    for name, steps, hidden, states, length in (
-        ("swimmer", 50_000, 30, 125, 50),
-        ("hopper", 1_000_000, 50, 625, 100),
-        ("walker", 1_000_000, 50, 625, 100),
-    )
-}
+_VINE = {"vine.trunks": 16, "vine.trunk_length": 1000, "vine.actions": 4, "vine.tail_value": False}
+_TABLE_2 = {"iterations": 200, "path.horizon": 1000, **_VINE}
+_SWIMS = {**_TABLE_2, "steps_per_iteration": 50_000, "hidden": (30,), "vine.states": 125, "vine.rollout_length": 50}
+_RUNS = {**_TABLE_2, "steps_per_iteration": 1_000_000, "hidden": (50,), "vine.states": 625, "vine.rollout_length": 100}
 
+_CALM, _SLIGHT, _ROUGH = Noise(0.005, 0.005), Noise(0.01, 0.01), Noise(0.1, 0.1)
+_LIVELY = Noise(0.1, 0.1, normal=True)
+_swimmer = partial(MujocoTask, file="swimmer.xml", frame_skip=4, starts=_ROUGH, view="xy", paper_defaults=_SWIMS)
+_hopper = partial(MujocoTask, file="hopper.xml", frame_skip=4, starts=_CALM, paper_defaults=_RUNS)
+_walker = partial(MujocoTask, file="walker2d_v5.xml", frame_skip=4, starts=_CALM, paper_defaults=_RUNS)
 
-def _hopper_bounds() -> Bounds:
-    """z > 0.7, |angle| < 0.2, every further entry of the state within 100."""
-    return strict_bounds(2, [0.7, -0.2, *[-100.0] * 9], [_INFINITE, 0.2, *[100.0] * 9])
+_HOPPING = Bounds(2, np.array([0.7, -0.2, *[-100.0] * 9]), np.array([inf, 0.2, *[100.0] * 9]))  # z, angle, all others
+_WALKING = Bounds(2, np.array([0.8, -1.0]), np.array([2.0, 1.0]))  # z and angle
+_UPRIGHT = Bounds(3, np.array([1.0]), np.array([2.0]))  # z
+_BALANCED = closed_bounds(1, [-inf, -0.2, -inf, -inf], [inf, 0.2, inf, inf])  # the pole's angle
+_STANDING = closed_bounds(1, [-inf, -inf, 0.2, *[-inf] * 26], [inf, inf, 1.0, *[inf] * 26])  # z
 
+_PAPER_HOPPER = Layout(12, clip=10.0, bounds=_HOPPING)
+_PAPER_WALKER = Layout(18, clip=10.0, bounds=_WALKING, derived=("qfrc_constraint",))
+_REACHING = Layout(10, derived=("xpos",))
+_DOUBLE = Layout(9, derived=("site_xpos", "qfrc_constraint"))
+_ANT = Layout(105, hidden=2, bounds=_STANDING, derived=("xpos",), contact_forces=True)
+_INERTIA = ("cinert", "cvel", "qfrc_actuator", "xipos")
+_HUMANOID = Layout(348, hidden=2, bounds=_UPRIGHT, derived=_INERTIA, contact_forces=True)
 
-def _walker_bounds() -> Bounds:
-    """0.8 < z < 2, |angle| < 1."""
-    return strict_bounds(2, [0.8, -1.0], [2.0, 1.0])
-
-
-def _hopper(name: str) -> MujocoTask:
-    meaning = Runner(Layout(11, hidden=1, clip=10.0, bounds=_hopper_bounds()), 0.002 * 4, 1e-3)
-    return MujocoTask(name, "hopper.xml", 4, _PLANAR, meaning, paper_defaults=_TABLE_2["hopper"])
-
-
-def _walker(name: str) -> MujocoTask:
-    meaning = Runner(Layout(17, hidden=1, clip=10.0, bounds=_walker_bounds()), 0.002 * 4, 1e-3)
-    return MujocoTask(name, "walker2d_v5.xml", 4, _PLANAR, meaning, paper_defaults=_TABLE_2["walker"])
-
-
-def _swimmer(name: str) -> MujocoTask:
-    meaning = Runner(Layout(8, hidden=2), 0.01 * 4, 1e-4)
-    # At γ = 0.995 and below the swimmer finds no lasting gait: the reward of its stroke comes too late.
-    suited = {"gamma": 0.9999}
-    return MujocoTask(
-        name, "swimmer.xml", 4, _SWIMMING, meaning, view="xy", defaults=suited, paper_defaults=_TABLE_2["swimmer"]
-    )
-
-
-def _half_cheetah(name: str) -> MujocoTask:
-    meaning = Runner(Layout(17, hidden=1), 0.01 * 5, 0.1)
-    return MujocoTask(name, "half_cheetah.xml", 5, Noise(0.1, 0.1, normal=True), meaning)
-
-
-def _inverted_pendulum(name: str) -> MujocoTask:
-    wide = _INFINITE
-    bounds = closed_bounds(1, [-wide, -0.2, -wide, -wide], [wide, 0.2, wide, wide])
-    suited = {"steps_per_iteration": 1024, "policy.log_std": 0.0}
-    return MujocoTask(
-        name,
+_TASKS = (
+    _swimmer(
+        "paper/Swimmer",
+        meaning=PaperRunner(Layout(10), 0.01 * 4, np.full(2, 150.0), alive=0.0),
+        # γ = 0.99 rewards a surge of ten seconds; a lasting gait needs a longer view.
+        defaults={"gamma": 0.999},
+    ),
+    _hopper(
+        "paper/Hopper",
+        meaning=PaperRunner(_PAPER_HOPPER, 0.002 * 4, np.full(3, 200.0), alive=1.0),
+        defaults={"vine.trunk_length": 250, "vine.states": 30},
+    ),
+    _walker("paper/Walker", meaning=PaperRunner(_PAPER_WALKER, 0.002 * 4, np.full(6, 100.0), 1.0, IMPACT_WEIGHT)),
+    _swimmer(
+        "Swimmer-v5",
+        meaning=Runner(Layout(8, hidden=2), 0.01 * 4, 1e-4),
+        # At γ = 0.995 and below the swimmer finds no lasting gait: the reward of its stroke comes too late.
+        defaults={"gamma": 0.9999},
+    ),
+    _hopper("Hopper-v5", meaning=Runner(Layout(11, hidden=1, clip=10.0, bounds=_HOPPING), 0.002 * 4, 1e-3)),
+    _walker("Walker2d-v5", meaning=Runner(Layout(17, hidden=1, clip=10.0, bounds=_WALKING), 0.002 * 4, 1e-3)),
+    MujocoTask("HalfCheetah-v5", "half_cheetah.xml", 5, _LIVELY, Runner(Layout(17, hidden=1), 0.01 * 5, 0.1)),
+    MujocoTask(
+        "InvertedPendulum-v5",
         "inverted_pendulum.xml",
         2,
-        Noise(0.01, 0.01),
-        Balancer(Layout(4, bounds=bounds)),
+        _SLIGHT,
+        Balancer(Layout(4, bounds=_BALANCED)),
         follow=None,
-        defaults=suited,
-    )
-
-
-def _inverted_double_pendulum(name: str) -> MujocoTask:
-    layout = Layout(9, derived=("site_xpos", "qfrc_constraint"))
-    noise = Noise(0.1, 0.1, normal=True)
-    return MujocoTask(name, "inverted_double_pendulum.xml", 5, noise, DoubleBalancer(layout), follow=None)
-
-
-def _reacher(name: str) -> MujocoTask:
-    model = load_model("reacher.xml")
-    meaning = Reacher(Layout(10, derived=("xpos",)), model.body("fingertip").id, model.body("target").id)
-    return MujocoTask(name, "reacher.xml", 2, ReachNoise(), meaning, time_limit=50, view="xy", follow=None)
-
-
-def _ant(name: str) -> MujocoTask:
-    model = load_model("ant.xml")
-    low, high = np.full(model.nq + model.nv, -_INFINITE), np.full(model.nq + model.nv, _INFINITE)
-    low[2], high[2] = 0.2, 1.0  # z
-    layout = Layout(
-        size=model.nq - 2 + model.nv + 6 * (model.nbody - 1),
-        hidden=2,
-        bounds=closed_bounds(1, low.tolist(), high.tolist()),
-        derived=("xpos",),
-        contact_forces=True,
-    )
-    return MujocoTask(name, "ant.xml", 5, Noise(0.1, 0.1, normal=True), Ant(layout, 0.01 * 5))
-
-
-def _humanoid(name: str) -> MujocoTask:
-    model = load_model("humanoid.xml")
-    layout = Layout(
-        size=model.nq - 2 + model.nv + (10 + 6 + 6) * (model.nbody - 1) + model.nv - 6,
-        hidden=2,
-        bounds=strict_bounds(3, [1.0], [2.0]),
-        derived=("cinert", "cvel", "qfrc_actuator", "xipos"),
-        contact_forces=True,
-    )
-    meaning = Humanoid(layout, 0.003 * 5, model.body_mass.copy())
-    return MujocoTask(name, "humanoid.xml", 5, Noise(0.01, 0.01), meaning)
-
-
-def _paper_swimmer(name: str) -> MujocoTask:
-    meaning = PaperRunner(Layout(10), 0.01 * 4, np.full(2, 150.0), alive=0.0)
-    # γ = 0.99 rewards a surge of ten seconds; a lasting gait needs a longer view.
-    return MujocoTask(
-        name,
-        "swimmer.xml",
-        4,
-        _SWIMMING,
-        meaning,
-        view="xy",
-        defaults={"gamma": 0.999},
-        paper_defaults=_TABLE_2["swimmer"],
-    )
-
-
-def _paper_hopper(name: str) -> MujocoTask:
-    layout = Layout(12, clip=10.0, bounds=_hopper_bounds())
-    meaning = PaperRunner(layout, 0.002 * 4, np.full(3, 200.0), alive=1.0)
-    suited = {"vine.trunk_length": 250, "vine.states": 30}
-    return MujocoTask(name, "hopper.xml", 4, _PLANAR, meaning, defaults=suited, paper_defaults=_TABLE_2["hopper"])
-
-
-def _paper_walker(name: str) -> MujocoTask:
-    layout = Layout(18, clip=10.0, bounds=_walker_bounds(), derived=("qfrc_constraint",))
-    meaning = PaperRunner(layout, 0.002 * 4, np.full(6, 100.0), alive=1.0, impact_weight=IMPACT_WEIGHT)
-    return MujocoTask(name, "walker2d_v5.xml", 4, _PLANAR, meaning, paper_defaults=_TABLE_2["walker"])
-
-
-_MAKERS: dict[str, Callable[[str], MujocoTask]] = {
-    "paper/Swimmer": _paper_swimmer,
-    "paper/Hopper": _paper_hopper,
-    "paper/Walker": _paper_walker,
-    "Swimmer-v5": _swimmer,
-    "Hopper-v5": _hopper,
-    "Walker2d-v5": _walker,
-    "HalfCheetah-v5": _half_cheetah,
-    "InvertedPendulum-v5": _inverted_pendulum,
-    "InvertedDoublePendulum-v5": _inverted_double_pendulum,
-    "Reacher-v5": _reacher,
-    "Ant-v5": _ant,
-    "Humanoid-v5": _humanoid,
-}
-
-
-@cache
-def mujoco_task(name: str) -> MujocoTask:
-    """A MuJoCo task by name. Raises KeyError for a name that is not one of them."""
-    return _MAKERS[name](name)
+        defaults={"steps_per_iteration": 1024, "policy.log_std": 0.0},
+    ),
+    MujocoTask(
+        "InvertedDoublePendulum-v5", "inverted_double_pendulum.xml", 5, _LIVELY, DoubleBalancer(_DOUBLE), follow=None
+    ),
+    MujocoTask("Reacher-v5", "reacher.xml", 2, reach, Reacher(_REACHING), time_limit=50, view="xy", follow=None),
+    MujocoTask("Ant-v5", "ant.xml", 5, _LIVELY, Ant(_ANT, 0.01 * 5)),
+    MujocoTask("Humanoid-v5", "humanoid.xml", 5, _SLIGHT, Humanoid(_HUMANOID, 0.003 * 5)),
+)
+MUJOCO_TASKS = {task.name: task for task in _TASKS}

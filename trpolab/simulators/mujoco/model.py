@@ -9,7 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from trpolab.simulators.base import Scene
+from trpolab.simulators.base import Scene, geom
 
 # What MuJoCo draws for a geom whose colour was not set: then the material's colour counts.
 _UNSET_COLOUR = (0.5, 0.5, 0.5, 1.0)
@@ -52,16 +52,10 @@ def make_scene(model: mujoco.MjModel, view: str, follow: int | None, seconds: fl
         rgba, material = model.geom_rgba[index], int(model.geom_matid[index])
         if material >= 0 and rgba.tolist() == list(_UNSET_COLOUR):
             rgba = model.mat_rgba[material]
-        geoms.append(
-            {
-                "type": mujoco.mjtGeom(model.geom_type[index]).name.removeprefix("mjGEOM_").lower(),
-                "size": model.geom_size[index].tolist(),
-                "rgba": rgba.tolist(),
-                "body": int(model.geom_bodyid[index]),
-                "pos": model.geom_pos[index].tolist(),
-                "quat": model.geom_quat[index].tolist(),
-            }
-        )
+        kind = mujoco.mjtGeom(model.geom_type[index]).name.removeprefix("mjGEOM_").lower()
+        size, place = model.geom_size[index].tolist(), model.geom_pos[index].tolist()
+        body, turn = int(model.geom_bodyid[index]), model.geom_quat[index].tolist()
+        geoms.append(geom(kind, size, rgba.tolist(), body, place, turn))
     return Scene(bodies=bodies, geoms=tuple(geoms), view=view, follow=follow, seconds=seconds)
 
 

@@ -11,36 +11,23 @@ from collections.abc import Iterable
 
 import mujoco
 import numpy as np
-from gymnasium import Space
 from gymnasium.spaces import Box
 from mujoco.batch import Batch, SimulationError
 
-from trpolab.simulators.base import Scene, Snapshot, Task, Transition, refuse_misfit
+from trpolab.simulators.base import Scene, Snapshot, Task, TaskSimulator, Transition, refuse_misfit
 from trpolab.simulators.mujoco.catalogue import MujocoTask
 from trpolab.simulators.mujoco.model import body_poses, load_model, make_scene
-from trpolab.simulators.mujoco.state_rows import Rows, make_rows
+from trpolab.simulators.mujoco.state_rows import Rows
 
 # MuJoCo resets a simulation in mid-step when one of these is bad, and goes on as if nothing had happened.
 _RESETTING = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 
 
-def spaces(about: MujocoTask) -> tuple[Space, Space]:
-    """Observation space (float64, unbounded) and action space (float32, the actuators' ranges) of one slot."""
-    low, high = load_model(about.file).actuator_ctrlrange.astype(np.float32).T
-    return Box(-np.inf, np.inf, (about.meaning.layout.size,), np.float64), Box(low, high, dtype=np.float32)
-
-
-class MujocoSimulator:
+class MujocoSimulator(TaskSimulator):
     """W slots of a MuJoCo task (see `Simulator`). Arrays that it returns are valid until its next call."""
 
-    can_restore = True
-    restore_reason = ""
-
     def __init__(self, about: MujocoTask, slots: int, threads: int = 1):
-        self.task = about.name
-        self.width = slots
-        self.time_limit: int | None = about.time_limit
-        self.observation_space, self.action_space = spaces(about)
+        super().__init__(describe(about), slots)
         self._about, self._meaning, self._model = about, about.meaning, load_model(about.file)
         self._scratch = mujoco.MjData(self._model)
         layout = about.meaning.layout
@@ -69,13 +56,12 @@ class MujocoSimulator:
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes from the states that Gymnasium's environment draws from the same seeds. Obs [n, O]."""
+        self._refuse_seeds(slots, seeds)
         ids = self._ids(slots)
-        if len(seeds) != len(ids):
-            raise ValueError(f"reset of {len(ids)} slots needs as many seeds, got {len(seeds)}")
         states = np.tile(self._start, (len(ids), 1))
         split, end = 1 + self._model.nq, 1 + self._model.nq + self._model.nv
         for state, seed in zip(states, seeds, strict=True):
-            state[1:split], state[split:end] = self._about.starts.draw(generator(seed), self._model)
+            state[1:split], state[split:end] = self._about.starts(np.random.default_rng(int(seed)), self._model)
         self._batch.state[ids] = states
         self._warnings[ids] = 0
         self._steps[ids] = 0
@@ -91,7 +77,7 @@ class MujocoSimulator:
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision (frame_skip substeps) with actions [n, A], which are not clipped here."""
-        refuse_misfit(self.action_space, actions, self.width if slots is None else len(slots))
+        refuse_misfit(self.action_space, actions, self._count(slots))
         if slots is None or len(slots) == self.width:
             return self._step_all(np.ascontiguousarray(actions))
         return self._step_some(np.asarray(slots), np.ascontiguousarray(actions))
@@ -104,11 +90,8 @@ class MujocoSimulator:
 
     def restore(self, slots: np.ndarray | None, snapshot: Snapshot, seeds: np.ndarray | None = None) -> np.ndarray:
         """Copy saved rows into the slots. These tasks draw nothing after the start, so `seeds` change nothing."""
+        self._refuse_states(slots, snapshot, self._batch.nstate)
         ids, parts = self._ids(slots), snapshot.parts
-        expected = (len(ids), self._batch.nstate)
-        if "state" not in parts or parts["state"].shape != expected:
-            got = parts["state"].shape if "state" in parts else sorted(parts)
-            raise ValueError(f"{self.task}: a snapshot for {len(ids)} slots has states {expected}, got {got}")
         self._batch.state[ids] = parts["state"]
         self._warnings[ids] = 0
         self._steps[ids], self._all.mark[ids], self._all.obs[ids] = parts["steps"], parts["mark"], parts["obs"]
@@ -117,9 +100,6 @@ class MujocoSimulator:
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
         """World poses [n, bodies, 7] of the present states, the world's own included."""
         return body_poses(self._model, self._scratch, self._all.qpos[self._ids(slots)])
-
-    def close(self) -> None:
-        """Nothing to give back: memory and threads go with the object."""
 
     def _step_all(self, actions: np.ndarray) -> Transition:
         rows, result = self._all, self._transition
@@ -192,24 +172,16 @@ class MujocoSimulator:
         return rows
 
     def _rows(self, state: np.ndarray, ctrl: np.ndarray, derived: dict[str, np.ndarray], mark: np.ndarray) -> Rows:
-        return make_rows(self._model, self._meaning.layout, state, ctrl, derived, mark)
-
-    def _ids(self, slots: np.ndarray | None) -> np.ndarray:
-        return np.arange(self.width) if slots is None else np.asarray(slots)
-
-
-def generator(seed: int) -> np.random.Generator:
-    """Gymnasium's `np_random` of an environment that was reset with this seed; PCG64 makes the sequence."""
-    return np.random.Generator(np.random.PCG64(int(seed)))
+        return Rows(self._model, self._meaning.layout, state, ctrl, derived, mark)
 
 
 def describe(about: MujocoTask) -> Task:
-    """The task that simulators of `about` run."""
-    observations, actions = spaces(about)
+    """The task that simulators of `about` run: float64 observations, float32 actions in the actuators' ranges."""
+    low, high = load_model(about.file).actuator_ctrlrange.astype(np.float32).T
     return Task(
         name=about.name,
-        observation_space=observations,
-        action_space=actions,
+        observation_space=Box(-np.inf, np.inf, (about.meaning.layout.size,), np.float64),
+        action_space=Box(low, high, dtype=np.float32),
         time_limit=about.time_limit,
         can_restore=True,
         defaults=about.defaults,

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trpolab.simulators.mujoco.state_rows import Layout, Rows
+from trpolab.simulators.mujoco.model import load_model
+from trpolab.simulators.mujoco.state_rows import Meaning, Rows
+
+FINGERTIP, TARGET = 3, 4  # bodies of reacher.xml
 
 
 def control_cost(actions: np.ndarray, weight: float) -> np.ndarray:
@@ -22,18 +25,11 @@ def control_cost(actions: np.ndarray, weight: float) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Runner:
+class Runner(Meaning):
     """Swimmer, Hopper, Walker2d, HalfCheetah: forward speed, 1 while healthy, minus the control cost."""
 
-    layout: Layout
     dt: float  # seconds of one decision
     control_weight: float
-
-    def observe(self, rows: Rows) -> None:
-        rows.observe_state()
-
-    def start(self, rows: Rows) -> None:
-        """The place before a step is in the state."""
 
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
         reward = np.divide(rows.advance, self.dt, out=rows.reward)
@@ -44,7 +40,7 @@ class Runner:
 
 
 @dataclass(frozen=True, eq=False)
-class PaperRunner:
+class PaperRunner(Meaning):
     """The paper's swimmer, hopper and walker (Section 8.1): v_x - 1e-5 |u|^2 with torques u = gear * a.
 
     Hopper and walker get 1 more for every step, the last included. The walker pays for impacts of its feet:
@@ -52,17 +48,10 @@ class PaperRunner:
     two slides because these have no limits. The paper prints no coefficient; ours is the catalogue's.
     """
 
-    layout: Layout
     dt: float
     gear: np.ndarray  # [A] newton metres per unit of action
     alive: float
     impact_weight: float = 0.0
-
-    def observe(self, rows: Rows) -> None:
-        rows.observe_state()
-
-    def start(self, rows: Rows) -> None:
-        """The place before a step is in the state."""
 
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
         reward = np.divide(rows.advance, self.dt, out=rows.reward)
@@ -76,16 +65,8 @@ class PaperRunner:
 
 
 @dataclass(frozen=True, eq=False)
-class Balancer:
+class Balancer(Meaning):
     """InvertedPendulum: 1 for every step after which the pole still stands."""
-
-    layout: Layout
-
-    def observe(self, rows: Rows) -> None:
-        rows.observe_state()
-
-    def start(self, rows: Rows) -> None:
-        """Nothing to remember."""
 
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
         rows.test_bounds()
@@ -93,10 +74,8 @@ class Balancer:
 
 
 @dataclass(frozen=True, eq=False)
-class DoubleBalancer:
+class DoubleBalancer(Meaning):
     """InvertedDoublePendulum: 10 while the tip is above 1 m, minus its distance from (0, 2) and the joints' speed."""
-
-    layout: Layout
 
     def observe(self, rows: Rows) -> None:
         angles = np.ascontiguousarray(rows.qpos[:, 1:])
@@ -105,9 +84,6 @@ class DoubleBalancer:
         rows.obs[:, 3:5] = np.cos(angles)
         rows.obs[:, 5:8] = np.clip(rows.qvel, -10, 10)
         rows.obs[:, 8] = np.clip(rows.derived["qfrc_constraint"][:, 0], -10, 10)
-
-    def start(self, rows: Rows) -> None:
-        """Nothing to remember."""
 
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
         tips = rows.derived["site_xpos"][:, 0]
@@ -121,12 +97,8 @@ class DoubleBalancer:
 
 
 @dataclass(frozen=True, eq=False)
-class Reacher:
+class Reacher(Meaning):
     """Reacher: minus the fingertip's distance from the target, minus the squared action. Only a time limit ends it."""
-
-    layout: Layout
-    fingertip: int  # body indices
-    target: int
 
     def observe(self, rows: Rows) -> None:
         angles = np.ascontiguousarray(rows.qpos[:, :2])
@@ -136,9 +108,6 @@ class Reacher:
         rows.obs[:, 6:8] = rows.qvel[:, :2]
         rows.obs[:, 8:10] = self._reach(rows)[:, :2]
 
-    def start(self, rows: Rows) -> None:
-        """Nothing to remember."""
-
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
         reach = self._reach(rows)
         # vecdot calls BLAS row by row as Gymnasium's norm of one vector does.
@@ -147,15 +116,14 @@ class Reacher:
 
     def _reach(self, rows: Rows) -> np.ndarray:
         places = rows.derived["xpos"]
-        reach: np.ndarray = places[:, self.fingertip] - places[:, self.target]
+        reach: np.ndarray = places[:, FINGERTIP] - places[:, TARGET]
         return reach
 
 
 @dataclass(frozen=True, eq=False)
-class Ant:
+class Ant(Meaning):
     """Ant: the torso's forward speed, 1 while healthy, minus control and contact costs."""
 
-    layout: Layout
     dt: float
 
     def observe(self, rows: Rows) -> None:
@@ -179,12 +147,10 @@ class Ant:
 
 
 @dataclass(frozen=True, eq=False)
-class Humanoid:
+class Humanoid(Meaning):
     """Humanoid: 1.25 times the centre of mass's forward speed, 5 while healthy, minus control and contact costs."""
 
-    layout: Layout
     dt: float
-    masses: np.ndarray  # [bodies] kg
 
     def observe(self, rows: Rows) -> None:
         derived, n = rows.derived, len(rows.obs)
@@ -212,5 +178,6 @@ class Humanoid:
 
     def _place(self, rows: Rows) -> np.ndarray:
         """x of the centre of mass [n]; row by row, so that the order of the sums does not depend on n."""
-        total = self.masses.sum()
-        return np.array([(np.einsum("b,bj->j", self.masses, body) / total)[0] for body in rows.derived["xipos"]])
+        masses = load_model("humanoid.xml").body_mass  # [bodies] kg
+        total = masses.sum()
+        return np.array([(np.einsum("b,bj->j", masses, body) / total)[0] for body in rows.derived["xipos"]])

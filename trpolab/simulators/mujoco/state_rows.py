@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import mujoco
 import numpy as np
@@ -23,15 +22,13 @@ class Bounds:
     high: np.ndarray  # [B]
 
 
-def strict_bounds(first: int, low: list[float], high: list[float]) -> Bounds:
-    """Open bounds: a value on a bound is outside."""
-    return Bounds(first, np.array(low), np.array(high))
-
-
 def closed_bounds(first: int, low: list[float], high: list[float]) -> Bounds:
     """Closed bounds: a value on a bound is inside; an infinite bound demands a finite value."""
     below, above = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
     return Bounds(first, np.where(np.isinf(low), low, below), np.where(np.isinf(high), high, above))
+
+
+NO_BOUNDS = Bounds(0, np.empty(0), np.empty(0))  # an episode never ends by its state
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,44 +37,58 @@ class Layout:
 
     size: int  # O, length of an observation
     hidden: int = 0  # leading positions that are not observed
-    clip: float | None = None  # bound of the observed velocities
-    bounds: Bounds | None = None  # None: an episode never ends by its state
+    clip: float = np.inf  # bound of the observed velocities
+    bounds: Bounds = NO_BOUNDS
     derived: tuple[str, ...] = ()  # MjData fields read besides the state
     contact_forces: bool = False  # reads derived["cfrc_ext"] as well, which MuJoCo computes only on request
 
 
-@dataclass(frozen=True, eq=False)
 class Rows:
-    """n simulations during one step: views of all state rows, or copies of some. A `Meaning` fills the outputs."""
+    """n simulations during one step, with buffers of their length. A `Meaning` fills obs, reward and terminated."""
 
-    state: np.ndarray  # [n, S] mjSTATE_INTEGRATION rows
-    qpos: np.ndarray  # [n, nq]
-    qvel: np.ndarray  # [n, nv]
-    ctrl: np.ndarray  # [n, A]
-    derived: Mapping[str, np.ndarray]  # MjData fields [n, ...] as the last substep leaves them
-    mark: np.ndarray  # [n] a place remembered from the call before, for meanings that need one
-    kinematic: np.ndarray  # [1 + nq + nv, n] view of the state's first columns, transposed
-    columns: np.ndarray  # the same, copied by `look`: contiguous columns
-    clock: np.ndarray  # [2, n] view of the state: time and qpos[0]
-    before: np.ndarray  # [2, n] the clock before the step
-    now: np.ndarray  # [2, n] the clock after it: a part of `columns`
-    elapsed: np.ndarray  # [n] seconds that the step took
-    advance: np.ndarray  # [n] by how much qpos[0] moved
-    change: np.ndarray  # [2, n] both of them
-    observed: np.ndarray  # [n, nq + nv - hidden] view of the state
-    clips: bool  # whether the next two fields are used
-    floor: np.ndarray  # like `observed`: where observed velocities are clipped
-    ceiling: np.ndarray
-    ends: bool  # whether the next three fields are used
-    tested: np.ndarray  # [B, n] the columns that bounds hold for
-    low: np.ndarray  # [B, n]
-    high: np.ndarray
-    above: np.ndarray  # [B, n] bool, scratch
-    below: np.ndarray  # [B, n] bool, scratch
-    healthy: np.ndarray  # [n] bool, out: inside all bounds
-    obs: np.ndarray  # [n, O] out
-    reward: np.ndarray  # [n] out
-    terminated: np.ndarray  # [n] bool, out
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        layout: Layout,
+        state: np.ndarray,
+        ctrl: np.ndarray,
+        derived: Mapping[str, np.ndarray],
+        mark: np.ndarray,
+    ):
+        n, nq, width = len(state), model.nq, 1 + model.nq + model.nv
+        bounds, tests = layout.bounds, len(layout.bounds.low)
+        # What is read: views of all rows of a simulator, or copies of some.
+        self.state = state  # [n, S] mjSTATE_INTEGRATION rows
+        self.qpos = state[:, 1 : 1 + nq]  # [n, nq]
+        self.qvel = state[:, 1 + nq : width]  # [n, nv]
+        self.ctrl = ctrl  # [n, A]
+        self.derived = derived  # MjData fields [n, ...] as the last substep leaves them
+        self.mark = mark  # [n] a place remembered from the call before, for meanings that need one
+        self.kinematic = state[:, :width].T  # [1 + nq + nv, n] view of the state's first columns
+        self.columns = np.empty((width, n))  # the same, copied by `look`: contiguous columns
+        # Time and qpos[0].
+        self.clock = state[:, :2].T  # [2, n] view of the state
+        self.before = np.empty((2, n))  # the clock before the step
+        self.now = self.columns[:2]  # the clock after it
+        self.change = np.empty((2, n))
+        self.elapsed = self.change[0]  # [n] seconds that the step took
+        self.advance = self.change[1]  # [n] by how much qpos[0] moved
+        # What is observed of the state, [n, nq + nv - hidden], and where its velocities are clipped.
+        self.observed = state[:, 1 + layout.hidden : width]
+        self.clips = layout.clip < np.inf
+        self.ceiling = np.full(self.observed.shape, np.inf)
+        self.ceiling[:, nq - layout.hidden :] = layout.clip
+        self.floor = -self.ceiling
+        # The columns that bounds hold for, [B, n].
+        self.ends = tests > 0
+        self.tested = self.columns[bounds.first : bounds.first + tests]
+        self.low = np.repeat(bounds.low[:, None], n, axis=1)
+        self.high = np.repeat(bounds.high[:, None], n, axis=1)
+        self.above, self.below = np.empty((2, tests, n), bool)  # scratch
+        self.healthy = np.empty(n, bool)  # inside all bounds
+        self.obs = np.empty((n, layout.size))
+        self.reward = np.empty(n)
+        self.terminated = np.zeros(n, bool)
 
     def remember(self) -> None:
         """Before the physics: note time and place."""
@@ -104,69 +115,19 @@ class Rows:
         np.logical_not(self.healthy, out=self.terminated)
 
 
-class Meaning(Protocol):
-    """Observation, reward and end of a task. Frozen: one serves every simulator of the task."""
+@dataclass(frozen=True, eq=False)
+class Meaning:
+    """Observation, reward and end of a task. One serves every simulator of the task."""
 
-    @property
-    def layout(self) -> Layout: ...
+    layout: Layout
 
     def observe(self, rows: Rows) -> None:
-        """Fill rows.obs."""
-        ...
+        """Fill rows.obs: with what the layout shows of the state, unless a task says otherwise."""
+        rows.observe_state()
 
     def start(self, rows: Rows) -> None:
-        """After a reset: fill rows.mark with what the next `judge` needs."""
-        ...
+        """After a reset: fill rows.mark with what the next `judge` needs, if it needs anything."""
 
     def judge(self, rows: Rows, actions: np.ndarray) -> None:
         """After a step with actions [n, A]: fill rows.reward, and rows.terminated where the task can end."""
-        ...
-
-
-def make_rows(
-    model: mujoco.MjModel,
-    layout: Layout,
-    state: np.ndarray,
-    ctrl: np.ndarray,
-    derived: Mapping[str, np.ndarray],
-    mark: np.ndarray,
-) -> Rows:
-    """Rows over the given arrays, with buffers of their length."""
-    n, nq, width = len(state), model.nq, 1 + model.nq + model.nv
-    columns, change = np.empty((width, n)), np.empty((2, n))
-    observed = state[:, 1 + layout.hidden : width]
-    ceiling = np.full(observed.shape, np.inf)
-    if layout.clip is not None:
-        ceiling[:, nq - layout.hidden :] = layout.clip
-    bounds = layout.bounds or strict_bounds(0, [], [])
-    tests = len(bounds.low)
-    return Rows(
-        state=state,
-        qpos=state[:, 1 : 1 + nq],
-        qvel=state[:, 1 + nq : width],
-        ctrl=ctrl,
-        derived=derived,
-        mark=mark,
-        kinematic=state[:, :width].T,
-        columns=columns,
-        clock=state[:, :2].T,
-        before=np.empty((2, n)),
-        now=columns[:2],
-        elapsed=change[0],
-        advance=change[1],
-        change=change,
-        observed=observed,
-        clips=layout.clip is not None,
-        floor=-ceiling,
-        ceiling=ceiling,
-        ends=tests > 0,
-        tested=columns[bounds.first : bounds.first + tests],
-        low=np.repeat(bounds.low[:, None], n, axis=1),
-        high=np.repeat(bounds.high[:, None], n, axis=1),
-        above=np.empty((tests, n), bool),
-        below=np.empty((tests, n), bool),
-        healthy=np.empty(n, bool),
-        obs=np.empty((n, layout.size)),
-        reward=np.empty(n),
-        terminated=np.zeros(n, bool),
-    )
+        raise NotImplementedError
