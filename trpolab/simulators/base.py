@@ -146,7 +146,9 @@ class Simulator(Protocol):
         """World poses for drawing: [n, bodies, 7] position and quaternion (w first), in `scene.bodies` order."""
         return np.zeros((self.width if slots is None else len(slots), 0, 7))
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give back what is held; memory and threads go with the object."""
+        return
 
 
 @runtime_checkable
