@@ -205,33 +205,19 @@ def describe(game: AtariGame) -> Task:
 
 # "auto": an update on pixels is long enough for CUDA to pay, where there is one; sampling stays on the CPU
 _NETWORK = {"hidden": (20,), "normalize_observations": False, "device": "auto", "evaluate_deterministic": False}
+_PIXELS = {**_NETWORK, "proposal": "uniform"}
+_GAE = {"gamma": 0.99, "lam": 0.95, "value.hidden": (20,)}
 _VINE = {"vine.trunks": 8, "vine.trunk_length": 500, "vine.states": 100, "vine.rollout_length": 50}
-DEFAULTS: dict[str, Any] = {
-    **_NETWORK,
-    **_VINE,
-    "steps_per_iteration": 8192,
-    "slots": 32,
-    "gamma": 0.99,
-    "lam": 0.95,
-    "delta": 0.01,
-    "fisher_fraction": 0.1,
-    "proposal": "uniform",
-    "value.hidden": (20,),
-    "atari.clip_rewards": True,
-}
+_STEPS = {"steps_per_iteration": 8192, "slots": 32, "delta": 0.01, "fisher_fraction": 0.1}
+DEFAULTS: dict[str, Any] = {**_PIXELS, **_GAE, **_VINE, **_STEPS, "atari.clip_rewards": True}
 # Table 3: 500 iterations; 100,000 steps by single path, 400,000 by vine with about four branches a state. How long
 # trunks and branches were is not stated: 2,000 states, four branches of 45 steps and 40 trunks of 1,000 make 400,000.
+_PAPER_STEPS = {"steps_per_iteration": 100_000, "slots": 64, "iterations": 500, "path.horizon": LONGEST // 4}
+_PAPER_VINE = {"vine.trunks": 40, "vine.trunk_length": 1000, "vine.states": 2000, "vine.rollout_length": 45}
 PAPER_DEFAULTS: dict[str, Any] = {
-    **_NETWORK,
-    "steps_per_iteration": 100_000,
-    "path.horizon": LONGEST // 4,
-    "iterations": 500,
-    "checkpoint_every": 1,  # an iteration takes minutes
-    "slots": 64,
-    "proposal": "uniform",
-    "vine.trunks": 40,
-    "vine.trunk_length": 1000,
-    "vine.states": 2000,
+    **_PIXELS,
+    **_PAPER_STEPS,
+    **_PAPER_VINE,
     "vine.actions": 4,
-    "vine.rollout_length": 45,
+    "checkpoint_every": 1,  # an iteration takes minutes
 }
