@@ -59,13 +59,11 @@ class FiniteMDP:
             raise ValueError(
                 f"start[{state}] = {start[state]:g}: state {state} is terminal, no episode can start there"
             )
-        if gamma == 1:
-            stuck = never_ends(transitions.sum(1), terminal)
-            if stuck is not None:
-                raise ValueError(
-                    f"gamma = 1: from state {stuck} no terminal state can be reached, so its return has no limit; "
-                    "give gamma < 1"
-                )
+        if gamma == 1 and (stuck := never_ends(transitions.sum(1), terminal)) is not None:
+            raise ValueError(
+                f"gamma = 1: from state {stuck} no terminal state can be reached, so its return has no limit; "
+                "give gamma < 1"
+            )
         checked = {"transitions": transitions, "rewards": rewards, "start": start, "terminal": terminal}
         for name, array in checked.items():
             array.flags.writeable = False
