@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from trpolab.bench.curves import Curve, Store
-from trpolab.bench.speed import Report
-from trpolab.bench.table import Table, machine, verdict
+from trpolab.bench.table import Report, Table, verdict
 from trpolab.machine import usable_cores
 from trpolab.sampling.evaluate import evaluate
 from trpolab.simulators import find_task
@@ -69,7 +68,7 @@ RUNS = (
 )
 
 
-def learning(report: Report, file: Path = FILE, out: Path = OUT) -> Table:
+def atari_learning(report: Report, file: Path = FILE, out: Path = OUT) -> Table:
     """Train the runs that are not in the file yet; then tabulate every run and what it must reach."""
     store = Store(file, "trpolab bench atari-learning")
     rows = []
@@ -82,19 +81,17 @@ def learning(report: Report, file: Path = FILE, out: Path = OUT) -> Table:
         came_to, hours = float(np.mean(curve.returns[-LAST:])), curve.seconds[-1] / 3600
         reached = came_to > run.above and (run.hours is None or hours <= run.hours)
         within = "" if run.hours is None else f" within {run.hours:g} h"
-        rows.append((run.task, run.sampler, f"{run.seed}", f"{len(curve.steps)}", f"{curve.steps[-1]:,}",
-                     f"{hours:.2f}", f"{curve.returns[0]:,.1f}", f"{came_to:,.1f}", f"{curve.final:,.1f}",
-                     f"{run.above:g}{within}", verdict(reached)))  # fmt: skip
+        spent = f"{len(curve.steps)} | {curve.steps[-1]:,} | {hours:.2f}"
+        scores = f"{curve.returns[0]:,.1f} | {came_to:,.1f} | {curve.final:,.1f}"
+        demand = f"{run.above:g}{within} | {verdict(reached)}"
+        rows.append(f"{run.task} | {run.sampler} | {run.seed} | {spent} | {scores} | {demand}")
     return Table(
-        "atari-learning",
         "Atari by the paper's preset, the batch scaled down: scores of whole games",
-        ("game", "sampler", "seed", "iterations", "decisions", "hours", "at first", f"last {LAST}", "evaluated",
-         "above", "reached"),
-        tuple(rows),
-        (f"At first: mean score of the first iteration's games, which the untrained policy played; last {LAST}: of the "
-         f"last {LAST} iterations; evaluated: of {EPISODES} games with sampled actions. Decisions include branches.",
-         machine()),
-    )  # fmt: skip
+        "game | sampler | seed | iterations | decisions | hours | at first | last 10 | evaluated | above | reached",
+        rows,
+        f"At first: mean score of the first iteration's games, which the untrained policy played; last {LAST}: of the "
+        f"last {LAST} iterations; evaluated: of {EPISODES} games with sampled actions. Decisions include branches.",
+    )
 
 
 def command(curve: Curve) -> str:
@@ -111,20 +108,7 @@ def _train(run: Run, out: Path, report: Report) -> Curve:
         row = done.metrics
         report(f"{run.task} {run.sampler}: iteration {row['iteration']}, score {row['return_mean']}")
     final = evaluate(session.policy, session.source, EPISODES, run.seed, threads=usable_cores())
-    seconds = np.cumsum([row["seconds_total"] for row in session.history]).tolist()
-    scored = [(row, spent) for row, spent in zip(session.history, seconds, strict=True) if row["episodes"]]
-    return Curve(
-        run.task,
-        run.sampler,
-        run.seed,
-        steps=tuple(int(row["sim_steps"]) for row, _ in scored),
-        seconds=tuple(round(spent, 1) for _, spent in scored),
-        returns=tuple(round(float(row["return_mean"]), 2) for row, _ in scored),
-        final=round(final.mean, 2),
-        length=round(float(final.lengths.mean()), 1),
-        parameters=session.policy.size,
-        given=run.given,
-    )
+    return Curve.of(session, run.sampler, final, run.given)
 
 
 def _begun(run: Run, folder: Path) -> Session:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from trpolab.bench.speed import Report
-from trpolab.bench.table import Table, machine, verdict
+from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.machine import usable_cores
 from trpolab.policies.frames import Frames
 from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.workers.processes import Bench, ProcessPool
+from trpolab.sampling.workers.simulator_pool import never
 from trpolab.simulators import make
 from trpolab.training.samplers import Samplers
 from trpolab.training.session import Session
@@ -37,53 +35,50 @@ def atari(report: Report) -> Table:
     session = Session(GAME, preset="paper", out=None, steps_per_iteration=DECISIONS)
     threads = usable_cores()
     samplers = Samplers(session.source, session.task, session.config.slots or 1, threads, session.streams)
-    torch_threads = torch.get_num_threads()
+    workers, torch_threads = samplers.processes, torch.get_num_threads()
+    assert workers is not None and session.task.observation_space.shape is not None
     try:
         torch.set_num_threads(threads)
         with threadpool_limits(1, "blas"):
-            share = _emulators_share(session, samplers, report)
-            copying = _copying(samplers.processes, session.task.observation_space.shape[1:], DECISIONS)  # type: ignore[arg-type,index]
-            sampling, updating, decisions, resident = _iteration(session, samplers, report)
+            share = _emulators_share(session, samplers, workers, report)
+            copying = _copying(workers, session.task.observation_space.shape[1:], DECISIONS)
+            sampling, updating, decisions = _iteration(session, samplers, report)
+        resident = sum(_peak_mib(pid) for pid in ("self", *map(str, workers.pids())))
     finally:
         torch.set_num_threads(torch_threads)
         samplers.close()
     # games under way are finished, so a batch is larger than asked: scale the seconds to the size asked for
     scale = DECISIONS / decisions
     hours = ITERATIONS * scale * (sampling + updating) / 3600
-    rows = (
-        ("emulators and preprocessing alone, as a share of sampling", f"{share:.0%}", "at least 80%",
-         verdict(share >= 0.8)),
-        ("copying frames from the workers, as a share of sampling", f"{copying / sampling:.1%}", "at most 5%",
-         verdict(copying <= 0.05 * sampling)),
-        (f"update over sampling, {decisions:,} decisions", f"{updating / sampling:.2f}", "at most 1",
-         verdict(updating <= sampling)),
-        ("most memory, workers included, MiB", f"{resident:,.0f}", "under 3,072", verdict(resident < 3072)),
-        (f"{ITERATIONS} iterations of {DECISIONS:,} decisions, hours", f"{hours:.1f}", "under 10", verdict(hours < 10)),
-    )  # fmt: skip
+    copied, update = copying / sampling, updating / sampling
+    all_of_it = f"{ITERATIONS} iterations of {DECISIONS:,} decisions, hours"
     return Table(
-        "atari",
         f"{GAME}, the paper's preset: {decisions / sampling:,.0f} decisions/s while sampling on {threads} cores",
-        ("measured", "value", "must be", "reached"),
-        rows,
-        (f"Share: medians of {PAIRS} pairs in turn, the same actions replayed in as many worker processes. The paper's "
-         "run took about 30 hours on 16 cores.", machine()),
-    )  # fmt: skip
+        "measured | value | must be | reached",
+        [
+            "emulators and preprocessing alone, as a share of sampling | "
+            f"{share:.0%} | at least 80% | {verdict(share >= 0.8)}",
+            "copying frames from the workers, as a share of sampling | "
+            f"{copied:.1%} | at most 5% | {verdict(copied <= 0.05)}",
+            f"update over sampling, {decisions:,} decisions | {update:.2f} | at most 1 | {verdict(update <= 1)}",
+            f"most memory, workers included, MiB | {resident:,.0f} | under 3,072 | {verdict(resident < 3072)}",
+            f"{all_of_it} | {hours:.1f} | under 10 | {verdict(hours < 10)}",
+        ],
+        f"Share: medians of {PAIRS} pairs in turn, the same actions replayed in as many worker processes. The paper's "
+        "run took about 30 hours on 16 cores.",
+    )
 
 
-def _emulators_share(session: Session, samplers: Samplers, report: Report) -> float:
+def _emulators_share(session: Session, samplers: Samplers, workers: ProcessPool, report: Report) -> float:
     """Time of emulators and preprocessing for a batch's actions, divided by the time of sampling the batch."""
-    assert samplers.processes is not None
     path = replace(session.config.path, steps_per_iteration=PAIR_STEPS)
     shares = []
     for pair in range(PAIRS + 1):
-        took, trajectories = _timed(
-            lambda: samplers.single_path.trajectories(session.policy, path, pair, lambda: False)  # noqa: B023
-        )
-        alone, _ = _timed(lambda: _replay(samplers.processes, trajectories))  # type: ignore[arg-type]  # noqa: B023
-        if pair:  # the first pair opens the emulators
-            shares.append(alone / took)
-            report(f"sampling {took:.1f} s, emulators alone {alone:.1f} s")
-    return statistics.median(shares)
+        took, trajectories = timed(samplers.single_path.trajectories, session.policy, path, pair, never)
+        alone, _ = timed(_replay, workers, trajectories)
+        shares.append(alone / took)
+        report(f"sampling {took:.1f} s, emulators alone {alone:.1f} s")
+    return statistics.median(shares[1:])  # the first pair opens the emulators
 
 
 def _replay(pool: ProcessPool, trajectories: Trajectories) -> None:
@@ -98,19 +93,14 @@ def _play_again(bench: Bench, game: str, games: list[np.ndarray], *, interrupt: 
     if "replay" not in bench:
         bench["replay"] = make(game, WIDTH)
     simulator, waiting = bench["replay"], list(games)
-    playing: dict[int, tuple[np.ndarray, int]] = {}
-    while waiting or playing:
+    left: dict[int, list[np.ndarray]] = {}  # actions still to be taken in a slot, the next one last
+    while waiting or left:
         for slot in range(WIDTH):
-            if slot not in playing and waiting:
+            if slot not in left and waiting:
                 simulator.reset(np.array([slot]), np.zeros(1, np.int64))
-                playing[slot] = (waiting.pop(), 0)
-        slots = sorted(playing)
-        simulator.step(np.array(slots), np.stack([playing[slot][0][playing[slot][1]] for slot in slots]))
-        for slot in slots:
-            actions, age = playing[slot]
-            playing[slot] = (actions, age + 1)
-            if age + 1 == len(actions):
-                del playing[slot]
+                left[slot] = list(waiting.pop()[::-1])
+        simulator.step(np.array(sorted(left)), np.stack([left[slot].pop() for slot in sorted(left)]))
+        left = {slot: actions for slot, actions in left.items() if actions}
 
 
 def _copying(pool: ProcessPool, frame: tuple[int, ...], decisions: int) -> float:
@@ -118,15 +108,11 @@ def _copying(pool: ProcessPool, frame: tuple[int, ...], decisions: int) -> float
     rows = [(decisions // pool.count, frame)] * pool.count
 
     def travel() -> None:
-        Frames.join(
-            [
-                Frames(torch.from_numpy(frames), torch.zeros((0, 4), dtype=torch.int64))
-                for frames in pool.map(_blank_frames, rows)
-            ]
-        )
+        none = torch.zeros((0, 4), dtype=torch.int64)
+        Frames.join([Frames(torch.from_numpy(frames), none) for frames in pool.map(_blank_frames, rows)])
 
     travel()  # workers make their frames and keep them
-    return min(_timed(travel)[0] for _ in range(PAIRS))
+    return min(timed(travel)[0] for _ in range(PAIRS))
 
 
 def _blank_frames(bench: Bench, count: int, frame: tuple[int, ...], *, interrupt: Callable[[], bool]) -> np.ndarray:
@@ -137,25 +123,16 @@ def _blank_frames(bench: Bench, count: int, frame: tuple[int, ...], *, interrupt
     return frames
 
 
-def _iteration(session: Session, samplers: Samplers, report: Report) -> tuple[float, float, int, float]:
-    """One iteration of the paper's size: seconds of sampling, seconds of the update, decisions, MiB at most."""
-    assert samplers.processes is not None
-    sampling, collected = _timed(lambda: samplers.collect(session.learner, session.config, 1, lambda: False))
-    report(f"sampled {len(collected.batch.obs):,} decisions in {sampling:.0f} s")
-    draws = session.streams.generator(1, Purpose.FISHER_ROWS)
-    updating, (_, diagnostics) = _timed(
-        lambda: step(session.learner, collected.batch, *session.config.of_method(), session.config.context(draws))
-    )
+def _iteration(session: Session, samplers: Samplers, report: Report) -> tuple[float, float, int]:
+    """One iteration of the paper's size: seconds of sampling, seconds of the update, decisions."""
+    sampling, collected = timed(samplers.collect, session.learner, session.config, 1, never)
+    decisions = len(collected.batch.obs)
+    report(f"sampled {decisions:,} decisions in {sampling:.0f} s")
+    context = session.config.context(session.streams.generator(1, Purpose.FISHER_ROWS))
+    updating, (_, diagnostics) = timed(step, session.learner, collected.batch, *session.config.of_method(), context)
     trials = len(diagnostics.search.trials) if diagnostics.search else 0
     report(f"update in {updating:.0f} s, {trials} line-search trials: {diagnostics.outcome.value}")
-    resident = sum(_peak_mib(pid) for pid in ("self", *map(str, samplers.processes.pids())))
-    return sampling, updating, len(collected.batch.obs), resident
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    result = work()
-    return time.perf_counter() - began, result
+    return sampling, updating, decisions
 
 
 def _peak_mib(pid: str) -> float:

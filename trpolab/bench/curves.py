@@ -12,6 +12,8 @@ import numpy as np
 
 from trpolab.bench.table import machine
 from trpolab.runs.disk import write_atomically
+from trpolab.sampling.evaluate import Evaluation
+from trpolab.training.session import Session
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,27 @@ class Curve:
     parameters: int  # D
     given: dict[str, Any]  # settings beside the contest's
 
-    def renamed(self, method: str) -> Curve:
-        """The same curve under another name."""
-        return dataclasses.replace(self, method=method)
+    @classmethod
+    def of(
+        cls, session: Session, method: str, final: Evaluation, given: dict[str, Any], points: int | None = None
+    ) -> Curve:
+        """What a session learned, at those iterations in which episodes ended; at most `points` of them."""
+        seconds = np.cumsum([row["seconds_total"] for row in session.history]).tolist()
+        scored = [(row, spent) for row, spent in zip(session.history, seconds, strict=True) if row["episodes"]]
+        kept = np.linspace(0, len(scored) - 1, min(points or len(scored), len(scored))).astype(int)
+        scored = [scored[k] for k in kept]
+        return cls(
+            session.config.task,
+            method,
+            session.config.seed,
+            steps=tuple(int(row["sim_steps"]) for row, _ in scored),
+            seconds=tuple(round(spent, 3) for _, spent in scored),
+            returns=tuple(round(float(row["return_mean"]), 2) for row, _ in scored),
+            final=round(final.mean, 2),
+            length=round(float(final.lengths.mean()), 1),
+            parameters=session.policy.size,
+            given=given,
+        )
 
 
 class Store:

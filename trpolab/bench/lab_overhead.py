@@ -6,29 +6,26 @@ import json
 import time
 from typing import Any
 
-from trpolab.bench.speed import Report
-from trpolab.bench.table import Table, machine, verdict
+from trpolab.bench.learning import LAST, SEEDS, mean_of_last
+from trpolab.bench.table import Report, Table, verdict
 from trpolab.training.session import Session
 
-SEEDS = 5
 SECONDS = 90.0
 TARGET = 1000.0
-WINDOW = 5  # iterations over whose episodes the return is averaged
 
 
-def overhead(report: Report) -> Table:
+def lab(report: Report) -> Table:
     """The lab's own processor time while it draws, as a share of the time spent training."""
     found = _in_kernel(0, "overhead_of(lab)", report)
-    share, ratio = found["share"], found["lab"] / found["headless"]
+    share, rates = found["share"], f"{found['lab']:,.0f} | {found['headless']:,.0f}"
+    ratio = found["lab"] / found["headless"]
     return Table(
-        "lab",
         "The lab's own work in the kernel while Hopper-v5 trains and is drawn",
-        ("lab, steps/s", "headless, steps/s", "ratio", "lab's own work", "at most", "reached"),
-        ((f"{found['lab']:,.0f}", f"{found['headless']:,.0f}", f"{ratio:.2f}", f"{share:.1%}", "5%",
-          verdict(share <= 0.05)),),
-        (f"{found['iterations']} iterations in a kernel: charts at 4 Hz, rollouts drawn, messages sent; 'own work' is "
-         "the drawing thread's processor time over the time spent training.", machine()),
-    )  # fmt: skip
+        "lab, steps/s | headless, steps/s | ratio | lab's own work | at most | reached",
+        [f"{rates} | {ratio:.2f} | {share:.1%} | 5% | {verdict(share <= 0.05)}"],
+        f"{found['iterations']} iterations in a kernel: charts at 4 Hz, rollouts drawn, messages sent; 'own work' is "
+        "the drawing thread's processor time over the time spent training.",
+    )
 
 
 def live(report: Report) -> Table:
@@ -39,17 +36,13 @@ def live(report: Report) -> Table:
         reached = found["seconds"] is not None and found["seconds"] <= SECONDS
         passed += reached
         took = "not within 90" if found["seconds"] is None else f"{found['seconds']:.0f}"
-        rows.append((f"{seed}", took, f"{found['sim_steps']:,}", f"{found['best']:,.0f}", verdict(reached)))
+        rows.append(f"{seed} | {took} | {found['sim_steps']:,} | {found['best']:,.0f} | {verdict(reached)}")
         report(f"seed {seed}: {took} s, best {found['best']:,.0f}")
     return Table(
-        "live",
         f"Hopper-v5 in the live lab: {passed} of {SEEDS} seeds return {TARGET:,.0f} within {SECONDS:.0f} s of Run",
-        ("seed", "seconds to 1,000", "steps", "best seen", "reached"),
-        tuple(rows),
-        (
-            f"Mean raw return of the training episodes of {WINDOW} iterations, in a kernel, drawing.",
-            machine(),
-        ),
+        "seed | seconds to 1,000 | steps | best seen | reached",
+        rows,
+        f"Mean raw return of the training episodes of {LAST} iterations, in a kernel, drawing.",
     )
 
 
@@ -75,12 +68,9 @@ def seconds_to_hop(lab: Any) -> dict[str, Any]:
     began, best, took = time.perf_counter(), 0.0, None
     while took is None and time.perf_counter() - began < SECONDS + 5:
         time.sleep(0.05)
-        recent = [row for row in lab.history[-WINDOW:] if row["episodes"]]
-        if recent:
-            episodes = sum(row["episodes"] for row in recent)
-            score = sum(row["return_mean"] * row["episodes"] for row in recent) / episodes
-            best = max(best, score)
-            took = time.perf_counter() - began if score >= TARGET else None
+        score = mean_of_last(lab.history, "return_mean")
+        best = max(best, score)  # a NaN is not larger
+        took = time.perf_counter() - began if score >= TARGET else None
     steps = lab.history[-1]["sim_steps"]
     lab.close()
     return {"seconds": took, "best": best, "sim_steps": steps}
@@ -88,9 +78,8 @@ def seconds_to_hop(lab: Any) -> dict[str, Any]:
 
 def _in_kernel(seed: int, call: str, report: Report) -> dict[str, Any]:
     """Show a lab on Hopper in a fresh kernel, run one of this module's functions there and fetch what it returned."""
-    from jupyter_client.manager import start_new_kernel
+    from jupyter_client.manager import run_kernel
 
-    manager, client = start_new_kernel()
     answers: list[str] = []
 
     def read(message: dict[str, Any]) -> None:
@@ -100,16 +89,14 @@ def _in_kernel(seed: int, call: str, report: Report) -> dict[str, Any]:
         elif kind == "error":
             report("\n".join(content["traceback"]))
 
-    try:
-        code = (
-            "import json, trpolab; from trpolab.bench.lab_overhead import *\n"
-            f"lab = trpolab.Lab('Hopper-v5', out=None, seed={seed}); display(lab)\n"
-            f"print(json.dumps({call}))"
-        )
+    code = (
+        "import json, trpolab; from trpolab.bench.lab_overhead import overhead_of, seconds_to_hop\n"
+        f"lab = trpolab.Lab('Hopper-v5', out=None, seed={seed}); display(lab)\n"
+        f"print(json.dumps({call}))"
+    )
+    client: Any
+    with run_kernel() as client:
         reply = client.execute_interactive(code, timeout=600, output_hook=read)
-        if reply["content"]["status"] != "ok":
-            raise RuntimeError(f"{call} failed in the kernel: {reply['content'].get('evalue')}")
-        return dict(json.loads("".join(answers)))
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+    if reply["content"]["status"] != "ok":
+        raise RuntimeError(f"{call} failed in the kernel: {reply['content'].get('evalue')}")
+    return dict(json.loads("".join(answers)))

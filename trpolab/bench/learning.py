@@ -1,85 +1,199 @@
-"""Learning, over several seeds, judged by raw returns of evaluation episodes."""
+"""Learning, over several seeds, judged by raw returns."""
 
 from __future__ import annotations
 
-import time
+import math
+import statistics
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trpolab.bench.speed import Report
-from trpolab.bench.table import Table, machine, verdict
-from trpolab.sampling.evaluate import evaluate
+import numpy as np
+
+from trpolab.bench.table import Report, Table, timed, verdict
+from trpolab.sampling.config import Vine
+from trpolab.sampling.evaluate import Evaluation, evaluate
 from trpolab.training.session import Session
 
 SEEDS = 5
+SWIMMER_SEEDS = 3
+TIME_STEP = 0.008  # seconds of one decision of the hopper
+LAST = 5  # iterations whose episodes tell how good a run has become
+# A small vine, many iterations; the policy and the update as the paper has them.
+SMALL_VINE: dict[str, Any] = {
+    "sampler": Vine(trunks=4, trunk_length=250, states=30, actions=4, rollout_length=50, tail_value=False),
+    "hidden": (50,),
+    "policy.output_scale": 0.1,
+    "policy.log_std": -0.7,
+    "normalize_observations": False,
+    "gamma": 0.99,
+    "delta": 0.01,
+    "damping": 1e-3,
+    "fisher_fraction": 0.1,
+    "shrink": 0.7,
+}
 
 
 def cartpole(report: Report) -> Table:
     """CartPole-v1: mean return of 100 evaluation episodes within 100,000 steps."""
-    return _within_budget("cartpole", "CartPole-v1", 100_000, 475.0, report)
+    return _within_budget("CartPole-v1", 475.0, report)
 
 
 def pendulum(report: Report) -> Table:
     """InvertedPendulum-v5: 1,000 within 100,000 steps."""
-    return _within_budget("pendulum", "InvertedPendulum-v5", 100_000, 1000.0, report)
+    return _within_budget("InvertedPendulum-v5", 1000.0, report)
 
 
 def hopper(report: Report) -> Table:
     """Hopper-v5 with default settings, one million steps."""
-    return _after_a_million("hopper", "Hopper-v5", 3000.0, report)
+    return _after_a_million("Hopper-v5", 3000.0, report)
 
 
 def halfcheetah(report: Report) -> Table:
     """HalfCheetah-v5 with default settings, one million steps."""
-    return _after_a_million("halfcheetah", "HalfCheetah-v5", 4800.0, report)
+    return _after_a_million("HalfCheetah-v5", 4800.0, report)
 
 
-def _train(task: str, seed: int, steps: int, **settings: Any) -> tuple[Session, float]:
-    """Train for at most `steps` simulator steps."""
-    session = Session(task, out=None, seed=seed, iterations=1_000_000, checkpoint_every=1_000_000, **settings)
-    began, loop = time.perf_counter(), session.iterate()
+def vine_hopper(report: Report) -> Table:
+    """A small vine on the paper's hopper, 500,000 steps: return and forward speed of the last five iterations."""
+    rows, passed = [], 0
+    for seed in range(SEEDS):
+        session = long_session("paper/Hopper", seed, **SMALL_VINE)
+        recent = deque[Any](maxlen=LAST)
+        for done in session.iterate():
+            recent.append(done.batch)
+            if done.metrics["sim_steps"] >= 500_000:
+                break
+        found, forward = mean_of_last(session.history, "return_mean"), _forward_speed([one.paths for one in recent])
+        spent = np.cumsum([row["seconds_total"] for row in session.history])
+        scores = np.array([row["return_mean"] or 0 for row in session.history])
+        tripled = min(spent[scores >= 3 * scores[0]], default=math.inf)
+        reached = found >= 200 and forward >= 1 and tripled < 30
+        passed += reached
+        measured = f"{seed} | {found:.0f} | 200 | {forward:.2f} | 1 | {tripled:.1f} | 30"
+        rows.append(f"{measured} | {verdict(reached)} | {spent[-1]:.0f}")
+        report(f"seed {seed}: return {found:.0f}, {forward:.2f} m/s")
+    return Table(
+        f"paper/Hopper by a small vine, 500,000 steps: {passed} of {SEEDS} seeds",
+        "seed | return | must reach | m/s | must reach | seconds to 3x | at most | reached | seconds",
+        rows,
+        "4 trunks of 250, 30 states, 4 branches of 50. Mean over the last five iterations' trunks.",
+    )
+
+
+def vine_cartpole(report: Report) -> Table:
+    """CartPole-v1 with every action tried and a tail value: mean length within 100,000 steps."""
+    rows, passed = [], 0
+    for seed in range(SEEDS):
+        session = long_session("CartPole-v1", seed, sampler="vine")
+        for done in session.iterate():
+            if done.metrics["sim_steps"] >= 100_000:
+                break
+        found = mean_of_last(session.history, "length_mean")
+        passed += found >= 200
+        rows.append(f"{seed} | {found:.0f} | 200 | {verdict(found >= 200)}")
+        report(f"seed {seed}: length {found:.0f}")
+    return Table(
+        f"CartPole-v1 by the vine, every action, tail value, 100,000 steps: {passed} of {SEEDS} seeds",
+        "seed | length | must reach | reached",
+        rows,
+        "Mean length of the episodes that the last five iterations' trunks finished.",
+    )
+
+
+def vine_swimmer(report: Report) -> Table:
+    """The paper's swimmer with the paper's vine: 60 iterations of Table 2, reward a step over whole trunks."""
+    rows, passed = [], 0
+    paper: dict[str, Any] = {"preset": "paper", "sampler": "vine", "proposal": "policy"}
+    for seed in range(SWIMMER_SEEDS):
+        session = Session("paper/Swimmer", out=None, seed=seed, iterations=60, checkpoint_every=60, **paper)
+        seconds, _ = timed(session.run)
+        rewards = [row["return_mean"] / row["length_mean"] for row in session.history]
+        first, last = rewards[0], statistics.mean(rewards[-LAST:])
+        passed += last > 0.02
+        measured = f"{seed} | {session.progress.sim_steps:,} | {first:.3f} | {last:.3f}"
+        rows.append(f"{measured} | 0.02 | {verdict(last > 0.02)} | {seconds:.0f}")
+        report(f"seed {seed}: {first:.3f} to {last:.3f} a step")
+    return Table(
+        f"paper/Swimmer by the vine of Table 2, 60 iterations: {passed} of {SWIMMER_SEEDS} seeds",
+        "seed | steps | reward a step, first | last five | must exceed | reached | seconds",
+        rows,
+        "16 trunks of 1,000, 125 states, 4 branches of 50. Mean over all trunks, whole episodes.",
+    )
+
+
+def long_session(task: str, seed: int, **settings: Any) -> Session:
+    """A session without a folder that goes on until somebody stops it."""
+    return Session(task, out=None, seed=seed, iterations=10**6, checkpoint_every=10**6, **settings)
+
+
+def train_within(session: Session, steps: int) -> None:
+    """Train as long as the next iteration fits into so many simulator steps."""
+    loop = session.iterate()
     for done in loop:
         if done.metrics["sim_steps"] + done.metrics["batch_steps"] > steps:
             break
     loop.close()
-    return session, time.perf_counter() - began
 
 
-def _within_budget(name: str, task: str, steps: int, target: float, report: Report) -> Table:
+def mean_of_last(history: Sequence[Mapping[str, Any]], name: str) -> float:
+    """The mean over the episodes of the last iterations, of which `history` has each one's own; NaN without any."""
+    rows = [row for row in history[-LAST:] if row["episodes"]]
+    episodes = [row["episodes"] for row in rows]
+    return float(np.average([row[name] for row in rows], weights=episodes)) if rows else math.nan
+
+
+def _within_budget(task: str, target: float, report: Report) -> Table:
     rows, passed = [], 0
     for seed in range(SEEDS):
-        session, seconds = _train(task, seed, steps)
-        found = evaluate(session.policy, task, 100, seed, deterministic=True)
-        sampled = evaluate(session.policy, task, 100, seed)
-        passed += found.mean >= target
-        rows.append((f"{seed}", f"{session.history[-1]['sim_steps']:,}", f"{found.mean:.0f}", f"{sampled.mean:.0f}",
-                     f"{target:.0f}", verdict(found.mean >= target), f"{seconds:.1f}"))  # fmt: skip
-        report(f"{task} seed {seed}: {found.mean:.0f} ± {found.std:.0f} deterministic, {sampled.mean:.0f} sampled")
+        session, seconds, mode, sampled = _judged(task, seed, 100_000, 100, report)
+        passed += mode.mean >= target
+        measured = f"{seed} | {session.progress.sim_steps:,} | {mode.mean:.0f} | {sampled.mean:.0f}"
+        rows.append(f"{measured} | {target:.0f} | {verdict(mode.mean >= target)} | {seconds:.1f}")
     return Table(
-        name,
-        f"{task} within {steps:,} steps: {passed} of {SEEDS} seeds reach {target:.0f}",
-        ("seed", "steps", "return (mode)", "return (sampled)", "must reach", "reached", "seconds"),
-        tuple(rows),
-        ("Mean raw return of 100 evaluation episodes.", machine()),
+        f"{task} within 100,000 steps: {passed} of {SEEDS} seeds reach {target:.0f}",
+        "seed | steps | return (mode) | return (sampled) | must reach | reached | seconds",
+        rows,
+        "Mean raw return of 100 evaluation episodes.",
     )
 
 
-def _after_a_million(name: str, task: str, target: float, report: Report) -> Table:
-    rows, deterministic, stochastic = [], [], []
+def _after_a_million(task: str, target: float, report: Report) -> Table:
+    rows, means = [], []
     for seed in range(SEEDS):
-        session, seconds = _train(task, seed, 1_000_000)
-        mode = evaluate(session.policy, task, 20, seed, deterministic=True)
-        sampled = evaluate(session.policy, task, 20, seed)
-        deterministic.append(mode.mean)
-        stochastic.append(sampled.mean)
-        steps = session.history[-1]["sim_steps"]
-        rows.append((f"{seed}", f"{steps:,}", f"{mode.mean:,.0f}", f"{sampled.mean:,.0f}", f"{seconds:.0f}", "", ""))
-        report(f"{task} seed {seed}: {mode.mean:,.0f} deterministic, {sampled.mean:,.0f} sampled, {seconds:.0f} s")
-    mean, other = sum(deterministic) / SEEDS, sum(stochastic) / SEEDS
-    rows.append(("mean", "", f"{mean:,.0f}", f"{other:,.0f}", "", f"{target:,.0f}", verdict(mean >= target)))
+        session, seconds, mode, sampled = _judged(task, seed, 1_000_000, 20, report)
+        means.append((mode.mean, sampled.mean))
+        steps = session.progress.sim_steps
+        rows.append(f"{seed} | {steps:,} | {mode.mean:,.0f} | {sampled.mean:,.0f} | {seconds:.0f} | |")
+    by_mode, by_sample = np.mean(means, axis=0)
+    reached = verdict(by_mode >= target)
+    rows.append(f"mean | | {by_mode:,.0f} | {by_sample:,.0f} | | {target:,.0f} | {reached}")
     return Table(
-        name,
         f"{task}, default settings, 1,000,000 steps, {SEEDS} seeds",
-        ("seed", "steps", "return (mode)", "return (sampled)", "seconds", "must reach", "reached"),
-        tuple(rows),
-        ("Mean raw return of 20 evaluation episodes after training.", machine()),
+        "seed | steps | return (mode) | return (sampled) | seconds | must reach | reached",
+        rows,
+        "Mean raw return of 20 evaluation episodes after training.",
     )
+
+
+def _judged(
+    task: str, seed: int, steps: int, episodes: int, report: Report
+) -> tuple[Session, float, Evaluation, Evaluation]:
+    """A trained session, its seconds, and its policy's evaluation by the mode and with sampled actions."""
+    session = long_session(task, seed)
+    seconds, _ = timed(train_within, session, steps)
+    mode = evaluate(session.policy, task, episodes, seed, deterministic=True)
+    sampled = evaluate(session.policy, task, episodes, seed)
+    scores = f"{mode.mean:,.0f} ± {mode.std:,.0f} deterministic, {sampled.mean:,.0f} sampled"
+    report(f"{task} seed {seed}: {scores}, {seconds:.0f} s")
+    return session, seconds, mode, sampled
+
+
+def _forward_speed(records: list[Any]) -> float:
+    """Metres a second over all trunks; the first observation of the paper's hopper is its position."""
+    way = steps = 0.0
+    for record in records:
+        place, start = record.trunk_obs[:, 0], record.trunk_start
+        way += float((place[start[1:] - 1] - place[start[:-1]]).sum())
+        steps += float((np.diff(start) - 1).sum())
+    return way / (steps * TIME_STEP)

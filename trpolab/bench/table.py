@@ -1,38 +1,44 @@
-"""The result of a benchmark: rows for the terminal and for docs/results.md."""
+"""What the benchmarks share: measuring seconds and memory, and the table that each of them ends in."""
 
 from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from trpolab.machine import usable_cores
 from trpolab.runs.reader import installed_versions
 
+Report = Callable[[str], None]  # is told of progress, a line at a time
+
 
 @dataclass(frozen=True)
 class Table:
-    """A benchmark's result: what was measured, what must be reached, and whether it was."""
+    """A benchmark's result: what was measured, what must be reached, and whether it was.
 
-    name: str
+    The head and the rows are lines of text, with a bar between two cells.
+    """
+
     title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = field(default=())
+    head: str
+    rows: Sequence[str]
+    note: str = ""
 
-    def markdown(self) -> str:
-        """The table as Markdown, aligned so that it also reads well in a terminal."""
-        cells = [self.columns, *self.rows]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(self.columns))]
-
-        def line(row: tuple[str, ...]) -> str:
-            return "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-
-        rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-        body = "\n".join([line(self.columns), rule, *(line(row) for row in self.rows)])
-        notes = "".join(f"\n{note}" for note in self.notes)
-        return f"**{self.title}** (`trpolab bench {self.name}`)\n\n{body}\n{notes}".rstrip()
+    def markdown(self, name: str) -> str:
+        """The table as Markdown, aligned so that it also reads well in a terminal, below the command that makes it."""
+        cells = [[cell.strip() for cell in line.split("|")] for line in (self.head, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
+        head, *rows = [f"| {' | '.join(row)} |" for row in padded]
+        body = "\n".join([head, f"|{'|'.join('-' * (width + 2) for width in widths)}|", *rows])
+        note = f"{self.note}\n{machine()}".lstrip()
+        return f"**{self.title}** (`trpolab bench {name}`)\n\n{body}\n\n{note}"
 
 
 def verdict(reached: bool) -> str:
@@ -40,14 +46,25 @@ def verdict(reached: bool) -> str:
     return "yes" if reached else "no"
 
 
+def timed(work: Callable[..., Any], *given: Any) -> tuple[float, Any]:
+    """Seconds that `work(*given)` took, and what it returned."""
+    began = time.perf_counter()
+    result = work(*given)
+    return time.perf_counter() - began, result
+
+
+def resident_mib() -> float:
+    """Resident memory of this process, MiB."""
+    return float(psutil.Process().memory_info().rss / 2**20)
+
+
 def machine() -> str:
     """The machine and the versions in one line."""
     versions = installed_versions()
-    shown = ", ".join(
-        f"{name} {versions[name]}" for name in ("torch", "mujoco", "gymnasium", "numpy") if name in versions
-    )
+    shown = [f"{name} {versions[name]}" for name in ("torch", "mujoco", "gymnasium", "numpy") if name in versions]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    return f"{usable_cores()} cores of {_processor()}, Python {platform.python_version()}, {shown}; load {load:.1f}"
+    python = f"Python {platform.python_version()}"
+    return f"{usable_cores()} cores of {_processor()}, {', '.join([python, *shown])}; load {load:.1f}"
 
 
 def _processor() -> str:

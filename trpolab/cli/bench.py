@@ -21,7 +21,7 @@ def bench(chosen: Sequence[str]) -> int:
         return refuse([*unknown, f"there are {', '.join(known)}"])
     print(f"{machine()}\n", flush=True)
     for name in chosen or known:
-        table = run(name, lambda line: print(line, file=sys.stderr, flush=True)).markdown()
+        table = run(name, lambda line: print(line, file=sys.stderr, flush=True)).markdown(name)
         if sys.stdout.isatty():
             Console().print(Markdown(table), "")
         else:
