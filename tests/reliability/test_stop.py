@@ -176,7 +176,7 @@ def test_two_quick_ctrl_c_in_a_terminal(tmp_path: Path, capsys: pytest.CaptureFi
             yield iteration
 
     run.iterate = iterate  # type: ignore[method-assign]
-    assert command.run(run).exit is Exit.INTERRUPTED
+    assert command.run(run) is Exit.INTERRUPTED
     assert time.monotonic() - began[0] < 10 * SECONDS
     presser.join()
     assert "stopping after this iteration" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import ast
 import time
 from typing import Any
 
@@ -16,7 +16,7 @@ TARGET = 1000.0
 
 def lab(report: Report) -> Table:
     """The lab's own processor time while it draws, as a share of the time spent training."""
-    found = _in_kernel(0, "overhead_of(lab)", report)
+    found = _in_kernel(0, "overhead_of(lab)")
     share, rates = found["share"], f"{found['lab']:,.0f} | {found['headless']:,.0f}"
     ratio = found["lab"] / found["headless"]
     return Table(
@@ -32,7 +32,7 @@ def live(report: Report) -> Table:
     """Seconds from Run until Hopper's training return passes 1,000 in the lab."""
     rows, passed = [], 0
     for seed in range(SEEDS):
-        found = _in_kernel(seed, "seconds_to_hop(lab)", report)
+        found = _in_kernel(seed, "seconds_to_hop(lab)")
         reached = found["seconds"] is not None and found["seconds"] <= SECONDS
         passed += reached
         took = "not within 90" if found["seconds"] is None else f"{found['seconds']:.0f}"
@@ -76,27 +76,19 @@ def seconds_to_hop(lab: Any) -> dict[str, Any]:
     return {"seconds": took, "best": best, "sim_steps": steps}
 
 
-def _in_kernel(seed: int, call: str, report: Report) -> dict[str, Any]:
+def _in_kernel(seed: int, call: str) -> dict[str, Any]:
     """Show a lab on Hopper in a fresh kernel, run one of this module's functions there and fetch what it returned."""
     from jupyter_client.manager import run_kernel
 
-    answers: list[str] = []
-
-    def read(message: dict[str, Any]) -> None:
-        kind, content = message["header"]["msg_type"], message["content"]
-        if kind == "stream" and content["name"] == "stdout":
-            answers.append(content["text"])
-        elif kind == "error":
-            report("\n".join(content["traceback"]))
-
     code = (
-        "import json, trpolab; from trpolab.bench.lab_overhead import overhead_of, seconds_to_hop\n"
+        "import trpolab; from trpolab.bench.lab_overhead import overhead_of, seconds_to_hop\n"
         f"lab = trpolab.Lab('Hopper-v5', out=None, seed={seed}); display(lab)\n"
-        f"print(json.dumps({call}))"
+        f"found = {call}"
     )
     client: Any
     with run_kernel() as client:
-        reply = client.execute_interactive(code, timeout=600, output_hook=read)
-    if reply["content"]["status"] != "ok":
-        raise RuntimeError(f"{call} failed in the kernel: {reply['content'].get('evalue')}")
-    return dict(json.loads("".join(answers)))
+        asked = {"timeout": 600, "output_hook": lambda message: None, "user_expressions": {"found": "found"}}
+        reply = client.execute_interactive(code, **asked)["content"]
+    if reply["status"] != "ok":
+        raise RuntimeError("\n".join([f"{call} failed in the kernel:", *reply.get("traceback", ())]))
+    return dict(ast.literal_eval(reply["user_expressions"]["found"]["data"]["text/plain"]))

@@ -36,10 +36,10 @@ def sampling(report: Report) -> Table:
     """The physics' share of sampling time: recorded actions replayed through the physics alone, against sampling."""
     rows = []
     for task in ("Hopper-v5", "Walker2d-v5", "Swimmer-v5"):
-        config, threads = Session(task, out=None).config, usable_cores()
-        share, rate = _single_path_share(task, threads)
+        session, threads = Session(task, out=None), usable_cores()
+        share, rate = _single_path_share(session, threads)
         report(f"{task}: physics {share:.1%}, {rate:,.0f} steps/s")
-        measured = f"{task} | {config.slots} | {threads} | {rate:,.0f} | {share:.0%}"
+        measured = f"{task} | {session.config.slots} | {threads} | {rate:,.0f} | {share:.0%}"
         rows.append(f"{measured} | 85% | {verdict(share >= 0.85)}")
     return Table(
         "Physics alone, replayed, as a share of the sampling time",
@@ -70,10 +70,9 @@ def vine(report: Report) -> Table:
     )
 
 
-def _single_path_share(task: str, threads: int) -> tuple[float, float]:
+def _single_path_share(session: Session, threads: int) -> tuple[float, float]:
     """The physics' share of sampling, and steps a second: medians over batches."""
-    session = Session(task, out=None)
-    pool = SimulatorPool(task, session.config.slots or 1, threads)
+    pool = SimulatorPool(session.source, session.config.slots or 1, threads)
     sampler, steps, shares, rates = SinglePathSampler(pool, session.streams), BATCH // pool.slots, [], []
     with threadpool_limits(1, "blas"):
         sampler.advance(session.policy, steps, 1, never)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,10 +14,7 @@ import torch
 from trpolab.bench.table import Report, Table, resident_mib, timed, verdict
 from trpolab.machine import usable_cores
 from trpolab.sampling.batch import Batch
-from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
-from trpolab.sampling.streams import Purpose, Streams
-from trpolab.sampling.workers.simulator_pool import SimulatorPool, never
-from trpolab.training.config import resolve
+from trpolab.sampling.streams import Purpose
 from trpolab.training.session import Session
 from trpolab.updates import step
 from trpolab.updates.surrogate import Samples, surrogate
@@ -131,14 +129,11 @@ def _plain_gymnasium_rate(steps: int) -> float:
 
 def _update_times(size: int, threads: int) -> tuple[list[float], list[float]]:
     """Seconds of our update, where one trial was enough, and of torch's gradient on the same batch, in turn."""
-    pool, streams = SimulatorPool("Hopper-v5", 64, usable_cores()), Streams(0)
-    config = resolve(pool.task, overrides={"fisher_fraction": 0.1})
-    learner = Session("Hopper-v5", out=None, iterations=2, seed=1).run().learner
-    trajectories = SinglePathSampler(pool, streams).advance(learner.policy, -(-size // 64), 1, never)
-    batch = single_path_batch(trajectories, learner, config.path, config.gamma, "equal").batch
-    pool.close()
+    settings: dict[str, Any] = {"steps_per_iteration": size, "slots": 64, "fisher_fraction": 0.1}
+    session = Session("Hopper-v5", out=None, iterations=2, seed=1, **settings)
+    first, second = session.iterate()
+    learner, policy, batch = first.learner, first.learner.policy, second.batch  # what the second one began with
     assert isinstance(batch, Batch)
-    policy = learner.policy
     features = torch.from_numpy(policy.features(batch.obs))
     samples = Samples.of(batch, torch.float32, torch.device("cpu"))
 
@@ -153,8 +148,8 @@ def _update_times(size: int, threads: int) -> tuple[list[float], list[float]]:
     try:
         for repeat in range(100):
             alone, _ = timed(gradient, policy.theta.clone().requires_grad_())
-            context = config.context(streams.generator(repeat, Purpose.FISHER_ROWS))
-            took, (_, diagnostics) = timed(step, learner, batch, *config.of_method(), context)
+            context = session.config.context(session.streams.generator(repeat, Purpose.FISHER_ROWS))
+            took, (_, diagnostics) = timed(step, learner, batch, *session.config.of_method(), context)
             if repeat >= 2 and diagnostics.search is not None and len(diagnostics.search.trials) == 1:
                 plain.append(alone)
                 ours.append(took)

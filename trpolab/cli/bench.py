@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -13,23 +13,20 @@ from trpolab.cli.exits import Exit, refuse
 from trpolab.settings import nearest
 
 
-def bench(chosen: Sequence[str]) -> int:
-    """Run the named benchmarks, or all; tables go to stdout, what is going on to stderr."""
+def bench(args: Namespace) -> int:
+    """Run the named benchmarks, or all; tables go to stdout, what is going on to stderr. `--list`: one name a line."""
     known = names()
-    unknown = [f"unknown benchmark {name!r}{nearest(name, known)}" for name in chosen if name not in known]
+    if args.list:
+        print("\n".join(known))
+        return Exit.FINISHED
+    unknown = [f"unknown benchmark {name!r}{nearest(name, known)}" for name in args.names if name not in known]
     if unknown:
         return refuse([*unknown, f"there are {', '.join(known)}"])
     print(f"{machine()}\n", flush=True)
-    for name in chosen or known:
+    for name in args.names or known:
         table = run(name, lambda line: print(line, file=sys.stderr, flush=True)).markdown(name)
         if sys.stdout.isatty():
             Console().print(Markdown(table), "")
         else:
             print(f"{table}\n", flush=True)
-    return Exit.FINISHED
-
-
-def show_names() -> int:
-    """One name a line."""
-    print("\n".join(names()))
     return Exit.FINISHED

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -54,8 +55,8 @@ class Check:
     advice: str = ""
 
 
-def doctor() -> int:
-    """Print the report. Returns 0 when the core can run, else 1."""
+def doctor(args: Namespace) -> int:
+    """Print the report, then run the self-test if it is asked for. Returns 0 when the core can run and all passed."""
     table = Table.grid(padding=(0, 2))
     checks = list(examine())
     for check in checks:
@@ -65,26 +66,25 @@ def doctor() -> int:
     Console(markup=False, emoji=False, highlight=False).print(table)
     broken = [check.name for check in checks if check.state is State.MISSING]
     print(f"\nThe core can't run: {', '.join(broken)}." if broken else "\nThe core can run.")
-    return Exit.CRASHED if broken else Exit.FINISHED
+    if broken or not args.selftest:
+        return Exit.CRASHED if broken else Exit.FINISHED
+    from trpolab.cli.selftest import selftest
+
+    return selftest()
 
 
 def examine() -> Iterator[Check]:
     """Every check, in the order of the report."""
     yield Check("trpolab", __version__)
-    yield _python()
+    yield Check("Python", f"{platform.python_version()} at {sys.executable}, {platform.system()} {platform.machine()}")
     yield from map(_core, CORE)
     yield from map(_optional, OPTIONAL)
     yield _kernelspec()
-    yield _cores()
+    yield Check("cores", f"{usable_cores()} usable of {os.cpu_count() or 1} logical")
     yield _accelerator()
     yield _gl()
     yield _browser()
     yield _disk(Path.cwd())
-
-
-def _python() -> Check:
-    found = f"{platform.python_version()} at {sys.executable}, {platform.system()} {platform.machine()}"
-    return Check("Python", found)
 
 
 def _core(name: str) -> Check:
@@ -102,12 +102,8 @@ def _optional(name: str) -> Check:
         return Check(name, "not installed", State.OPTIONAL, install_line(module))
     version = importlib.metadata.version(name)
     if name == "ipykernel" and version.startswith("7.0."):
-        return Check(
-            name,
-            f"{version}: loses the output and the widget updates of threads; the lab will look frozen",
-            State.WARNING,
-            'pip install -U "ipykernel!=7.0.*"',
-        )
+        found = f"{version}: loses the output and the widget updates of threads; the lab will look frozen"
+        return Check(name, found, State.WARNING, 'pip install -U "ipykernel!=7.0.*"')
     return Check(name, version)
 
 
@@ -129,19 +125,13 @@ def _kernelspec() -> Check:
     return Check("kernel python3", f"{spec.resource_dir} starts another Python: {runs}", State.WARNING, advice)
 
 
-def _cores() -> Check:
-    usable, logical = usable_cores(), os.cpu_count() or 1
-    return Check("cores", f"{usable} usable of {logical} logical")
-
-
 def _accelerator() -> Check:
     try:
         import torch
     except (ImportError, OSError):
         return Check("GPU", "unknown without torch", State.OPTIONAL)
-    if torch.cuda.is_available():
-        return Check("GPU", torch.cuda.get_device_name(0))
-    return Check("GPU", "none: training runs on the CPU")
+    cuda = torch.cuda.is_available()
+    return Check("GPU", torch.cuda.get_device_name(0) if cuda else "none: training runs on the CPU")
 
 
 def _gl() -> Check:
@@ -154,9 +144,8 @@ def _gl() -> Check:
 
 
 def _browser() -> Check:
-    for name in BROWSERS:
-        if path := shutil.which(name):
-            return Check("Chromium", path)
+    if path := next(filter(None, map(shutil.which, BROWSERS)), None):
+        return Check("Chromium", path)
     advice = "apt-get install chromium" if shutil.which("apt-get") else "install Chromium and put it on PATH"
     return Check("Chromium", "not found: only the browser tests need it", State.OPTIONAL, advice)
 

@@ -19,10 +19,6 @@ class Exit(IntEnum):
 
 def refuse(problems: Sequence[str]) -> Exit:
     """Print everything that is wrong with the input to stderr."""
-    if len(problems) == 1:
-        print(f"trpolab: {problems[0]}", file=sys.stderr)
-    else:
-        print(f"trpolab: {len(problems)} problems", file=sys.stderr)
-        for problem in problems:
-            print(f"- {problem}", file=sys.stderr)
+    told = problems if len(problems) == 1 else [f"{len(problems)} problems", *(f"- {problem}" for problem in problems)]
+    print("trpolab:", "\n".join(told), file=sys.stderr)
     return Exit.BAD_INPUT

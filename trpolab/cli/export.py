@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
 from trpolab.cli.exits import Exit, refuse
 from trpolab.runs.archive import unpack
 from trpolab.runs.exporter import export
 from trpolab.runs.reader import RunFolderError
 
 
-def export_run(folder: str, to: str, out: str | None) -> int:
+def export_run(args: Namespace) -> int:
     """Write a run for another program; prints where."""
-    try:
-        print(export(folder, to, out))
-    except (RunFolderError, OSError) as error:
-        return refuse([str(error)])
-    return Exit.FINISHED
+    return _written(lambda: export(args.folder, args.to, args.out))
 
 
-def import_run(file: str, out: str) -> int:
+def import_run(args: Namespace) -> int:
     """Take a run's zip file in; prints its folder."""
+    return _written(lambda: unpack(args.file, args.out))
+
+
+def _written(work: Callable[[], Path]) -> int:
     try:
-        print(unpack(file, out))
+        print(work())
     except (RunFolderError, OSError) as error:
         return refuse([str(error)])
     return Exit.FINISHED

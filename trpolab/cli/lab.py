@@ -16,6 +16,7 @@ from pathlib import Path
 import trpolab
 from trpolab.cli.exits import Exit, refuse
 from trpolab.extras import install_line
+from trpolab.runs.disk import write_atomically
 
 FIRST = "0_start.ipynb"
 DEFAULT_FOLDER = "trpolab-notebooks"
@@ -31,11 +32,16 @@ class Copied:
     kept: tuple[str, ...]  # edited copies that were left alone
 
 
-def lab(folder: str | None, options: Sequence[str] = ()) -> int:
-    """Put the notebooks into `folder` and run JupyterLab there until it ends; `options` are handed to JupyterLab.
+def lab(words: Sequence[str]) -> int:
+    """Put the notebooks into a folder and run JupyterLab there until it ends; `words` are [DIR] [OPTION ...].
 
-    Without a folder: the checkout's own `notebooks/` inside one, else `trpolab-notebooks` here.
+    Without a folder: the checkout's own `notebooks/` inside one, else `trpolab-notebooks` here. The options are handed
+    to JupyterLab.
     """
+    folder = words[0] if words and not words[0].startswith("-") else None
+    options = list(words if folder is None else words[1:])
+    if "--" in options:
+        options.remove("--")
     if importlib.util.find_spec("jupyterlab") is None:
         return refuse([f"the lab needs JupyterLab, which is not installed: {install_line('jupyterlab')}"])
     checkout = checkout_notebooks(Path.cwd())
@@ -83,19 +89,16 @@ def copy_notebooks(source: Path, folder: Path) -> Copied:
     record, written, kept = _read_record(folder), [], []
     for relative in _files(source):
         wanted, target = _digest(source / relative), folder / relative
-        if target.exists():
-            present = _digest(target)
-            if present == wanted:
-                record[relative] = wanted
-                continue
-            if record.get(relative) != present:
-                kept.append(relative)
-                continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / relative, target)
+        present = _digest(target) if target.exists() else None
+        if present not in (None, wanted, record.get(relative)):
+            kept.append(relative)
+            continue
+        if present != wanted:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / relative, target)
+            written.append(relative)
         record[relative] = wanted
-        written.append(relative)
-    _write_record(folder, record)
+    write_atomically(folder / RECORD, json.dumps(record, indent=1, sort_keys=True))
     return Copied(tuple(written), tuple(kept))
 
 
@@ -149,9 +152,3 @@ def _read_record(folder: Path) -> dict[str, str]:
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return {}  # without a record every copy that differs counts as edited, which is the safe side
     return record if isinstance(record, dict) else {}
-
-
-def _write_record(folder: Path, record: dict[str, str]) -> None:
-    scratch = folder / (RECORD + ".new")
-    scratch.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    scratch.replace(folder / RECORD)

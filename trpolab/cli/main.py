@@ -7,6 +7,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 from trpolab import __version__
@@ -23,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with explained("this command"):
             if words[:1] == ["lab"] and not {"-h", "--help"} & set(words[1:2]):
-                return _lab(words[1:])
+                return int(resolve_name("trpolab.cli.lab:lab")(words[1:]))
             args = parser().parse_args(words)
-            return int(args.run(args))
+            return int(resolve_name(f"trpolab.cli.{args.run}")(args))
     except ImportError as error:
         if error.__cause__ is None:
             raise
@@ -44,36 +46,40 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"trpolab {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_lab(commands.add_parser("lab", help="copy the notebooks and open JupyterLab on the first", allow_abbrev=False))
-    _add_train(
-        commands.add_parser(
-            "train",
-            help="train on a task",
-            description="Train on a task; the run folder is printed last.",
-            epilog="Exit codes: 0 finished, 1 crashed, 2 bad input (nothing was started), 3 diverged, 130 Ctrl-C. "
-            "An option wins over --set, --set over --config, and --config over the preset.",
-            add_help=False,
-            allow_abbrev=False,
-        )
+    add = partial(commands.add_parser, allow_abbrev=False)
+    add(
+        "lab",
+        help="copy the notebooks and open JupyterLab on the first",
+        usage="trpolab lab [DIR] [OPTION ...]",
+        description="Copy the notebooks to DIR, never over edits, and open JupyterLab there. Without DIR: the "
+        "notebooks/ of the trpolab checkout that this is run in, else trpolab-notebooks. Everything after DIR goes to "
+        "JupyterLab, as in `trpolab lab --no-browser --port 9999`.",
     )
-    bench = commands.add_parser("bench", help="the benchmarks, a table each", allow_abbrev=False)
+    train = add(
+        "train",
+        help="train on a task",
+        description="Train on a task; the run folder is printed last.",
+        epilog="Exit codes: 0 finished, 1 crashed, 2 bad input (nothing was started), 3 diverged, 130 Ctrl-C. "
+        "An option wins over --set, --set over --config, and --config over the preset.",
+        add_help=False,
+    )
+    _add_options_of_train(train)
+    bench = add("bench", help="the benchmarks, a table each")
     bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all, which takes hours)")
     bench.add_argument("--list", action="store_true", help="show the names and run nothing")
-    bench.set_defaults(run=_bench)
-    export = commands.add_parser("export", help="a run for other programs", allow_abbrev=False)
+    bench.set_defaults(run="bench:bench")
+    export = add("export", help="a run for other programs")
     export.add_argument("folder", metavar="FOLDER", help="a run folder")
     export.add_argument("--to", required=True, metavar="KIND", help="csv, parquet, tensorboard, or zip (the whole run)")
     export.add_argument("--out", metavar="PATH", help="where to write (default: <run id>.<kind> here; FOLDER/tb)")
-    export.set_defaults(run=_export)
-    taken = commands.add_parser("import", help="a run that was exported to a zip file elsewhere", allow_abbrev=False)
+    export.set_defaults(run="export:export_run")
+    taken = add("import", help="a run that was exported to a zip file elsewhere")
     taken.add_argument("file", metavar="FILE.zip", help="what `trpolab export --to zip` wrote")
     taken.add_argument("--out", default="runs", metavar="FOLDER", help="where its run folder is made (default: runs)")
-    taken.set_defaults(run=_import)
-    doctor = commands.add_parser(
-        "doctor", help="what this machine has, what is missing, and the line that gets it", allow_abbrev=False
-    )
+    taken.set_defaults(run="export:import_run")
+    doctor = add("doctor", help="what this machine has, what is missing, and the line that gets it")
     doctor.add_argument("--selftest", action="store_true", help="try out what is promised, on this machine (minutes)")
-    doctor.set_defaults(run=_doctor)
+    doctor.set_defaults(run="doctor:doctor")
     return top
 
 
@@ -99,21 +105,11 @@ class _TrainHelp(argparse.Action):
         parser.exit()
 
 
-def _add_lab(lab: argparse.ArgumentParser) -> None:
-    lab.usage = "trpolab lab [DIR] [OPTION ...]"
-    lab.description = (
-        "Copy the notebooks to DIR, never over edits, and open JupyterLab there. Without DIR: the notebooks/ of the "
-        "trpolab checkout that this is run in, else trpolab-notebooks. Everything after DIR goes to JupyterLab, as in "
-        "`trpolab lab --no-browser --port 9999`."
-    )
-    lab.set_defaults(run=lambda args: _lab([]))
-
-
-def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("-h", "--help", action=_TrainHelp, nargs=0, help="show this, every setting included, and exit")
+def _add_options_of_train(train: argparse.ArgumentParser) -> None:
     # Values stay texts here: the settings know their own bounds, so that everything wrong is told at once.
-    train.add_argument("task", nargs="?", metavar="TASK", help="for example CartPole-v1, Hopper-v5, paper/Swimmer")
     add = train.add_argument
+    add("-h", "--help", action=_TrainHelp, nargs=0, help="show this, every setting included, and exit")
+    add("task", nargs="?", metavar="TASK", help="for example CartPole-v1, Hopper-v5, paper/Swimmer")
     add("--method", help="the update (default: trpo)")
     add("--sampler", help="how states and actions are sampled (default: single-path)")
     add("--proposal", help="distribution of a branch's first action, for the vine")
@@ -126,7 +122,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     add("--seeds", metavar="N", help="train with the seeds 0 to N-1, one after another")
     add("--out", default="runs", metavar="FOLDER", help="where run folders are made (default: runs)")
     add("--config", metavar="FILE.toml", help="settings from a file")
-    train.add_argument(
+    add(
         "--import",
         action=_Import,
         dest="imported",
@@ -135,49 +131,4 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting by its name; may be repeated")
     add("--resume", metavar="FOLDER", help="go on with a run from its last checkpoint, with its own settings")
-    train.set_defaults(run=_train)
-
-
-def _lab(words: Sequence[str]) -> int:
-    from trpolab.cli.lab import lab
-
-    folder = words[0] if words and not words[0].startswith("-") else None
-    options = list(words if folder is None else words[1:])
-    if "--" in options:
-        options.remove("--")
-    return lab(folder, options)
-
-
-def _train(args: argparse.Namespace) -> int:
-    from trpolab.cli.train import train
-
-    return train(args)
-
-
-def _bench(args: argparse.Namespace) -> int:
-    from trpolab.cli.bench import bench, show_names
-
-    return show_names() if args.list else bench(args.names)
-
-
-def _export(args: argparse.Namespace) -> int:
-    from trpolab.cli.export import export_run
-
-    return export_run(args.folder, args.to, args.out)
-
-
-def _import(args: argparse.Namespace) -> int:
-    from trpolab.cli.export import import_run
-
-    return import_run(args.file, args.out)
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from trpolab.cli.doctor import doctor
-
-    ended = doctor()
-    if not args.selftest or ended:
-        return ended
-    from trpolab.cli.selftest import selftest
-
-    return selftest()
+    train.set_defaults(run="train:train")

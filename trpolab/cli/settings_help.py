@@ -5,24 +5,13 @@ from __future__ import annotations
 import shutil
 import textwrap
 from itertools import groupby
+from pathlib import Path
 
 from trpolab.settings import Setting
 from trpolab.training.config import PAPER, settings
 
 INDENT = 26  # columns left of the explanations
-PAGE = """\
-# Settings
-
-This page is made by `python -m trpolab.cli.settings_help`.
-
-A setting has the same name everywhere: `--set NAME=VALUE` in the terminal, a line of a TOML file (`--config`), an
-argument in Python (`trpolab.train("Hopper-v5", delta=0.01, **{"path.whole": True})`), a knob in the lab, a field of
-`run.json`. In TOML, `vine.trunks = 8` is the same as `trunks = 8` under `[vine]`.
-
-*modern* and *paper* are the presets; an empty cell under *paper* means the value under *modern*. A task's own values
-win over the preset, and what you give wins over both. A setting that is *fixed* can't change during a run; all others
-can.
-"""
+HEAD = Path(__file__).with_name("settings_head.md")  # of docs/settings.md
 
 
 def settings_text(width: int | None = None) -> str:
@@ -34,7 +23,7 @@ def settings_text(width: int | None = None) -> str:
 
 def settings_page() -> str:
     """All settings as a page of Markdown, one table for each part."""
-    lines = [PAGE]
+    lines = [HEAD.read_text(encoding="utf-8")]
     for part, members in groupby(settings().values(), lambda known: known.part):
         lines += [f"## {part or 'run'}", "", "| name | modern | paper | allowed | meaning |", "|---|---|---|---|---|"]
         lines += [_row(known) for known in members] + [""]
@@ -43,11 +32,9 @@ def settings_page() -> str:
 
 def _entry(known: Setting, width: int) -> str:
     about = f"{known.doc} [{_words(known.default)}; {_allowed(known)}]" + (f" ({known.source})" if known.source else "")
-    lines = textwrap.wrap(about, max(20, width - INDENT))
-    name = f"  {known.name}"
-    if len(name) >= INDENT:
-        return "\n".join([name, *(" " * INDENT + line for line in lines)])
-    return "\n".join([name.ljust(INDENT) + lines[0], *(" " * INDENT + line for line in lines[1:])])
+    name, margin = f"  {known.name}", " " * INDENT
+    text = textwrap.fill(about, max(20 + INDENT, width), initial_indent=margin, subsequent_indent=margin)
+    return f"{name}\n{text}" if len(name) >= INDENT else name + text[len(name) :]
 
 
 def _row(known: Setting) -> str:

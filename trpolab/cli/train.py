@@ -11,7 +11,6 @@ import tomllib
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
@@ -32,54 +31,34 @@ FLAGS = ("method", "sampler", "proposal", "delta", "iterations", "steps_per_iter
 LARGEST_CONFIG = 2**20  # bytes
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the command line asks for, checked."""
-
-    task: str | None  # None: the one of the run that is resumed
-    settings: dict[str, Any]
-    seeds: tuple[int, ...] | None  # None: the one of the settings
-
-
-@dataclass(frozen=True)
-class Result:
-    """How one run ended."""
-
-    exit: Exit
-    path: Path | None  # None when it ended before its folder was made
-    seed: int
-    return_recent: float | None  # mean over the last 100 episodes
-    sim_steps: int
-
-
 def train(args: argparse.Namespace) -> int:
     """Train as the parsed command line says; prints the run folder, or those of all seeds, last."""
     try:
-        plan = make_plan(args)
-        sessions = [Session(plan.task, out=args.out, resume=args.resume, **settings) for settings in _each_seed(plan)]
+        task, each = make_plan(args)
+        sessions = [Session(task, out=args.out, resume=args.resume, **settings) for settings in each]
     except ConfigError as error:
         return refuse(error.problems)
     except (RunFolderError, OSError) as error:
         return refuse([str(error)])
-    results: list[Result] = []
+    ends: list[Exit] = []
     for session in sessions:
-        results.append(run(session))
-        if results[-1].exit is Exit.INTERRUPTED:
+        ends.append(run(session))
+        if ends[-1] is Exit.INTERRUPTED:
             break
-    if plan.seeds is not None:
-        summarize(results)
-    for result in results:
-        if result.path is not None:
-            print(result.path, flush=True)
-    ends = {result.exit for result in results}
+    if args.seeds is not None:
+        summarize(list(zip(sessions, ends, strict=False)))
+    for session in sessions:
+        if session.path is not None:  # None: not begun, or ended before its folder was made
+            print(session.path, flush=True)
     worst_first = (Exit.INTERRUPTED, Exit.CRASHED, Exit.BAD_INPUT, Exit.DIVERGED)
     return next((code for code in worst_first if code in ends), Exit.FINISHED)
 
 
-def make_plan(args: argparse.Namespace) -> Plan:
-    """Settings by precedence: an option, then --set, then the file, then the preset.
+def make_plan(args: argparse.Namespace) -> tuple[str | None, list[dict[str, Any]]]:
+    """The task (None: that of the run that is resumed), and the settings of each run.
 
-    Raises ConfigError that lists everything wrong with the command line, the file and the settings together.
+    Settings by precedence: an option, then --set, then the file, then the preset. Raises ConfigError that lists
+    everything wrong with the command line, the file and the settings together.
     """
     problems: list[str] = []
     chosen = {**_from_file(args.config, problems), **_from_pairs(args.set, problems)}
@@ -106,14 +85,16 @@ def make_plan(args: argparse.Namespace) -> Plan:
         problems += error.problems
     if args.resume is not None:
         problems += _resume_problems(chosen, seeds)
-    if (blocked := _nearest_existing(Path(args.out))).is_file():
+    blocked = next(folder for folder in (Path(args.out), *Path(args.out).absolute().parents) if folder.exists())
+    if blocked.is_file():
         problems.append(f"--out {args.out}: {blocked} is a file")
     if problems:
         raise ConfigError(problems)
-    return Plan(None if name is None else str(name), chosen, seeds)
+    each = [chosen] if seeds is None else [{**chosen, "seed": seed} for seed in seeds]
+    return None if name is None else str(name), each
 
 
-def run(session: Session) -> Result:
+def run(session: Session) -> Exit:
     """Run a session to its end, showing progress. The first Ctrl-C ends it after the iteration under way."""
     config, before = session.config, session.progress
     print(f"{config.task}: {config.method}, {config.sampler}, seed {config.seed}", flush=True)
@@ -123,15 +104,13 @@ def run(session: Session) -> Result:
         print(f"going on after iteration {before.iteration}", flush=True)
     progress = ProgressLine(sys.stdout, config.iterations, done=before.iteration, sim_steps=before.sim_steps)
     session.on_trouble(progress.note)
-    ended = Exit.FINISHED
     try:
         with _interrupts(session, progress):
             before_it: dict[str, Any] = {}
             for iteration in session.iterate():
                 _show(iteration.metrics, before_it, progress)
                 before_it = iteration.metrics
-        if session.state == "stopped":
-            ended = Exit.INTERRUPTED
+        ended = Exit.INTERRUPTED if session.state == "stopped" else Exit.FINISHED
     except KeyboardInterrupt:
         ended = Exit.INTERRUPTED
     except OSError as error:
@@ -148,31 +127,32 @@ def run(session: Session) -> Result:
         traceback.print_exc()
         ended = Exit.CRASHED
     progress.close()
-    score = session.history[-1]["return_recent"] if session.history else None
-    return Result(ended, session.path, config.seed, score, session.progress.sim_steps)
+    return ended
 
 
 def _show(metrics: dict[str, Any], before: dict[str, Any], progress: ProgressLine) -> None:
     """The progress line, and what is worth a line of its own: told once, not again while it stays so."""
     progress.show(metrics)
+    at = f"iteration {metrics['iteration']}:"
     if metrics.get("log_std_clamped") and not before.get("log_std_clamped"):
-        progress.note(f"iteration {metrics['iteration']}: {metrics['log_std_clamped']} log σ stand on a bound")
+        progress.note(f"{at} {metrics['log_std_clamped']} log σ stand on a bound")
     if str(metrics["outcome"]).startswith("skipped") and metrics["outcome"] != before.get("outcome"):
-        progress.note(f"iteration {metrics['iteration']}: {metrics['outcome']}: {metrics['message']}")
+        progress.note(f"{at} {metrics['outcome']}: {metrics['message']}")
     if metrics.get("evaluation_mean") is not None:
-        progress.note(
-            f"iteration {metrics['iteration']}: evaluation {metrics['evaluation_mean']:.1f}, standard deviation "
-            f"{metrics['evaluation_std']:.1f}, {metrics['evaluation_episodes']} episodes"
-        )
+        scores = f"{metrics['evaluation_mean']:.1f}, standard deviation {metrics['evaluation_std']:.1f}"
+        progress.note(f"{at} evaluation {scores}, {metrics['evaluation_episodes']} episodes")
 
 
-def summarize(results: list[Result]) -> None:
+def summarize(ended: list[tuple[Session, Exit]]) -> None:
     """A table of the seeds, and their mean."""
     print(f"\n{'seed':>6}  {'return':>10}  {'steps':>12}  ended")
-    for result in results:
-        score = number(result.return_recent, ",.1f")
-        print(f"{result.seed:>6}  {score:>10}  {result.sim_steps:>12,}  {result.exit.name.lower()}")
-    scores = [result.return_recent for result in results if result.return_recent is not None]
+    scores = []
+    for session, how in ended:
+        score = session.history[-1]["return_recent"] if session.history else None
+        shown, steps = number(score, ",.1f"), session.progress.sim_steps
+        print(f"{session.config.seed:>6}  {shown:>10}  {steps:>12,}  {how.name.lower()}")
+        if score is not None:
+            scores.append(score)
     if len(scores) > 1:
         spread = statistics.stdev(scores)
         print(f"{'mean':>6}  {statistics.mean(scores):>10,.1f}  standard deviation {spread:,.1f}, {len(scores)} seeds")
@@ -213,19 +193,11 @@ def _interrupts(session: Session, progress: ProgressLine) -> Iterator[None]:
         teller.join()
 
 
-def _each_seed(plan: Plan) -> list[dict[str, Any]]:
-    return [plan.settings] if plan.seeds is None else [{**plan.settings, "seed": seed} for seed in plan.seeds]
-
-
 def _resume_problems(chosen: dict[str, Any], seeds: tuple[int, ...] | None) -> list[str]:
     known = settings()
     fixed = [name for name in chosen if name in known and not known[name].live]
     problems = [f"{name} = {chosen[name]!r}: a run that is resumed keeps its own" for name in fixed]
     return [*problems, "--seeds: a resumed run keeps its seed"] if seeds else problems
-
-
-def _nearest_existing(path: Path) -> Path:
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def _from_file(name: str | None, problems: list[str]) -> dict[str, Any]:

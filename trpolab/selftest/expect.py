@@ -34,7 +34,7 @@ def expect_error(kind: type[Exception], said: str, call: Callable[[], Any], what
         raise Broken(f"{what} was let in")
 
 
-def expect_equal_metrics(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]], what: str) -> int:
+def expect_metrics(found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]], what: str) -> int:
     """Raise Broken where two histories differ in anything but times; returns how many iterations were compared."""
     rows, reference = stable(found), stable(wanted)
     expect(len(rows) == len(reference), f"{what}: {len(rows)} iterations, {len(reference)} expected")
@@ -46,9 +46,9 @@ def expect_equal_metrics(found: Iterable[Mapping[str, Any]], wanted: Iterable[Ma
 
 def expect_same(found: Session, wanted: Session, what: str = "the run") -> int:
     """Raise Broken unless two runs are the same, bit for bit; returns how many iterations were compared."""
-    count = expect_equal_metrics(found.history, wanted.history, what)
+    count = expect_metrics(found.history, wanted.history, what)
     if found.path is not None:
-        expect_equal_metrics(read_metrics(found.path), wanted.history, f"{what}, on disk")
+        expect_metrics(read_metrics(found.path), wanted.history, f"{what}, on disk")
     expect(fingerprint(found) == fingerprint(wanted), f"{what}: what was learned differs")
     return count
 

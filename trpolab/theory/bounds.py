@@ -15,7 +15,7 @@ import numpy as np
 from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.divergences import kl_by_state, max_kl, max_tv, tv_by_state
 from trpolab.theory.surrogate import ahead_of
-from trpolab.theory.values import Values, eta, evaluate
+from trpolab.theory.values import eta, evaluate
 
 ROUNDING = 1e-10  # relative error of linear solves in float64
 
@@ -58,55 +58,44 @@ def penalty_constant(gamma: float, epsilon: float = 1.0) -> float:
 
 def mixture_bound(mdp: FiniteMDP, old: np.ndarray, target: np.ndarray, alpha: float) -> Bound:
     """Eq. 6, for the mixture (1-α)π + απ' of Eq. 5 alone: 2εγ/(1-γ)² · α² with ε = max_s |E_{a~π'} A_π|."""
-    values = evaluate(mdp, old)
-    epsilon = float(np.abs(ahead_of(mdp, values, target)).max())
-    return _bound(mdp, values, mixture(old, target, alpha), 2, epsilon, alpha**2)
+    return _bound(mdp, old, mixture(old, target, alpha), 2, alpha**2, target)
 
 
 def theorem_1(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
     """Eq. 8: 4εγ/(1-γ)² · α² with α = max_s D_TV (Eq. 7) and ε = max_{s,a} |A_π|."""
-    values = evaluate(mdp, old)
-    return _bound(mdp, values, new, 4, values.epsilon, max_tv(mdp, old, new) ** 2)
+    return _bound(mdp, old, new, 4, max_tv(mdp, old, new) ** 2)
 
 
 def kl_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
     """Eq. 9: C · max_s KL(π‖π̃) with C = 4εγ/(1-γ)², by D_TV² <= KL."""
-    values = evaluate(mdp, old)
-    return _bound(mdp, values, new, 4, values.epsilon, max_kl(mdp, old, new))
+    return _bound(mdp, old, new, 4, max_kl(mdp, old, new))
 
 
 def coupling_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
     """Eq. 44 (Appendix A), always at least as tight as Eq. 8: 4εγα² / ((1-γ)(1-γ(1-α)))."""
-    values, alpha = evaluate(mdp, old), max_tv(mdp, old, new)
+    alpha = max_tv(mdp, old, new)
     shrunk = (1 - mdp.gamma) / (1 - mdp.gamma * (1 - alpha)) if mdp.gamma < 1 else math.nan
-    return _bound(mdp, values, new, 4, values.epsilon, alpha**2 * shrunk)
+    return _bound(mdp, old, new, 4, alpha**2 * shrunk)
 
 
 def pinsker_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
     """Eq. 9 with Pinsker's D_TV² <= ½ KL, which halves C."""
-    values = evaluate(mdp, old)
-    return _bound(mdp, values, new, 2, values.epsilon, max_kl(mdp, old, new))
+    return _bound(mdp, old, new, 2, max_kl(mdp, old, new))
 
 
 def mean_tv_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
     """Achiam et al. (2017): 2ε̄γ/(1-γ)² · E_d D_TV, d = (1-γ)ρ_π and ε̄ = max_s |E_{a~π̃} A_π|."""
-    values = evaluate(mdp, old)
-    epsilon = float(np.abs(ahead_of(mdp, values, new)).max())
-    return _bound(mdp, values, new, 2, epsilon, _mean(mdp, values, tv_by_state(mdp, old, new)))
+    return _bound(mdp, old, new, 2, _mean(mdp, old, tv_by_state(mdp, old, new)), new)
 
 
 def mean_kl_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
     """The same by E_d D_TV <= √(½ E_d KL): the average KL, which TRPO constrains."""
-    values = evaluate(mdp, old)
-    epsilon = float(np.abs(ahead_of(mdp, values, new)).max())
-    return _bound(mdp, values, new, 2, epsilon, math.sqrt(0.5 * _mean(mdp, values, kl_by_state(mdp, old, new))))
+    return _bound(mdp, old, new, 2, math.sqrt(0.5 * _mean(mdp, old, kl_by_state(mdp, old, new))), new)
 
 
 def mispaired_bound(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> Bound:
     """NOT a bound, though often quoted as one: 2ε̄γ/(1-γ)² · α², the small ε̄ with the square. Often `holds` is False."""
-    values = evaluate(mdp, old)
-    epsilon = float(np.abs(ahead_of(mdp, values, new)).max())
-    return _bound(mdp, values, new, 2, epsilon, max_tv(mdp, old, new) ** 2)
+    return _bound(mdp, old, new, 2, max_tv(mdp, old, new) ** 2, new)
 
 
 def worst_fall(gamma: float, delta: float, epsilon: float = 1.0) -> float:
@@ -123,16 +112,21 @@ def mixture(old: np.ndarray, target: np.ndarray, alpha: float) -> np.ndarray:
     return np.asarray((1 - alpha) * np.asarray(old, np.float64) + alpha * np.asarray(target, np.float64))
 
 
-def _bound(mdp: FiniteMDP, values: Values, new: np.ndarray, factor: float, epsilon: float, distance: float) -> Bound:
+def _bound(
+    mdp: FiniteMDP, old: np.ndarray, new: np.ndarray, factor: float, distance: float, target: np.ndarray | None = None
+) -> Bound:
+    """η(new) >= L - factor · εγ/(1-γ)² · distance with ε = max |A_π|, or with ε̄ = max_s |E_{a~target} A_π|."""
+    values = evaluate(mdp, old)
+    epsilon = values.epsilon if target is None else float(np.abs(ahead_of(mdp, values, target)).max())
     constant = factor * epsilon * mdp.gamma / _squared_horizon(mdp.gamma)
     surrogate = values.eta + float(values.visits @ ahead_of(mdp, values, new))
     return Bound(eta(mdp, new), surrogate, constant, epsilon, distance)
 
 
-def _mean(mdp: FiniteMDP, values: Values, by_state: np.ndarray) -> float:
+def _mean(mdp: FiniteMDP, policy: np.ndarray, by_state: np.ndarray) -> float:
     """Over d = (1-γ)ρ_π; terminal states count with 0."""
-    seen = values.visits > 0
-    return float((1 - mdp.gamma) * values.visits[seen] @ by_state[seen])
+    visits = evaluate(mdp, policy).visits
+    return float((1 - mdp.gamma) * visits[visits > 0] @ by_state[visits > 0])
 
 
 def _squared_horizon(gamma: float) -> float:

@@ -25,13 +25,8 @@ def maximal_coupling(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     shared = np.minimum(p, q)
     rest_p, rest_q = p - shared, q - shared
     apart = rest_p.sum(-1)[..., None, None]
-    joint = np.divide(
-        rest_p[..., :, None] * rest_q[..., None, :],
-        apart,
-        out=np.zeros((*p.shape, p.shape[-1])),
-        where=np.broadcast_to(apart > 0, (*p.shape, p.shape[-1])),
-    )
-    return joint + shared[..., :, None] * np.eye(p.shape[-1])
+    apart_twice = rest_p[..., :, None] * rest_q[..., None, :] / np.where(apart > 0, apart, 1)
+    return np.asarray(apart_twice + shared[..., :, None] * np.eye(p.shape[-1]))
 
 
 def shared_uniform_coupling(p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -78,16 +73,6 @@ def coupling_argument(
     whole = coupling_bound(mdp, old, new)
     pi_old, pi_new = (_anything_where_over(mdp, policy) for policy in (old, new))
     same = np.diagonal(coupling(pi_old, pi_new), axis1=-2, axis2=-1)  # [S, A] probability that both take action a
-    walks = {
-        "old": np.einsum("sa,sat->st", pi_old, mdp.transitions),
-        "new": np.einsum("sa,sat->st", pi_new, mdp.transitions),
-        "both": np.einsum("sa,sat->st", same, mdp.transitions),
-    }
-    states = {name: np.empty((steps, mdp.states)) for name in walks}
-    for name, walk in walks.items():
-        states[name][0] = mdp.start
-        for t in range(1, steps):
-            states[name][t] = states[name][t - 1] @ walk
     alpha, epsilon = max_tv(mdp, old, new), evaluate(mdp, old).epsilon
     ahead = expected_advantages(mdp, old, new)
     kept = (1 - alpha) ** np.arange(steps)
@@ -96,10 +81,10 @@ def coupling_argument(
         epsilon=epsilon,
         expected_advantages=ahead,
         lemma_2=2 * alpha * epsilon,
-        agreed=states["both"].sum(1),
+        agreed=_states(mdp, same, steps).sum(1),
         agreed_least=kept,
-        under_new=states["new"] @ ahead,
-        under_old=states["old"] @ ahead,
+        under_new=_states(mdp, pi_new, steps) @ ahead,
+        under_old=_states(mdp, pi_old, steps) @ ahead,
         lemma_3=4 * alpha * (1 - kept) * epsilon,
         error=whole.eta - whole.surrogate,
         error_bound=whole.penalty,
@@ -110,3 +95,12 @@ def _anything_where_over(mdp: FiniteMDP, policy: np.ndarray) -> np.ndarray:
     """The policy with uniform rows in terminal states, where actions have no effect."""
     pi = checked(mdp, policy)
     return np.where(mdp.terminal[:, None], 1 / mdp.actions, pi)
+
+
+def _states(mdp: FiniteMDP, pi: np.ndarray, steps: int) -> np.ndarray:
+    """[T, S] probability of each state at each time, where action a is taken in state s with probability pi[s, a]."""
+    walk = np.einsum("sa,sat->st", pi, mdp.transitions)
+    states = [mdp.start]
+    for _ in range(1, steps):
+        states.append(states[-1] @ walk)
+    return np.stack(states)

@@ -18,7 +18,7 @@ from trpolab.numerics.roots import increasing_roots
 from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.values import Values, checked
 
-Miss = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # log y -> how far from the goal, and its slope
+Rising = Callable[["Tilt"], tuple[np.ndarray, np.ndarray]]  # a log that rises along the curves, and its slope
 FLAT = 1e-13  # relative: a state whose best advantage is smaller has nothing to gain
 LAST = math.log(600.0)  # the end of a curve: the other actions' probabilities are near 1e-260, and no digits are left
 SMALL = 1e-3  # below, c - log(1 + c) is summed as a series
@@ -106,27 +106,15 @@ class Curves:
 
         A state whose curve ends before that (its best action is almost certain) gets the end of its curve.
         """
-        goal = np.log(kl)
-
-        def miss(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            point = self.at(x)
-            return _beyond(x, np.log(point.kl) - goal), point.kl_slope
-
-        if near is not None:
-            return self._solved(miss, near.log_y + (goal - np.log(near.kl)) / near.kl_slope)
-        return self._solved(miss, np.log(np.sqrt(2 * kl) / self.spread * self.top))
+        small_step = np.log(np.sqrt(2 * kl) / self.spread * self.top)
+        return self._solved(lambda tilt: (np.log(tilt.kl), tilt.kl_slope), np.log(kl), small_step, near)
 
     def at_multiplier(self, multiplier: float, near: Tilt | None = None) -> Tilt:
         """The points where the gain per unit of KL is `multiplier` in every state; `near` is where to start looking."""
-        goal = np.log(multiplier)
-
-        def miss(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            point = self.at(x)
-            return _beyond(x, goal - np.log(point.multiplier)), -point.multiplier_slope
-
-        if near is not None:
-            return self._solved(miss, near.log_y + (goal - np.log(near.multiplier)) / near.multiplier_slope)
-        return self._solved(miss, np.log(self.top / multiplier))
+        small_step = np.log(self.top / multiplier)
+        return self._solved(
+            lambda tilt: (-np.log(tilt.multiplier), -tilt.multiplier_slope), -np.log(multiplier), small_step, near
+        )
 
     def filled(self, tilt: Tilt) -> np.ndarray:
         """The whole new policy [S, A]: states without a curve keep π."""
@@ -134,13 +122,17 @@ class Curves:
         new[self.rows] = tilt.policy
         return new
 
-    def _solved(self, miss: Miss, start: np.ndarray) -> Tilt:
+    def _solved(self, rising: Rising, goal: float, start: np.ndarray, near: Tilt | None) -> Tilt:
+        """The points where what rises along the curves reaches the goal; the end of a curve that never does."""
+        if near is not None:
+            value, slope = rising(near)
+            start = near.log_y + (goal - value) / slope
+
+        def miss(log_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            value, slope = rising(self.at(log_y))
+            return np.where((log_y >= LAST) & (value < goal), 0.0, value - goal), slope
+
         return self.at(increasing_roots(miss, np.minimum(start, LAST - 1)).x)
-
-
-def _beyond(x: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The function's value, or 0 (solved) where it is still negative at the end of the curve."""
-    return np.where((x >= LAST) & (value < 0), 0.0, value)
 
 
 def _without_log(c: np.ndarray, log: np.ndarray) -> np.ndarray:

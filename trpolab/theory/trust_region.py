@@ -7,6 +7,7 @@ so solving over policies and solving over θ is the same.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from trpolab.theory.surrogate import local_model
 from trpolab.theory.tilting import LAST, Curves, Tilt
 from trpolab.theory.values import Values, checked, evaluate, softmax
 
+Parts = Callable[[Tilt], tuple[np.ndarray, np.ndarray]]  # each state's part of a sum, and d log part / d log x
 TOLERANCE = 1e-8  # of the condition for the optimum, relative; the optimum itself is then off by its square
 
 
@@ -36,22 +38,15 @@ def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
     slope = float(curves.weights @ curves.spread)
     if not slope > 0:
         return step_to(mdp, checked(mdp, policy), checked(mdp, policy), guaranteed=values.eta)
-    tilt: Tilt | None = None
-
-    def miss(log_kl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """log C minus the log of the gain in L per unit of KL; rises with d."""
-        nonlocal tilt
-        tilt = curves.at_kl(float(np.exp(log_kl[0])), tilt)
-        bought = curves.weights * tilt.multiplier
-        slopes = tilt.multiplier_slope / tilt.kl_slope  # d log μ / d log KL
-        return np.array([math.log(penalty / bought.sum())]), np.array([-(bought @ slopes) / bought.sum()])
-
     first_guess = 2 * math.log(slope / penalty) - math.log(2)  # exact for small steps: μ = σ / √(2d)
-    found = increasing_roots(miss, np.array([first_guess]), tolerance=TOLERANCE)
-    distance = float(np.exp(found.x[0]))
-    reached = curves.at_kl(distance, tilt)
-    new, surrogate = curves.filled(reached), values.eta + _gain(curves, reached.policy)
-    return step_to(mdp, curves.whole, new, guaranteed=surrogate - penalty * distance, residual=found.residual)
+    distance, reached, residual = _balanced(
+        curves.at_kl,
+        lambda tilt: (curves.weights * tilt.multiplier, tilt.multiplier_slope / tilt.kl_slope),
+        penalty,
+        first_guess,
+    )
+    surrogate = values.eta + float(curves.weights @ (reached.policy * curves.a).sum(1))  # states without a curve stay
+    return step_to(mdp, curves.whole, curves.filled(reached), surrogate - penalty * distance, residual)
 
 
 def max_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
@@ -78,20 +73,14 @@ def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
     weights = values.state_weights[curves.rows]
     if not (weights > 0).any():
         return step_to(mdp, curves.whole, curves.whole)
-    tilt: Tilt | None = None
-
-    def miss(log_multiplier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """log δ minus the log of the mean KL; rises with the multiplier."""
-        nonlocal tilt
-        tilt = curves.at_multiplier(float(np.exp(log_multiplier[0])), tilt)
-        spent = weights * tilt.kl
-        slopes = tilt.kl_slope / tilt.multiplier_slope  # d log KL / d log μ
-        return np.array([math.log(delta / spent.sum())]), np.array([-(spent @ slopes) / spent.sum()])
-
     first_guess = 0.5 * math.log(float(weights @ curves.spread**2) / (2 * delta))  # for small steps: KL = ½(σ/μ)²
-    found = increasing_roots(miss, np.array([first_guess]), tolerance=TOLERANCE)
-    reached = curves.at_multiplier(float(np.exp(found.x[0])), tilt)
-    return _constrained(mdp, curves.whole, curves.filled(reached), found.residual)
+    _, reached, residual = _balanced(
+        curves.at_multiplier,
+        lambda tilt: (weights * tilt.kl, tilt.kl_slope / tilt.multiplier_slope),
+        delta,
+        first_guess,
+    )
+    return _constrained(mdp, curves.whole, curves.filled(reached), residual)
 
 
 def trpo_step(mdp: FiniteMDP, policy: np.ndarray, delta: float, *, shrink: float = 0.5, max_tries: int = 20) -> Step:
@@ -127,9 +116,24 @@ def _curves(mdp: FiniteMDP, policy: np.ndarray, values: Values, delta: float) ->
     return Curves.of(mdp, policy, values)
 
 
-def _gain(curves: Curves, policy: np.ndarray) -> float:
-    """L_π(π̃) - η(π): what the states with a curve gain."""
-    return float(curves.weights @ (policy * curves.a).sum(1))
+def _balanced(
+    at: Callable[[float, Tilt | None], Tilt], parts: Parts, goal: float, log_guess: float
+) -> tuple[float, Tilt, float]:
+    """The x at which the parts of all states add up to the goal, the points at x, and the relative error.
+
+    The sum falls with x.
+    """
+    tilt: Tilt | None = None
+
+    def miss(log_x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal tilt
+        tilt = at(float(np.exp(log_x[0])), tilt)
+        part, slope = parts(tilt)
+        return np.array([math.log(goal / part.sum())]), np.array([-(part @ slope) / part.sum()])
+
+    found = increasing_roots(miss, np.array([log_guess]), tolerance=TOLERANCE)
+    x = float(np.exp(found.x[0]))
+    return x, at(x, tilt), found.residual
 
 
 def _constrained(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray, residual: float = 0.0) -> Step:
