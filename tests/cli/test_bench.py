@@ -11,9 +11,9 @@ from trpolab.cli import bench, main
 
 
 def test_it_prints_the_table_of_each_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(name: str, report) -> Table:
+    def run(name: str, report) -> str:
         report(f"running {name}")
-        return Table(f"About {name}", "what | measured", ["speed | 3.0"])
+        return Table("what | measured", ["speed | 3.0"]).markdown(name, f"About {name}.")
 
     monkeypatch.setattr(bench, "run", run)
     first, second = names()[:2]
@@ -24,7 +24,7 @@ def test_it_prints_the_table_of_each_name(monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_a_terminal_gets_the_table_laid_out(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table("About [b]", "what | measured", ["speed | 3.0"], "read <b>this</b>")
+    table = Table("what | measured", ["speed | 3.0"]).markdown("update", "About [b].\n\nread <b>this</b>")
     monkeypatch.setattr(bench, "run", lambda name, report: table)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(["bench", "update"]) == 0

@@ -44,11 +44,6 @@ class Run:
         """What `trpolab train` is given besides task and seed."""
         return {"preset": "paper", **self.settings, "iterations": self.iterations}
 
-    @property
-    def folder(self) -> Path:
-        """Where its run folder is made."""
-        return Path(f"{self.task.removeprefix('ALE/')}-{self.sampler.replace(' ', '-')}-{self.seed}")
-
 
 # An iteration has 10,000 decisions, and the rest of the games under way, instead of 100,000: many small steps learn
 # more than a few large ones. The mean of the discounted sums is subtracted, as it is mostly noise with so few games.
@@ -69,8 +64,12 @@ RUNS = (
 
 
 def atari_learning(report: Report, file: Path = FILE, out: Path = OUT) -> Table:
-    """Train the runs that are not in the file yet; then tabulate every run and what it must reach."""
-    store = Store(file, "trpolab bench atari-learning")
+    """Atari by the paper's preset, the batch scaled down: scores of whole games.
+
+    At first: mean score of the first iteration's games, which the untrained policy played; last 10: of the last 10
+    iterations; evaluated: of 30 games with sampled actions. Decisions include branches.
+    """
+    store = Store(file, "trpolab bench atari-learning")  # runs that are in the file are not run again
     rows = []
     for run in RUNS:
         curve = store.get(run.task, run.sampler, run.seed)
@@ -85,13 +84,8 @@ def atari_learning(report: Report, file: Path = FILE, out: Path = OUT) -> Table:
         scores = f"{curve.returns[0]:,.1f} | {came_to:,.1f} | {curve.final:,.1f}"
         demand = f"{run.above:g}{within} | {verdict(reached)}"
         rows.append(f"{run.task} | {run.sampler} | {run.seed} | {spent} | {scores} | {demand}")
-    return Table(
-        "Atari by the paper's preset, the batch scaled down: scores of whole games",
-        "game | sampler | seed | iterations | decisions | hours | at first | last 10 | evaluated | above | reached",
-        rows,
-        f"At first: mean score of the first iteration's games, which the untrained policy played; last {LAST}: of the "
-        f"last {LAST} iterations; evaluated: of {EPISODES} games with sampled actions. Decisions include branches.",
-    )
+    head = "game | sampler | seed | iterations | decisions | hours | at first | last 10 | evaluated | above | reached"
+    return Table(head, rows)
 
 
 def command(curve: Curve) -> str:
@@ -103,7 +97,7 @@ def command(curve: Curve) -> str:
 
 
 def _train(run: Run, out: Path, report: Report) -> Curve:
-    session = _begun(run, out / run.folder)
+    session = _begun(run, out / f"{run.task.removeprefix('ALE/')}-{run.sampler.replace(' ', '-')}-{run.seed}")
     for done in session.iterate() if session.progress.iteration < run.iterations else ():
         row = done.metrics
         report(f"{run.task} {run.sampler}: iteration {row['iteration']}, score {row['return_mean']}")

@@ -35,27 +35,42 @@ SMALL_VINE: dict[str, Any] = {
 
 
 def cartpole(report: Report) -> Table:
-    """CartPole-v1: mean return of 100 evaluation episodes within 100,000 steps."""
+    """CartPole-v1 within 100,000 steps.
+
+    Mean raw return of 100 evaluation episodes.
+    """
     return _within_budget("CartPole-v1", 475.0, report)
 
 
 def pendulum(report: Report) -> Table:
-    """InvertedPendulum-v5: 1,000 within 100,000 steps."""
+    """InvertedPendulum-v5 within 100,000 steps.
+
+    Mean raw return of 100 evaluation episodes.
+    """
     return _within_budget("InvertedPendulum-v5", 1000.0, report)
 
 
 def hopper(report: Report) -> Table:
-    """Hopper-v5 with default settings, one million steps."""
+    """Hopper-v5, default settings, 1,000,000 steps, 5 seeds.
+
+    Mean raw return of 20 evaluation episodes after training.
+    """
     return _after_a_million("Hopper-v5", 3000.0, report)
 
 
 def halfcheetah(report: Report) -> Table:
-    """HalfCheetah-v5 with default settings, one million steps."""
+    """HalfCheetah-v5, default settings, 1,000,000 steps, 5 seeds.
+
+    Mean raw return of 20 evaluation episodes after training.
+    """
     return _after_a_million("HalfCheetah-v5", 4800.0, report)
 
 
 def vine_hopper(report: Report) -> Table:
-    """A small vine on the paper's hopper, 500,000 steps: return and forward speed of the last five iterations."""
+    """paper/Hopper by a small vine, 500,000 steps.
+
+    4 trunks of 250, 30 states, 4 branches of 50. Mean over the last five iterations' trunks.
+    """
     rows, passed = [], 0
     for seed in range(SEEDS):
         session = long_session("paper/Hopper", seed, **SMALL_VINE)
@@ -73,16 +88,15 @@ def vine_hopper(report: Report) -> Table:
         measured = f"{seed} | {found:.0f} | 200 | {forward:.2f} | 1 | {tripled:.1f} | 30"
         rows.append(f"{measured} | {verdict(reached)} | {spent[-1]:.0f}")
         report(f"seed {seed}: return {found:.0f}, {forward:.2f} m/s")
-    return Table(
-        f"paper/Hopper by a small vine, 500,000 steps: {passed} of {SEEDS} seeds",
-        "seed | return | must reach | m/s | must reach | seconds to 3x | at most | reached | seconds",
-        rows,
-        "4 trunks of 250, 30 states, 4 branches of 50. Mean over the last five iterations' trunks.",
-    )
+    head = "seed | return | must reach | m/s | must reach | seconds to 3x | at most | reached | seconds"
+    return Table(head, rows, f"{passed} of {SEEDS} seeds")
 
 
 def vine_cartpole(report: Report) -> Table:
-    """CartPole-v1 with every action tried and a tail value: mean length within 100,000 steps."""
+    """CartPole-v1 by the vine, every action, tail value, 100,000 steps.
+
+    Mean length of the episodes that the last five iterations' trunks finished.
+    """
     rows, passed = [], 0
     for seed in range(SEEDS):
         session = long_session("CartPole-v1", seed, sampler="vine")
@@ -93,16 +107,14 @@ def vine_cartpole(report: Report) -> Table:
         passed += found >= 200
         rows.append(f"{seed} | {found:.0f} | 200 | {verdict(found >= 200)}")
         report(f"seed {seed}: length {found:.0f}")
-    return Table(
-        f"CartPole-v1 by the vine, every action, tail value, 100,000 steps: {passed} of {SEEDS} seeds",
-        "seed | length | must reach | reached",
-        rows,
-        "Mean length of the episodes that the last five iterations' trunks finished.",
-    )
+    return Table("seed | length | must reach | reached", rows, f"{passed} of {SEEDS} seeds")
 
 
 def vine_swimmer(report: Report) -> Table:
-    """The paper's swimmer with the paper's vine: 60 iterations of Table 2, reward a step over whole trunks."""
+    """paper/Swimmer by the vine of Table 2, 60 iterations.
+
+    16 trunks of 1,000, 125 states, 4 branches of 50. Mean over all trunks, whole episodes.
+    """
     rows, passed = [], 0
     paper: dict[str, Any] = {"preset": "paper", "sampler": "vine", "proposal": "policy"}
     for seed in range(SWIMMER_SEEDS):
@@ -114,12 +126,8 @@ def vine_swimmer(report: Report) -> Table:
         measured = f"{seed} | {session.progress.sim_steps:,} | {first:.3f} | {last:.3f}"
         rows.append(f"{measured} | 0.02 | {verdict(last > 0.02)} | {seconds:.0f}")
         report(f"seed {seed}: {first:.3f} to {last:.3f} a step")
-    return Table(
-        f"paper/Swimmer by the vine of Table 2, 60 iterations: {passed} of {SWIMMER_SEEDS} seeds",
-        "seed | steps | reward a step, first | last five | must exceed | reached | seconds",
-        rows,
-        "16 trunks of 1,000, 125 states, 4 branches of 50. Mean over all trunks, whole episodes.",
-    )
+    head = "seed | steps | reward a step, first | last five | must exceed | reached | seconds"
+    return Table(head, rows, f"{passed} of {SWIMMER_SEEDS} seeds")
 
 
 def long_session(task: str, seed: int, **settings: Any) -> Session:
@@ -150,12 +158,8 @@ def _within_budget(task: str, target: float, report: Report) -> Table:
         passed += mode.mean >= target
         measured = f"{seed} | {session.progress.sim_steps:,} | {mode.mean:.0f} | {sampled.mean:.0f}"
         rows.append(f"{measured} | {target:.0f} | {verdict(mode.mean >= target)} | {seconds:.1f}")
-    return Table(
-        f"{task} within 100,000 steps: {passed} of {SEEDS} seeds reach {target:.0f}",
-        "seed | steps | return (mode) | return (sampled) | must reach | reached | seconds",
-        rows,
-        "Mean raw return of 100 evaluation episodes.",
-    )
+    head = "seed | steps | return (mode) | return (sampled) | must reach | reached | seconds"
+    return Table(head, rows, f"{passed} of {SEEDS} seeds reach {target:.0f}")
 
 
 def _after_a_million(task: str, target: float, report: Report) -> Table:
@@ -168,12 +172,7 @@ def _after_a_million(task: str, target: float, report: Report) -> Table:
     by_mode, by_sample = np.mean(means, axis=0)
     reached = verdict(by_mode >= target)
     rows.append(f"mean | | {by_mode:,.0f} | {by_sample:,.0f} | | {target:,.0f} | {reached}")
-    return Table(
-        f"{task}, default settings, 1,000,000 steps, {SEEDS} seeds",
-        "seed | steps | return (mode) | return (sampled) | seconds | must reach | reached",
-        rows,
-        "Mean raw return of 20 evaluation episodes after training.",
-    )
+    return Table("seed | steps | return (mode) | return (sampled) | seconds | must reach | reached", rows)
 
 
 def _judged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from typing import cast
 
@@ -25,10 +26,13 @@ def names() -> tuple[str, ...]:
     return tuple(name for own in BENCHMARKS.values() for name in own)
 
 
-def run(name: str, report: Report = lambda line: None) -> Table:
-    """Run one benchmark; `report` is told of progress, a line at a time. Raises ValueError for an unknown name."""
+def run(name: str, report: Report = lambda line: None) -> str:
+    """Run one benchmark; returns its table as Markdown, titled and explained by the benchmark's docstring.
+
+    `report` is told of progress, a line at a time. Raises ValueError for an unknown name.
+    """
     for module, own in BENCHMARKS.items():
         if name in own:
             benchmark = getattr(import_module(f"trpolab.bench.{module}"), name.replace("-", "_"))
-            return cast(Table, benchmark(report))
+            return cast(Table, benchmark(report)).markdown(name, inspect.getdoc(benchmark) or "")
     raise ValueError(f"unknown benchmark {name!r}{nearest(name, names())}; there are {', '.join(names())}")

@@ -26,7 +26,10 @@ MOST = 0.01  # share of the time that checkpoints may take
 
 
 def iteration(report: Report) -> Table:
-    """Whole iterations, update and value fit included, against a plain loop of Gymnasium's own Hopper."""
+    """Whole TRPO iterations on Hopper-v5 against a one-core loop of Gymnasium's Hopper with random actions.
+
+    Medians of 5 pairs in turn: 20 iterations of 2,048 steps from the start of training, 4,000 plain steps.
+    """
     session = Session("Hopper-v5", out=None, iterations=1000)
     loop, ours, plain = session.iterate(), [], []
     for _ in range(5):
@@ -39,16 +42,15 @@ def iteration(report: Report) -> Table:
     loop.close()
     ratio = _median_ratio(ours, plain)
     medians = f"{statistics.median(ours):,.0f} | {statistics.median(plain):,.0f}"
-    return Table(
-        "Whole TRPO iterations on Hopper-v5 against a one-core loop of Gymnasium's Hopper with random actions",
-        "trpolab, steps/s | Gymnasium, steps/s | ratio | must reach | reached",
-        [f"{medians} | {ratio:.2f} | 2.25 | {verdict(ratio >= 2.25)}"],
-        "Medians of 5 pairs in turn: 20 iterations of 2,048 steps from the start of training, 4,000 plain steps.",
-    )
+    row = f"{medians} | {ratio:.2f} | 2.25 | {verdict(ratio >= 2.25)}"
+    return Table("trpolab, steps/s | Gymnasium, steps/s | ratio | must reach | reached", [row])
 
 
 def update(report: Report) -> Table:
-    """The update with a 10 % Fisher subsample, one trial, no value fit, against torch's own full-batch gradient."""
+    """TRPO update (10% Fisher subsample, 10 CG iterations, no value fit) over torch's full-batch gradient.
+
+    Medians of 15 pairs in turn, updates of one trial; runs use one thread.
+    """
     rows = []
     for size in (2_048, 50_000):
         for threads in sorted({1, usable_cores()}):
@@ -57,16 +59,11 @@ def update(report: Report) -> Table:
             report(f"update of {size:,} samples, {threads} threads: {ratio:.2f}")
             medians = f"{1e3 * statistics.median(ours):.1f} | {1e3 * statistics.median(plain):.1f}"
             rows.append(f"{size:,} | {threads} | {medians} | {ratio:.2f} | 3 | {verdict(ratio <= 3)}")
-    return Table(
-        "TRPO update (10% Fisher subsample, 10 CG iterations, no value fit) over torch's full-batch gradient",
-        "samples | threads | update, ms | gradient, ms | ratio | at most | reached",
-        rows,
-        f"Medians of {UPDATES} pairs in turn, updates of one trial; runs use one thread.",
-    )
+    return Table("samples | threads | update, ms | gradient, ms | ratio | at most | reached", rows)
 
 
 def memory(report: Report) -> Table:
-    """Resident memory of Hopper at 50,000 steps an iteration, over 200 iterations."""
+    """Resident memory, Hopper-v5 at 50,000 steps an iteration, 200 iterations."""
     session = Session("Hopper-v5", out=None, iterations=ITERATIONS, steps_per_iteration=50_000)
     found = []
     for done in session.iterate():
@@ -76,15 +73,16 @@ def memory(report: Report) -> Table:
     early, late = statistics.median(found[40:60]), statistics.median(found[-20:])
     reached = verdict(max(found) < 1536 and late - early < 20)
     measured = f"{max(found):,.0f} | {early:,.0f} | {late:,.0f} | {late - early:+,.0f}"
-    return Table(
-        "Resident memory, Hopper-v5 at 50,000 steps an iteration, 200 iterations",
-        "most, MiB | iterations 41-60, MiB | iterations 181-200, MiB | growth, MiB | must stay | reached",
-        [f"{measured} | under 1,536, flat | {reached}"],
-    )
+    head = "most, MiB | iterations 41-60, MiB | iterations 181-200, MiB | growth, MiB | must stay | reached"
+    return Table(head, [f"{measured} | under 1,536, flat | {reached}"])
 
 
 def checkpoint(report: Report) -> Table:
-    """Hopper-v5 with default settings and a checkpoint every 10th iteration: the time spent outside iterations."""
+    """Hopper-v5, a checkpoint every 10th iteration, as a share of the time.
+
+    200 iterations of 2,048 steps; a checkpoint is written, forced to the disk, read back and compared. All that is
+    written: also a line of metrics, the policy and the status of every iteration.
+    """
     plain: list[float] = []  # seconds outside iterations, of those without a checkpoint
     kept: list[float] = []  # and of those with one
     wall = 0.0
@@ -103,13 +101,8 @@ def checkpoint(report: Report) -> Table:
     each = 1000 * (statistics.median(kept) - usual)
     share = (sum(kept) - len(kept) * usual) / wall
     all_of_it = (sum(kept) + sum(plain)) / wall
-    return Table(
-        f"Hopper-v5, a checkpoint every {EVERY}th iteration, as a share of the time",
-        "checkpoints | each, ms | share | at most | reached | all that is written, share",
-        [f"{len(kept)} | {each:.1f} | {share:.2%} | {MOST:.0%} | {verdict(share < MOST)} | {all_of_it:.2%}"],
-        f"{ITERATIONS} iterations of 2,048 steps; a checkpoint is written, forced to the disk, read back and compared. "
-        "All that is written: also a line of metrics, the policy and the status of every iteration.",
-    )
+    row = f"{len(kept)} | {each:.1f} | {share:.2%} | {MOST:.0%} | {verdict(share < MOST)} | {all_of_it:.2%}"
+    return Table("checkpoints | each, ms | share | at most | reached | all that is written, share", [row])
 
 
 def _plain_gymnasium_rate(steps: int) -> float:

@@ -22,23 +22,27 @@ Report = Callable[[str], None]  # is told of progress, a line at a time
 class Table:
     """A benchmark's result: what was measured, what must be reached, and whether it was.
 
-    The head and the rows are lines of text, with a bar between two cells.
+    The head and the rows are lines of text, with a bar between two cells. `summary` ends the title.
     """
 
-    title: str
     head: str
     rows: Sequence[str]
-    note: str = ""
+    summary: str = ""
 
-    def markdown(self, name: str) -> str:
-        """The table as Markdown, aligned so that it also reads well in a terminal, below the command that makes it."""
+    def markdown(self, name: str, about: str) -> str:
+        """The table as Markdown, aligned so that it also reads well in a terminal.
+
+        Its title is the first line of `about`, its note the rest.
+        """
         cells = [[cell.strip() for cell in line.split("|")] for line in (self.head, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
         head, *rows = [f"| {' | '.join(row)} |" for row in padded]
         body = "\n".join([head, f"|{'|'.join('-' * (width + 2) for width in widths)}|", *rows])
-        note = f"{self.note}\n{machine()}".lstrip()
-        return f"**{self.title}** (`trpolab bench {name}`)\n\n{body}\n\n{note}"
+        title, _, note = about.partition("\n")
+        title = ": ".join(filter(None, (title.rstrip("."), self.summary)))
+        note = f"{' '.join(note.split())}\n{machine()}".lstrip()
+        return f"**{title}** (`trpolab bench {name}`)\n\n{body}\n\n{note}"
 
 
 def verdict(reached: bool) -> str:
@@ -69,8 +73,6 @@ def machine() -> str:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

@@ -24,7 +24,7 @@ def bench(args: Namespace) -> int:
         return refuse([*unknown, f"there are {', '.join(known)}"])
     print(f"{machine()}\n", flush=True)
     for name in args.names or known:
-        table = run(name, lambda line: print(line, file=sys.stderr, flush=True)).markdown(name)
+        table = run(name, lambda line: print(line, file=sys.stderr, flush=True))
         if sys.stdout.isatty():
             Console().print(Markdown(table), "")
         else:

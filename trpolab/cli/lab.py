@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,9 +120,8 @@ def serve(folder: Path, options: Sequence[str]) -> int:
 
     os.chdir(folder)
     with tempfile.TemporaryDirectory(prefix="trpolab-lab-") as config:
-        os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
-            [_write_page_config(Path(config)), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-        )
+        paths = (_write_page_config(Path(config)), os.environ.get("JUPYTER_CONFIG_PATH"))
+        os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
         LabApp.launch_instance(jupyter_arguments(folder, options))
     return Exit.FINISHED
 
@@ -135,11 +134,9 @@ def _write_page_config(folder: Path) -> str:
     return str(folder)
 
 
-def _files(source: Path) -> Iterator[str]:
-    for path in sorted(source.rglob("*")):
-        relative = path.relative_to(source)
-        if path.is_file() and not SKIPPED & set(relative.parts):
-            yield relative.as_posix()
+def _files(source: Path) -> list[str]:
+    files = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+    return [file.as_posix() for file in files if not SKIPPED & set(file.parts)]
 
 
 def _digest(path: Path) -> str:

@@ -49,10 +49,8 @@ def only_run(out: Path) -> Path | None:
 def train_on(out: Path, checkpoint_every: int) -> None:
     """Start a run in `out`, or go on with the one there, without an end."""
     folder = only_run(out)
-    if folder is None:
-        Session(out=out, iterations=10**6, checkpoint_every=checkpoint_every, **CARTPOLE).run()
-    else:
-        Session(resume=folder, iterations=10**6).run()
+    given = {"resume": folder} if folder else {**CARTPOLE, "out": out, "checkpoint_every": checkpoint_every}
+    Session(iterations=10**6, **given).run()
 
 
 def train_without_room(tell: Any, out: Path, iterations: int) -> None:

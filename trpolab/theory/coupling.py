@@ -71,7 +71,8 @@ def coupling_argument(
     if steps < 1:
         raise ValueError(f"steps = {steps}: must be at least 1")
     whole = coupling_bound(mdp, old, new)
-    pi_old, pi_new = (_anything_where_over(mdp, policy) for policy in (old, new))
+    # In terminal states, where actions have no effect, both take any.
+    pi_old, pi_new = (np.where(mdp.terminal[:, None], 1 / mdp.actions, checked(mdp, pi)) for pi in (old, new))
     same = np.diagonal(coupling(pi_old, pi_new), axis1=-2, axis2=-1)  # [S, A] probability that both take action a
     alpha, epsilon = max_tv(mdp, old, new), evaluate(mdp, old).epsilon
     ahead = expected_advantages(mdp, old, new)
@@ -89,12 +90,6 @@ def coupling_argument(
         error=whole.eta - whole.surrogate,
         error_bound=whole.penalty,
     )
-
-
-def _anything_where_over(mdp: FiniteMDP, policy: np.ndarray) -> np.ndarray:
-    """The policy with uniform rows in terminal states, where actions have no effect."""
-    pi = checked(mdp, policy)
-    return np.where(mdp.terminal[:, None], 1 / mdp.actions, pi)
 
 
 def _states(mdp: FiniteMDP, pi: np.ndarray, steps: int) -> np.ndarray:

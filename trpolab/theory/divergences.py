@@ -7,6 +7,9 @@ import numpy as np
 from trpolab.simulators.finite_mdp import FiniteMDP
 from trpolab.theory.values import Values, checked, evaluate
 
+SMALL = 1e-3  # below, c - log(1 + c) is summed as a series
+SERIES = 6  # its last power: the rest is below 1e-15 of the first term
+
 
 def tv_by_state(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """D_TV = ½ Σ_a |π - π̃| [S]; the largest over states is Eq. 7's."""
@@ -20,11 +23,9 @@ def kl_by_state(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     taken = p > 0
     change = np.divide(q - p, p, out=np.zeros(p.shape), where=taken)
     with np.errstate(divide="ignore"):
-        log_ratio = np.where(
-            change > -0.5, np.log1p(np.maximum(change, -0.5)), np.log(q) - np.log(np.where(taken, p, 1))
-        )
-        # p log(p/q) - p + q: no large terms cancel where the policies are close
-        terms = np.where(taken, p * (change - np.where(taken, log_ratio, 0.0)), q)
+        log_ratio = np.log(q) - np.log(np.where(taken, p, 1))
+    # p log(p/q) - p + q: no large terms cancel where the policies are close
+    terms = np.where(taken, p * without_log(change, log_ratio), q)
     return np.where(mdp.living, terms.sum(1), 0.0)
 
 
@@ -47,3 +48,16 @@ def mean_over_visits(values: Values, by_state: np.ndarray) -> float:
     """The mean over s ~ ρ_π of numbers [S]; states that are never visited are left out."""
     seen = values.visits > 0
     return float(values.state_weights[seen] @ by_state[seen])
+
+
+def without_log(c: np.ndarray, log: np.ndarray) -> np.ndarray:
+    """c - log(1 + c) where `log` = log(1 + c): the terms of Σ p (c - log(1 + c)) = KL are not negative, so none cancel.
+
+    `log` is used where 1 + c is small and has lost its digits, the series c²/2 - c³/3 + … where c is small.
+    """
+    small = np.abs(c) < SMALL
+    x = np.where(small, -c, 0.0)
+    series = np.zeros_like(x)
+    for power in range(SERIES, 1, -1):
+        series = series * x + 1 / power
+    return np.where(small, x**2 * series, c - np.where(c > -0.5, np.log1p(np.maximum(c, -0.5)), log))

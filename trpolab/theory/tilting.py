@@ -16,13 +16,12 @@ import numpy as np
 
 from trpolab.numerics.roots import increasing_roots
 from trpolab.simulators.finite_mdp import FiniteMDP
+from trpolab.theory.divergences import without_log
 from trpolab.theory.values import Values, checked
 
 Rising = Callable[["Tilt"], tuple[np.ndarray, np.ndarray]]  # a log that rises along the curves, and its slope
 FLAT = 1e-13  # relative: a state whose best advantage is smaller has nothing to gain
 LAST = math.log(600.0)  # the end of a curve: the other actions' probabilities are near 1e-260, and no digits are left
-SMALL = 1e-3  # below, c - log(1 + c) is summed as a series
-SERIES = 6  # its last power: the rest is below 1e-15 of the first term
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ class Curves:
         t, share = t[:, 0], share[:, 0]
         new = p * w / total[:, None]
         log_ratio = -np.log(rest) - np.log(total)[:, None]  # log π̃/π
-        kl = (p * _without_log((z * w - grown[:, None]) / total[:, None], log_ratio)).sum(1)
+        kl = (p * without_log((z * w - grown[:, None]) / total[:, None], log_ratio)).sum(1)
         log_z_by_t = (new * a * z * (w + 1)).sum(1)  # Σ p A w² / Z, as Σ p A = 0
         kl_by_t = log_z_by_t - grown / t
         stretch = (y * np.exp(-y))[:, 0] / share  # d log t / d log y
@@ -133,16 +132,3 @@ class Curves:
             return np.where((log_y >= LAST) & (value < goal), 0.0, value - goal), slope
 
         return self.at(increasing_roots(miss, np.minimum(start, LAST - 1)).x)
-
-
-def _without_log(c: np.ndarray, log: np.ndarray) -> np.ndarray:
-    """c - log(1 + c) where `log` = log(1 + c): the terms of Σ p (c - log(1 + c)) = KL are not negative, so none cancel.
-
-    `log` is used where 1 + c is small and has lost its digits, the series c²/2 - c³/3 + … where c is small.
-    """
-    small = np.abs(c) < SMALL
-    x = np.where(small, -c, 0.0)
-    series = np.zeros_like(x)
-    for power in range(SERIES, 1, -1):
-        series = series * x + 1 / power
-    return np.where(small, x**2 * series, c - np.where(c > -0.5, np.log1p(np.maximum(c, -0.5)), log))

@@ -38,12 +38,11 @@ def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
     slope = float(curves.weights @ curves.spread)
     if not slope > 0:
         return step_to(mdp, checked(mdp, policy), checked(mdp, policy), guaranteed=values.eta)
-    first_guess = 2 * math.log(slope / penalty) - math.log(2)  # exact for small steps: μ = σ / √(2d)
     distance, reached, residual = _balanced(
         curves.at_kl,
         lambda tilt: (curves.weights * tilt.multiplier, tilt.multiplier_slope / tilt.kl_slope),
         penalty,
-        first_guess,
+        2 * math.log(slope / penalty) - math.log(2),  # exact for small steps: μ = σ / √(2d)
     )
     surrogate = values.eta + float(curves.weights @ (reached.policy * curves.a).sum(1))  # states without a curve stay
     return step_to(mdp, curves.whole, curves.filled(reached), surrogate - penalty * distance, residual)
@@ -73,12 +72,11 @@ def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
     weights = values.state_weights[curves.rows]
     if not (weights > 0).any():
         return step_to(mdp, curves.whole, curves.whole)
-    first_guess = 0.5 * math.log(float(weights @ curves.spread**2) / (2 * delta))  # for small steps: KL = ½(σ/μ)²
     _, reached, residual = _balanced(
         curves.at_multiplier,
         lambda tilt: (weights * tilt.kl, tilt.kl_slope / tilt.multiplier_slope),
         delta,
-        first_guess,
+        0.5 * math.log(float(weights @ curves.spread**2) / (2 * delta)),  # for small steps: KL = ½(σ/μ)²
     )
     return _constrained(mdp, curves.whole, curves.filled(reached), residual)
 
