@@ -44,7 +44,7 @@ PLACES = {
     "single path: nothing earned": "trpolab.sampling.single_path:nothing_earned",
     "play: bad actions": "trpolab.sampling.play:first_bad_action",
     "play: faults of a step": "trpolab.sampling.play:first_fault",
-    "play: faults of a log": "trpolab.sampling.segments:first_fault",
+    "play: faults of a log": "trpolab.sampling.trajectories:first_fault",
     "play: clipping": "trpolab.sampling.play:ActionBounds.clip",
     "play: counting of clipped actions": "trpolab.sampling.play:ActionBounds.count_outside",
     "vine: nothing earned": "trpolab.sampling.vine.sampler:nothing_earned",

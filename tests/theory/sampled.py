@@ -12,7 +12,7 @@ from tests.theory import twins
 from trpolab import theory
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.config import SinglePath, Vine
-from trpolab.sampling.sampler import Returns
+from trpolab.sampling.sampler import Resources, Returns
 from trpolab.sampling.single_path import SinglePathSampler, single_path_batch
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.vine.sampler import VineSampler
@@ -100,7 +100,7 @@ def by_single_path(mdp: FiniteMDP, learner: Learner, weighting: str) -> np.ndarr
 
 def by_vine(mdp: FiniteMDP, learner: Learner, weighting: str = "equal", **settings: Any) -> np.ndarray:
     """Gradients [REPEATS, D] of vines whose rollout set is every state of their trunks."""
-    sampler = VineSampler(mdp, find_task(mdp), 1, Streams(2))  # type: ignore[arg-type]
+    sampler = VineSampler(Resources(mdp, find_task(mdp), 1, 1, Streams(2)))  # type: ignore[arg-type]
     config = Vine(
         trunks=3, trunk_length=HORIZON, states=3 * HORIZON, rollout_length=ROLLOUT, tail_value=False, **settings
     )

@@ -15,7 +15,7 @@ from trpolab.bench.table import Report, Table, resident_mib, timed, verdict
 from trpolab.machine import usable_cores
 from trpolab.policies import Learner
 from trpolab.sampling.config import Vine
-from trpolab.sampling.sampler import Returns
+from trpolab.sampling.sampler import Resources, Returns
 from trpolab.sampling.single_path import SinglePathSampler
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.vine.sampler import VineSampler

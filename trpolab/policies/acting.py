@@ -30,9 +30,7 @@ def act(policy: PolicyParts, hand: Hand, obs: Any, deterministic: bool, generato
     """Actions [n, *A] at observations [n, *O], or one action at one observation, in the task's own spaces."""
     rows, single = observed(policy, obs)
     distribution = policy.distribution
-    u = np.empty((len(rows), distribution.parameter_count), np.float32)
-    for first in range(0, len(rows), TILE):
-        u[first : first + TILE] = hand.actor.parameters(rows[first : first + TILE])
+    u = hand.actor.evaluate(rows)
     if deterministic:
         actions = distribution.mode(u)
     else:

@@ -9,21 +9,12 @@ from torch import Tensor
 
 from trpolab.numerics.arrays import Array, namespace
 
-ACTIVATIONS = ("tanh", "relu", "softplus", "elu")
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "softplus": F.softplus, "elu": F.elu}
 
 
 def activate(name: str, z: Tensor) -> Tensor:
     """φ(z), differentiable."""
-    match name:
-        case "tanh":
-            return torch.tanh(z)
-        case "relu":
-            return torch.relu(z)
-        case "softplus":
-            return F.softplus(z)
-        case "elu":
-            return F.elu(z)
-    raise ValueError(f"activation = {name!r}: must be one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name](z)
 
 
 def activate_(name: str, z: Array) -> Array:

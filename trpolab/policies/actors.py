@@ -43,6 +43,13 @@ class Actor:
         self._outputs[...] = self._run(rows)
         return self._u[:rows]
 
+    def evaluate(self, obs: np.ndarray) -> np.ndarray:
+        """The same for any number of observations, a block after the other: a new array."""
+        u = np.empty((len(obs), self._u.shape[1]), np.float32)
+        for first in range(0, len(obs), self.block):
+            u[first : first + self.block] = self.parameters(obs[first : first + self.block])
+        return u
+
 
 class BatchedActor:
     """Distribution parameters of `rows` policies that differ in θ alone, one observation each.

@@ -24,9 +24,9 @@ class _Logits(Distribution):
 
     action_dtype = np.dtype(np.int64)
 
-    def assemble_vjp(self, own: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
-        """Cotangents of the outputs and of no own parameters."""
-        return cotangent, cotangent.new_zeros(0)
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Uniforms in [0, 1), one a factor: [*shape, factors] float64."""
+        return generator.random((*shape, self.noise_size))
 
     def widened(self, u: np.ndarray, factor: float) -> np.ndarray:
         """Logits [N, U] divided by the factor, a temperature."""
@@ -90,10 +90,6 @@ class Categorical(_Logits):
 
         return multiply
 
-    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Uniforms in [0, 1): [*shape, 1] float64."""
-        return generator.random((*shape, 1))
-
     def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Actions [B] by the inverse cumulative distribution; u [B, U], noise [B, 1] uniform."""
         weights = np.exp(u - u.max(axis=1, keepdims=True), dtype=np.float64)
@@ -149,13 +145,11 @@ class FactoredCategorical(_Logits):
 
     def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
         """log π(a) [B] of actions [B, factors]."""
-        parts = [part.log_prob(u[:, columns], actions[:, k]) for k, (part, columns) in enumerate(self.factors)]
-        return torch.stack(parts).sum(0)
+        return torch.stack([part.log_prob(u[:, c], actions[:, k]) for k, (part, c) in enumerate(self.factors)]).sum(0)
 
     def score(self, u: Tensor, actions: Tensor) -> Tensor:
         """∂ log π(a) / ∂u [B, U]."""
-        parts = [part.score(u[:, columns], actions[:, k]) for k, (part, columns) in enumerate(self.factors)]
-        return torch.cat(parts, dim=1)
+        return torch.cat([part.score(u[:, c], actions[:, k]) for k, (part, c) in enumerate(self.factors)], dim=1)
 
     def kl(self, u_old: Tensor, u_new: Tensor) -> Tensor:
         """KL(old‖new) [B]: it adds over factors."""
@@ -180,10 +174,6 @@ class FactoredCategorical(_Logits):
             return result
 
         return multiply
-
-    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Uniforms in [0, 1): [*shape, factors] float64."""
-        return generator.random((*shape, self.noise_size))
 
     def sample_from(self, u: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Actions [B, factors]; u [B, U], noise [B, factors] uniform. All factors at once: sampling waits for it."""

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
-from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.activations import activate, activate_, slope
 from trpolab.policies.frames import BRIGHTEST, Frames, fractions
 from trpolab.policies.kinds import NetworkKind
@@ -105,22 +104,24 @@ class ConvNet(Network):
             a = activate(self.activation, self._convolve(a, theta, layer))
         return self.head.forward(theta[self.layers[-1].end :], a.flatten(1))
 
-    def evaluate(self, theta: Tensor, x: Frames, workers: ThreadTeam = SERIAL) -> Tensor:
-        """Outputs [B, out] without a graph: the numbers of `linearize`, in chunks of rows."""
-        theta = theta.detach()
-        return torch.cat(workers.map(lambda part: self.run(theta, fractions(part, theta)), x.split(self.chunk)))
+    @QUIET
+    @torch.no_grad()
+    def run(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Outputs [B, out] at fractions x [B, C, H, W] without a graph: the numbers of `linearized`."""
+        for layer in self.layers:
+            x = self._activated(self._convolve(x, theta, layer))
+        return self.head.run(theta[self.layers[-1].end :], x.flatten(1))
 
     @QUIET
     @torch.no_grad()
-    def run(self, theta: Tensor, a: Tensor) -> Tensor:
-        """Outputs [B, out] at fractions a [B, C, H, W], all at once."""
-        for layer in self.layers:
-            a = self._activated(self._convolve(a, theta, layer))
-        return as_tensor(self.head._run(as_array(theta[self.layers[-1].end :]), as_array(a.flatten(1))))
-
     def linearized(self, theta: Array, x: Frames | Tensor) -> LinearizedConvolutions:
         """The network at θ [P] and states x, with what products with J need."""
-        return LinearizedConvolutions.at(self, as_tensor(theta), x)
+        at, (one, two) = as_tensor(theta), self.layers
+        x = x.pixels().to(memory_format=torch.channels_last) if isinstance(x, Frames) else x
+        first = self._activated(self._convolve(fractions(x, at), at, one))
+        second = self._activated(self._convolve(first, at, two))
+        head = self.head.linearized(as_array(at[two.end :]), second.flatten(1))
+        return LinearizedConvolutions(self, at, x, first, second, head)
 
     def runner(self, theta: np.ndarray, x: np.ndarray) -> ConvolutionsRunner:
         """The sampling path: torch's convolutions, the rest in NumPy."""
@@ -152,18 +153,6 @@ class LinearizedConvolutions:
     first: Tensor  # [B, filters, h, w] after the first convolution
     second: Tensor
     head: Linearized
-
-    @classmethod
-    @QUIET
-    @torch.no_grad()
-    def at(cls, network: ConvNet, theta: Tensor, x: Frames | Tensor) -> LinearizedConvolutions:
-        """Run the network forward, keeping what the products need."""
-        layers = network.layers
-        x = x.pixels().to(memory_format=torch.channels_last) if isinstance(x, Frames) else x
-        first = network._activated(network._convolve(fractions(x, theta), theta, layers[0]))
-        second = network._activated(network._convolve(first, theta, layers[1]))
-        head = network.head.linearized(as_array(theta[layers[-1].end :]), as_array(second.flatten(1)))
-        return cls(network, theta, x, first, second, head)
 
     @property
     def out(self) -> Array:
@@ -201,19 +190,10 @@ class LinearizedConvolutions:
 
     def _backward(self, c: Tensor, x: Tensor, layer: Layer, gradient: Tensor, to_input: bool) -> Any:
         """Back through one convolution: writes the layer's part of the gradient, returns the cotangent of its input."""
-        network = self.network
+        network, padding, dilation = self.network, [0, 0], [1, 1]
+        kernels, stride = network.kernels(self.theta, layer), [network.stride] * 2
         below, weight, bias = torch.ops.aten.convolution_backward(
-            c,
-            x,
-            network.kernels(self.theta, layer),
-            [network.filters],
-            [network.stride] * 2,
-            [0, 0],
-            [1, 1],
-            False,
-            [0, 0],
-            1,
-            [to_input, True, layer.bias],
+            c, x, kernels, [network.filters], stride, padding, dilation, False, [0, 0], 1, [to_input, True, layer.bias]
         )
         gradient[layer.start : layer.split] = weight.flatten()
         if layer.bias:
@@ -227,8 +207,8 @@ class ConvolutionsRunner:
     def __init__(self, network: ConvNet, theta: np.ndarray, x: np.ndarray):
         self._network, self._stacks, weights = network, x, torch.from_numpy(theta)
         self._convolutions = [(network.kernels(weights, layer), layer.biases(weights)) for layer in network.layers]
-        rest, head = theta[network.layers[-1].end :], network.head
-        self._dense = [(np.ascontiguousarray(layer.weight(rest).T), layer.biases(rest)) for layer in head.layers]
+        self._flat = np.zeros((TILE, network.head.sizes[0]), np.float32)
+        self._head = network.head.runner(theta[network.layers[-1].end :], self._flat)
         channels, height, width = network.image
         self._x = np.zeros((TILE, height, width, channels), np.float32)  # channels fastest
         self._images = torch.from_numpy(self._x).permute(0, 3, 1, 2)
@@ -248,18 +228,8 @@ class ConvolutionsRunner:
         for kernels, bias in self._convolutions:
             a = torch.conv2d(a, kernels, bias, stride=network.stride)
             activate_(network.activation, a.numpy())
-        z = a.numpy().reshape(TILE, -1)
-        for index, (weight, bias) in enumerate(self._dense):
-            z = z @ weight
-            if bias is not None:
-                z += bias
-            if index + 1 < len(self._dense):
-                activate_(network.activation, z)
-        return z
-
-
-def _make(shape: tuple[int, int, int], outputs: int, config: Any, _: None) -> ConvNet:
-    return ConvNet(shape, config.hidden, outputs, config.activation, config.bias)
+        self._flat.reshape(a.shape)[...] = a.numpy()
+        return self._head(TILE)
 
 
 KIND = NetworkKind(
@@ -267,5 +237,5 @@ KIND = NetworkKind(
     label="two convolutions and fully connected layers, for stacks of grey frames",
     source="Section 8.2",
     network=ConvNet,
-    make=_make,
+    make=lambda shape, outputs, config, _: ConvNet(shape, config.hidden, outputs, config.activation, config.bias),
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -23,28 +22,12 @@ from trpolab.settings import PlainError, as_setting
 SCHEMA = 2
 KEYS = {"schema", "network", "distribution", "obs_shape", "normalizer_count", "action_space", "states", "about"}
 OLD_KEYS = {"schema", "sizes", "activation", "bias", "distribution", "obs_shape", "normalizer_count", "about"}
-OLD_DISTRIBUTIONS = {
-    "DiagonalGaussian": "gaussian",
-    "Categorical": "categorical",
-    "FactoredCategorical": "factored",
-}
+OLD_DISTRIBUTIONS = {"DiagonalGaussian": "gaussian", "Categorical": "categorical", "FactoredCategorical": "factored"}
 LARGEST = 2**29  # of a whole number
 
 
 class PolicyFileError(PlainError):
     """A file that cannot be read as a policy; the message says why in a sentence."""
-
-
-@dataclass(frozen=True)
-class Described:
-    """A policy but for its tensors."""
-
-    network: Network
-    distribution: Distribution
-    obs_shape: tuple[int, ...]
-    count: float | None  # of the normaliser
-    action_space: spaces.Space[Any] | None
-    states: spaces.Discrete | None
 
 
 def description_of(policy: PolicyParts, about: dict[str, Any]) -> dict[str, Any]:
@@ -61,14 +44,15 @@ def description_of(policy: PolicyParts, about: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def described(description: dict[str, Any]) -> Described:
-    """What a description of any schema up to this one says. Raises PolicyFileError."""
+def described(description: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
+    """The fields of `PolicyParts` that are no tensors, and the normaliser's count, by a description of any schema.
+
+    Raises PolicyFileError.
+    """
     schema = description.get("schema")
     if schema not in (1, SCHEMA):
-        newer = isinstance(schema, int) and schema > SCHEMA
-        raise PolicyFileError(
-            f"has schema {schema!r}, this version reads up to {SCHEMA}" + ("; update trpolab" if newer else "")
-        )
+        advice = "; update trpolab" if isinstance(schema, int) and schema > SCHEMA else ""
+        raise PolicyFileError(f"has schema {schema!r}, this version reads up to {SCHEMA}{advice}")
     expected = KEYS if schema == SCHEMA else OLD_KEYS
     if set(description) - ({"convolutions"} if schema == 1 else set()) != expected:
         raise PolicyFileError(f"its description has the keys {sorted(description)}, expected {sorted(expected)}")
@@ -79,16 +63,16 @@ def described(description: dict[str, Any]) -> Described:
         raise PolicyFileError(f"normalizer_count = {count!r}: must be a number >= 0, or null")
     if not isinstance(description["about"], dict):
         raise PolicyFileError("what it says about the policy is not a table")
-    network = _made(NETWORKS, "network", description["network"])
-    distribution = _made(DISTRIBUTIONS, "distribution", description["distribution"])
+    network: Network = _made(NETWORKS, "network", description["network"])
+    distribution: Distribution = _made(DISTRIBUTIONS, "distribution", description["distribution"])
     obs_shape = _checked(tuple[int, ...], description["obs_shape"], "obs_shape")
     wanted = obs_shape if network.sees_pixels else (math.prod(obs_shape),)
     if min(obs_shape, default=1) < 1 or network.inputs != wanted or network.outputs != distribution.outputs:
         raise PolicyFileError(f"{network} does not fit observations {list(obs_shape)} and {distribution}")
-    action_space, states = (_space(description[name], name) for name in ("action_space", "states"))
-    if states is not None and not isinstance(states, spaces.Discrete):
-        raise PolicyFileError(f"states = {states}: must be Discrete, or null")
-    return Described(network, distribution, obs_shape, count, action_space, states)
+    known = {name: _space(description[name], name) for name in ("action_space", "states")}
+    if not isinstance(known["states"], spaces.Discrete | None):
+        raise PolicyFileError(f"states = {known['states']}: must be Discrete, or null")
+    return {"network": network, "distribution": distribution, "obs_shape": obs_shape, **known}, count
 
 
 def _entry(kinds: Registry[Any], what: str, part: Any) -> dict[str, Any]:

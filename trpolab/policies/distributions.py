@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ class Distribution:
     distribution writes them by hand.
     """
 
+    action_dtype: ClassVar[np.dtype[Any]] = np.dtype(np.float32)  # of sampled actions
+
     if TYPE_CHECKING:  # not there at run time: a dataclass would take them for defaults of its fields
 
         @property
@@ -37,11 +39,6 @@ class Distribution:
     def noise_size(self) -> int:
         """Random numbers that one action takes."""
         return math.prod(self.action_shape)
-
-    @property
-    def action_dtype(self) -> np.dtype[Any]:
-        """Of sampled actions."""
-        return np.dtype(np.float32)
 
     @property
     def own_parameters(self) -> int:

@@ -6,16 +6,15 @@ value fit alike; tests hold them to torch's autograd in float64.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, from_numpy
 
-from trpolab.numerics.arrays import QUIET, Array, as_array, namespace
-from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor, namespace
 from trpolab.policies.activations import ACTIVATIONS, activate, activate_, slope
 from trpolab.policies.dense_runners import BatchedDenseRunner, DenseRunner
 from trpolab.policies.kinds import NetworkKind
@@ -58,7 +57,7 @@ class MLP(Network):
     @cached_property
     def size(self) -> int:
         """P, the number of parameters."""
-        return sum((fan_in + self.bias) * fan_out for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False))
+        return self.layers[-1].end
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -90,28 +89,26 @@ class MLP(Network):
             x = activate(self.activation, F.linear(x, layer.weight(theta), layer.biases(theta)))
         return F.linear(x, last.weight(theta), last.biases(theta))
 
-    def evaluate(self, theta: Tensor, x: Tensor, workers: ThreadTeam = SERIAL) -> Tensor:
-        """Outputs [B, out] without a graph: the numbers of `linearize`, in chunks of rows."""
-        result = x.new_empty((len(x), self.sizes[-1]))
-        weights, inputs, outputs = as_array(theta), as_array(x), as_array(result)
-
-        def run(start: int) -> None:
-            chunk = slice(start, start + self.chunk)
-            outputs[chunk] = self._run(weights, inputs[chunk])
-
-        workers.map(run, range(0, len(x), self.chunk))
-        return result
-
     @QUIET
-    def _run(self, theta: Array, x: Array) -> Array:
+    def run(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Outputs [B, out] at x [B, in] without a graph: the numbers of `linearized`."""
+        weights, a = as_array(theta), as_array(x)
         *hidden, last = self.layers
         for layer in hidden:
-            x = activate_(self.activation, affine(x, layer.weight(theta), layer.biases(theta)))
-        return affine(x, last.weight(theta), last.biases(theta))
+            a = activate_(self.activation, affine(a, layer.weight(weights), layer.biases(weights)))
+        return as_tensor(affine(a, last.weight(weights), last.biases(weights)))
 
+    @QUIET
     def linearized(self, theta: Array, x: Tensor | Array) -> Linearized:
         """The network at θ [P] and x [B, in], with what products with J need."""
-        return Linearized.at(self, theta, as_array(x) if isinstance(x, Tensor) else x)
+        inputs, slopes = [as_array(x) if isinstance(x, Tensor) else x], []
+        *hidden, last = self.layers
+        for layer in hidden:
+            a = activate_(self.activation, affine(inputs[-1], layer.weight(theta), layer.biases(theta)))
+            inputs.append(a)
+            slopes.append(slope(self.activation, a))
+        out = affine(inputs[-1], last.weight(theta), last.biases(theta))
+        return Linearized(self.layers, theta, tuple(inputs), tuple(slopes), out, namespace(out).ones_like(out[:, 0]))
 
     def runner(self, theta: np.ndarray, x: np.ndarray) -> DenseRunner:
         """The sampling path in NumPy."""
@@ -140,18 +137,6 @@ class Linearized:
     slopes: tuple[Array, ...]  # [B, width] φ' of each hidden layer
     out: Array  # [B, out]
     ones: Array  # [B]: a product with it is a sum over rows, and faster
-
-    @classmethod
-    @QUIET
-    def at(cls, network: MLP, theta: Array, x: Array) -> Linearized:
-        """Run the network forward, keeping what the products need."""
-        layers, inputs, slopes = network.layers, [x], []
-        for layer in layers[:-1]:
-            z = affine(inputs[-1], layer.weight(theta), layer.biases(theta))
-            inputs.append(activate_(network.activation, z))
-            slopes.append(slope(network.activation, z))
-        out = affine(inputs[-1], layers[-1].weight(theta), layers[-1].biases(theta))
-        return cls(layers, theta, tuple(inputs), tuple(slopes), out, namespace(out).ones_like(out[:, 0]))
 
     def jvp(self, v: Array, tangent: Array | None = None) -> Array:
         """Jv [B, out] for v [P]: the directional derivative, layer by layer forward.
@@ -193,14 +178,12 @@ def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> np.nd
     return q if rows >= columns else q.T
 
 
-def _make(shape: tuple[int, ...], outputs: int, config: Any, _: None) -> MLP:
-    return MLP((int(np.prod(shape)), *config.hidden, outputs), config.activation, config.bias)
-
-
 KIND = NetworkKind(
     name="mlp",
     label="fully connected layers",
     source="Section 8.1",
     network=MLP,
-    make=_make,
+    make=lambda shape, outputs, config, _: MLP(
+        (math.prod(shape), *config.hidden, outputs), config.activation, config.bias
+    ),
 )

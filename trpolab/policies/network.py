@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
 from trpolab.numerics.threads import SERIAL, ThreadTeam
-from trpolab.policies.frames import Frames, fractions
+from trpolab.policies.frames import fractions
 
 TILE = 8  # rows of one matrix product when sampling: in larger ones OpenBLAS rounds some rows otherwise than others
 
@@ -53,16 +53,22 @@ class Network:
 
     def evaluate(self, theta: Tensor, x: Any, workers: ThreadTeam = SERIAL) -> Tensor:
         """Outputs [B, out] without a graph, in chunks of rows; x may be `Frames`."""
+        theta = theta.detach()
+        return torch.cat(workers.map(lambda part: self.run(theta, fractions(part, theta)), x.split(self.chunk)))
 
-        def run(part: Any) -> Tensor:
-            with torch.no_grad():
-                return self.forward(theta, fractions(part, theta))
-
-        return torch.cat(workers.map(run, x.split(self.chunk)))
+    @torch.no_grad()
+    def run(self, theta: Tensor, x: Tensor) -> Tensor:
+        """The same at inputs x [B, *inputs], all at once."""
+        return self.forward(theta, x)
 
     def linearized(self, theta: Array, x: Any) -> Any:
         """The network at θ [P] and x, with what products with J = ∂outputs/∂θ need: see `LinearizedForward`."""
-        return LinearizedForward.at(self, as_tensor(theta), x)
+        at = as_tensor(theta).detach().requires_grad_()
+        with torch.enable_grad():
+            outputs = self.forward(at, fractions(x, at))
+            cotangent = torch.zeros_like(outputs, requires_grad=True)
+            (pulled,) = torch.autograd.grad(outputs, at, cotangent, create_graph=True)
+        return LinearizedForward(at, outputs, cotangent, pulled)
 
     def linearize(self, theta: Tensor, x: Any) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
         """Outputs at θ and the two products with J = ∂outputs/∂θ, activations computed once.
@@ -129,16 +135,6 @@ class LinearizedForward:
     cotangent: Tensor  # [B, out] zeros
     pulled: Tensor  # Jᵀc [P], of `cotangent`
 
-    @classmethod
-    def at(cls, network: Network, theta: Tensor, x: Frames | Tensor) -> LinearizedForward:
-        """Run the network forward and back once."""
-        theta = theta.detach().requires_grad_()
-        with torch.enable_grad():
-            outputs = network.forward(theta, fractions(x, theta))
-            cotangent = torch.zeros_like(outputs, requires_grad=True)
-            (pulled,) = torch.autograd.grad(outputs, theta, cotangent, create_graph=True)
-        return cls(theta, outputs, cotangent, pulled)
-
     @property
     def out(self) -> Array:
         """Outputs [B, out]."""
@@ -161,12 +157,11 @@ class ForwardRunner:
         self._x = torch.from_numpy(x).reshape(len(x), *network.inputs)
         self._outputs = np.zeros((len(x), network.outputs), np.float32)
 
-    @torch.no_grad()
     def __call__(self, rows: int) -> np.ndarray:
         """Outputs [len(x), out] at the buffer; they are right in the first rows."""
         for first in range(0, rows, TILE):
             x = fractions(self._x[first : first + TILE], self._theta)
-            self._outputs[first : first + TILE] = self._network.forward(self._theta, x).numpy()
+            self._outputs[first : first + TILE] = self._network.run(self._theta, x).numpy()
         return self._outputs
 
 

@@ -14,7 +14,7 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
-from trpolab.policies.descriptions import Described, PolicyFileError, described, description_of
+from trpolab.policies.descriptions import PolicyFileError, described, description_of
 from trpolab.policies.normalizer import Normalizer
 from trpolab.policies.parts import PolicyParts
 
@@ -64,9 +64,12 @@ def _read(path: Path) -> tuple[PolicyParts, dict[str, Any]]:
         raise PolicyFileError(f"has {size} bytes; a policy has at most {LARGEST_FILE}")
     with open(path, "rb") as file:
         header = _header(file.read(8 + LARGEST_HEADER), size)
-        description = _description(header)
-        found = described(description)
-        _check_tensors(header, found)
+        text = header.get("__metadata__", {}).get(METADATA_KEY)
+        if not isinstance(text, str):
+            raise PolicyFileError("is a safetensors file, but not of a policy saved by trpolab")
+        description = _table(text, "its description")
+        parts, count = described(description)
+        _check_tensors(header, parts, count)
         file.seek(0)
         content = file.read(size)
     try:
@@ -76,7 +79,7 @@ def _read(path: Path) -> tuple[PolicyParts, dict[str, Any]]:
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise PolicyFileError(f"{name} holds numbers that are not finite")
-    return _filled(found, tensors), description["about"]
+    return _filled(parts, count, tensors), description["about"]
 
 
 def _header(start: bytes, size: int) -> dict[str, Any]:
@@ -84,57 +87,43 @@ def _header(start: bytes, size: int) -> dict[str, Any]:
     length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
     if not 2 <= length <= min(LARGEST_HEADER, size - 8):
         raise PolicyFileError("is not a safetensors file, or only a part of one")
-    try:
-        header = json.loads(start[8 : 8 + length])
-    except (ValueError, RecursionError) as error:
-        raise PolicyFileError("is not a safetensors file: its header is not JSON") from error
-    if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
+    header = _table(start[8 : 8 + length], "is not a safetensors file: its header")
+    if not all(isinstance(entry, dict) for entry in header.values()):
         raise PolicyFileError("is not a safetensors file: its header is not a table")
     return header
 
 
-def _description(header: dict[str, Any]) -> dict[str, Any]:
-    """What `save_policy` wrote into the metadata, its keys checked."""
-    text = header.get("__metadata__", {}).get(METADATA_KEY)
-    if not isinstance(text, str):
-        raise PolicyFileError("is a safetensors file, but not of a policy saved by trpolab")
+def _table(text: str | bytes, what: str) -> dict[str, Any]:
+    """The table that a text is as JSON."""
     try:
-        description = json.loads(text)
+        table = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PolicyFileError("its description is not JSON") from error
-    if not isinstance(description, dict):
-        raise PolicyFileError("its description is not a table")
-    return description
+        raise PolicyFileError(f"{what} is not JSON") from error
+    if not isinstance(table, dict):
+        raise PolicyFileError(f"{what} is not a table")
+    return table
 
 
-def _tensors_of(shape: Described) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name -> (safetensors dtype, shape) of every tensor that the file must hold."""
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {
-        "theta": ("F32", (shape.network.size + shape.distribution.own_parameters,))
-    }
-    if shape.count is not None:
-        expected |= dict.fromkeys(("normalizer.mean", "normalizer.var"), ("F64", shape.obs_shape))
-    return expected
-
-
-def _filled(shape: Described, tensors: dict[str, np.ndarray]) -> PolicyParts:
+def _filled(parts: dict[str, Any], count: float | None, tensors: dict[str, np.ndarray]) -> PolicyParts:
     """The policy. Raises PolicyFileError if the parts do not fit each other."""
     normalizer = None
-    if shape.count is not None:
+    if count is not None:
         mean, var = tensors["normalizer.mean"].copy(), tensors["normalizer.var"].copy()
         if (var < 0).any():
             raise PolicyFileError("normalizer.var holds negative numbers")
-        normalizer = Normalizer(shape.count, mean, var)
-    theta, spaces = torch.from_numpy(tensors["theta"].copy()), (shape.action_space, shape.states)
+        normalizer = Normalizer(count, mean, var)
     try:
-        return PolicyParts(shape.network, shape.distribution, theta, normalizer, shape.obs_shape, *spaces)
+        return PolicyParts(theta=torch.from_numpy(tensors["theta"].copy()), normalizer=normalizer, **parts)
     except ValueError as error:
         raise PolicyFileError(f"its parts do not fit: {error}") from error
 
 
-def _check_tensors(header: dict[str, Any], found: Described) -> None:
+def _check_tensors(header: dict[str, Any], parts: dict[str, Any], count: float | None) -> None:
     """Names, dtypes, shapes and sizes of the tensors, against the description."""
-    expected = _tensors_of(found)
+    size = parts["network"].size + parts["distribution"].own_parameters
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {"theta": ("F32", (size,))}
+    if count is not None:
+        expected |= dict.fromkeys(("normalizer.mean", "normalizer.var"), ("F64", parts["obs_shape"]))
     given = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if set(given) != set(expected):
         raise PolicyFileError(f"holds the tensors {sorted(given)}, expected {sorted(expected)}")

@@ -60,7 +60,5 @@ def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np
     `inputs` as for `value_network`.
     """
     network = value_network(inputs, config)
-    if network.sees_pixels:
-        # pixels are not centred, so the first steps of a fit go wrong with less damping
-        return ValueFunction(network, network.initial(generator, 1.0), mu=1.0)
-    return ValueFunction(network, network.initial(generator, 1.0))
+    mu = 1.0 if network.sees_pixels else MU_START  # pixels are not centred: with less, a fit's first steps go wrong
+    return ValueFunction(network, network.initial(generator, 1.0), mu=mu)

@@ -69,6 +69,11 @@ class ObservationLog:
         return first
 
 
+def end_to_end(parts: Sequence[Any], *names: str) -> dict[str, np.ndarray]:
+    """By name: these arrays of all parts, one after the other."""
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+
+
 def join_observations(parts: Sequence[Any]) -> Any:
     """Observations of several blocks, in order."""
     return Frames.join(parts) if isinstance(parts[0], Frames) else np.concatenate(parts)

@@ -11,9 +11,8 @@ import numpy as np
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.errors import NonFinite
-from trpolab.sampling.observations import join_observations
-from trpolab.sampling.play import Begun, Interrupt, Play, never, quietly
-from trpolab.sampling.segments import SegmentLog, cut
+from trpolab.sampling.observations import ObservationLog, end_to_end, join_observations
+from trpolab.sampling.play import Begun, Interrupt, Play, PlayedStep, first_fault, never, quietly
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.simulators.base import Simulator
 
@@ -77,6 +76,41 @@ def begin(
         cut_at = np.maximum(1, (np.arange(first_slot, first_slot + g) + 1) * limit // slots)
         cut_at[cut_at >= limit] = 0
     return Ongoing(obs, np.zeros(g, np.int64), np.zeros(g), cut_at)
+
+
+class SegmentLog:
+    """What a block of G slots did in T steps, all of them in each step, as it happened; arrays are [T, G, ...]."""
+
+    def __init__(self, steps: int, width: int, policy: Policy):
+        distribution, rows = policy.distribution, (steps, width)
+        self.observed = ObservationLog(policy, (steps + 1) * width)
+        self.places = np.zeros(steps + 1, np.int64)  # of the first slot's observation before each step
+        self.old = np.empty((*rows, distribution.parameter_count), np.float32)
+        self.actions = np.empty((*rows, *distribution.action_shape), distribution.action_dtype)
+        self.rewards = np.empty(rows)
+        # ended: terminated, truncated, unstable, or cut
+        self.ended, self.terminated, self.truncated, self.unstable = np.zeros((4, *rows), bool)
+        self.ends: list[tuple[int, np.ndarray, np.ndarray]] = []  # (step, slots that ended, their last states)
+
+    def see(self, play: Play) -> None:
+        """Keep what the slots observe before the next step, or after the last."""
+        self.places[play.clock] = self.observed.see(play.obs, play.fresh)
+
+    def add(self, step: int, done: PlayedStep, play: Play) -> None:
+        """Keep what was done in a step."""
+        self.old[step], self.actions[step], self.rewards[step] = done.parameters, done.actions, done.result.reward
+        if len(done.over):
+            self.ended[step, done.over] = True
+            self.terminated[step], self.truncated[step] = done.result.terminated, done.result.truncated
+            self.unstable[step] = done.result.unstable
+            self.ends.append((step, done.over, play.obs[done.over]))
+
+    def first_fault(self, steps: int) -> tuple[int, int, str] | None:
+        """(step, slot, field) of the first reward or observation of so many steps that is not finite, if any."""
+        g, rows = self.rewards.shape[1], self.observed.rows
+        frames = self.observed.stacks  # bytes, which are always finite
+        obs = np.zeros((steps, g, 0)) if frames else rows[: (steps + 1) * g].reshape(steps + 1, g, -1)
+        return first_fault(self.rewards[:steps], obs, self.unstable[:steps])
 
 
 @dataclass
@@ -148,22 +182,7 @@ def advance(
         _require_finite(log, starter, play)
         raise
     _require_finite(log, starter, play)
-    pieces = cut(log, ongoing.t, ongoing.score, play.obs)
-    trajectories = Trajectories(
-        obs=log.observations(pieces),
-        actions=log.actions[pieces.rows],
-        old=log.old[pieces.rows],
-        rewards=log.rewards[pieces.rows],
-        t=pieces.t,
-        start=pieces.start,
-        path=first_slot + pieces.slot,
-        last_obs=pieces.last_obs,
-        terminated=pieces.terminated,
-        episodes=pieces.episodes,
-        sim_steps=play.sim_steps,
-        clipped=play.bounds.count_outside(log.actions),
-    )
-    return trajectories, Ongoing(play.obs, pieces.age, pieces.score, play.cut_at)
+    return cut(log, ongoing, first_slot, play)
 
 
 def _require_finite(log: SegmentLog, starter: _GoingOn, play: Play) -> None:
@@ -172,28 +191,81 @@ def _require_finite(log: SegmentLog, starter: _GoingOn, play: Play) -> None:
         play.refuse(starter.place(slot, step), field)
 
 
+def cut(log: SegmentLog, before: Ongoing, first_slot: int, play: Play) -> tuple[Trajectories, Ongoing]:
+    """The log cut at the ends of episodes, slot by slot, and the episodes under way; they were `before` its first step.
+
+    A step in which a simulator blew up is left out: its piece ends in the state in which that step was taken.
+    """
+    steps, g = log.ended.shape
+    ended = log.ended.T.ravel()  # slot by slot
+    breaks = ended.copy()
+    breaks[steps - 1 :: steps] = True
+    stop = np.flatnonzero(breaks)
+    first = np.concatenate([[0], stop[:-1] + 1])
+    slot = stop // steps
+    # an episode that began before this batch brings its age and its score along
+    carried = first % steps == 0
+    age_before = np.where(carried, before.t[slot], 0)
+    returns = np.add.reduceat(log.rewards.T.ravel(), first) + np.where(carried, before.score[slot], 0.0)
+    lengths = stop - first + 1 + age_before
+
+    finished = ended[stop]
+    unstable, terminated = log.unstable.T.ravel()[stop], log.terminated.T.ravel()[stop]
+    complete = finished & ~unstable & (terminated | log.truncated.T.ravel()[stop])
+    in_order = np.argsort(stop[complete] % steps, kind="stable")  # as they happened
+    episodes = Episodes(
+        returns[complete][in_order],
+        lengths[complete][in_order],
+        dropped=int((finished & ~complete & ~unstable).sum()),
+        unstable=int(unstable.sum()),
+    )
+
+    last_obs = play.obs[slot].astype(log.observed.rows.dtype)
+    if log.ends:
+        at = np.concatenate([slots * steps + step for step, slots, _ in log.ends])
+        last_obs[finished] = np.concatenate([states for _, _, states in log.ends])[np.argsort(at)]
+    counts = stop - first + 1 - unstable
+    kept = np.ones(steps * g, bool)
+    kept[stop[unstable]] = False
+    in_slot, at_step = np.divmod(np.flatnonzero(kept), steps)
+    some = counts > 0
+    start = np.concatenate([[0], np.cumsum(counts[some])])
+    trajectories = Trajectories(
+        obs=log.observed.along_paths(log.places[at_step] + in_slot, start),
+        actions=log.actions[at_step, in_slot],
+        old=log.old[at_step, in_slot],
+        rewards=log.rewards[at_step, in_slot],
+        t=np.concatenate([np.arange(a, a + n) for a, n in zip(age_before, counts, strict=True)]),
+        start=start,
+        path=first_slot + slot[some],
+        last_obs=last_obs[some],
+        terminated=(terminated & ~unstable)[some],
+        episodes=episodes,
+        sim_steps=play.sim_steps,
+        clipped=play.bounds.count_outside(log.actions),
+    )
+    tail = np.flatnonzero(stop % steps == steps - 1)  # each slot's last piece
+    running = ~finished[tail]
+    age, score = np.where(running, lengths[tail], 0), np.where(running, returns[tail], 0.0)
+    return trajectories, Ongoing(play.obs, age, score, play.cut_at)
+
+
 def join(parts: list[Trajectories]) -> Trajectories:
     """Pieces of several blocks as one, in block order."""
     if len(parts) == 1:
         return parts[0]
     offsets = np.cumsum([0, *(len(part) for part in parts)])
     starts = [part.start[:-1] + offset for part, offset in zip(parts, offsets, strict=False)]
-
-    def stack(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    episodes = Episodes(
-        np.concatenate([part.episodes.returns for part in parts]),
-        np.concatenate([part.episodes.lengths for part in parts]),
-        sum(part.episodes.dropped for part in parts),
-        sum(part.episodes.unstable for part in parts),
-    )
-    names = ("actions", "old", "rewards", "t", "path", "last_obs", "terminated")
+    episodes = [part.episodes for part in parts]
     return Trajectories(
         obs=join_observations([part.obs for part in parts]),
-        **{name: stack(name) for name in names},
+        **end_to_end(parts, "actions", "old", "rewards", "t", "path", "last_obs", "terminated"),
         start=np.concatenate([*starts, offsets[-1:]]),
-        episodes=episodes,
+        episodes=Episodes(
+            **end_to_end(episodes, "returns", "lengths"),
+            dropped=sum(each.dropped for each in episodes),
+            unstable=sum(each.unstable for each in episodes),
+        ),
         sim_steps=sum(part.sim_steps for part in parts),
         clipped=sum(part.clipped for part in parts),
     )

@@ -42,7 +42,6 @@ def record() -> VineRecord:
         trunk_t=np.tile(np.arange(TRUNK), 2),
         roots=obs[rows].astype(np.float32),
         snapshot=Snapshot({}),
-        root_trunk=rows // TRUNK,
         root_t=rows % TRUNK,
         branch_state=state,
         branch_q=np.array([1.0, 3.0, 10.0, 10.0, -2.0, 2.0, 0.0, 8.0]),

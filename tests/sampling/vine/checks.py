@@ -11,10 +11,10 @@ from gymnasium.spaces import Box, Discrete
 
 from trpolab.policies import Categorical
 from trpolab.sampling.config import Vine
-from trpolab.sampling.sampler import Returns
+from trpolab.sampling.sampler import Resources, Returns
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
-from trpolab.sampling.vine.sampler import VineSampler, parameters_at, q_values
+from trpolab.sampling.vine.sampler import VineSampler, q_values
 from trpolab.sampling.vine.trunks import choose_states, run_trunks
 from trpolab.simulators import find_task, make
 from trpolab.training.config import resolve
@@ -85,7 +85,7 @@ class Setting:
         streams = Streams(seed)
         self.config = resolve(self.task, overrides={"normalize_observations": False, **settings})
         self.learner = start_learner(self.task, self.config, streams)
-        self.sampler = VineSampler(source, self.task, threads, streams)
+        self.sampler = VineSampler(Resources(source, self.task, 1, threads, streams))
 
     def __enter__(self):
         return self
@@ -102,7 +102,7 @@ class Setting:
         return run_trunks(pool, self.learner.policy, vine.trunk_length, chosen, streams, iteration, never)
 
     def first(self, roots, vine=SMALL, seed=0):
-        old = parameters_at(self.learner.policy, roots.obs)
+        old = self.learner.policy.actor(8).evaluate(roots.obs)
         return draw_first_actions(self.learner.policy.distribution, old, vine, np.random.default_rng(seed))
 
     def roll_out(self, roots, first, vine=SMALL, iteration=1):

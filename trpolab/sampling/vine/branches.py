@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.sampling.observations import kept_dtype
+from trpolab.sampling.observations import end_to_end, kept_dtype
 from trpolab.sampling.play import Begun, Interrupt, Play, never, quietly
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.simulators.base import Simulator, Snapshot
@@ -43,15 +43,14 @@ class Rolled:
     @staticmethod
     def join(parts: list[Rolled]) -> Rolled:
         """Shares of one list of branches, in order."""
-        names = ("returns", "lengths", "terminated", "unstable", "last_obs")
         offsets = np.cumsum([0, *(len(part.returns) for part in parts)])
         traces = [
             (branches + offset, ages, obs)
             for part, offset in zip(parts, offsets, strict=False)
             for branches, ages, obs in part.traces
         ]
-        stacked = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return Rolled(**stacked, traces=traces, sim_steps=sum(part.sim_steps for part in parts))
+        arrays = end_to_end(parts, "returns", "lengths", "terminated", "unstable", "last_obs")
+        return Rolled(**arrays, traces=traces, sim_steps=sum(part.sim_steps for part in parts))
 
 
 class _FromSnapshots:
@@ -93,11 +92,9 @@ def draw_noise(
     distribution = policy.distribution
     if not len(names):  # fewer branches than blocks
         return np.zeros((0, length, distribution.noise_size)), np.zeros(0, np.int64)
-    noise = [
-        distribution.noise(streams.generator(iteration, Purpose.VINE_NOISE, int(name)), (length,)) for name in names
-    ]
+    generators = [streams.generator(iteration, Purpose.VINE_NOISE, int(name)) for name in names]
     seeds = [streams.seeds(1, iteration, Purpose.VINE_TASK, int(name)) for name in names]
-    return np.stack(noise), np.concatenate(seeds)
+    return np.stack([distribution.noise(each, (length,)) for each in generators]), np.concatenate(seeds)
 
 
 @quietly

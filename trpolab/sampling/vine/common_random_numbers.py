@@ -9,10 +9,7 @@ import numpy as np
 from trpolab.policies import Policy
 from trpolab.sampling.config import Vine
 from trpolab.sampling.play import Interrupt, never
-from trpolab.sampling.streams import Purpose
-from trpolab.sampling.vine.proposals import draw_first_actions
-from trpolab.sampling.vine.sampler import VineSampler, parameters_at, q_values
-from trpolab.sampling.vine.trunks import choose_states, run_trunks
+from trpolab.sampling.vine.sampler import VineSampler, q_values
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,8 @@ def noise_ratio(
     interrupt: Interrupt = never,
 ) -> NoiseRatio:
     """Roll out two actions of π_old from each of `states` trunk states, `draws` times with and without shared noise."""
-    vine = replace(config, states=states, actions=2, proposal="policy")
-    chosen = choose_states(sampler.streams, iteration, vine.trunks, vine.trunk_length, states)
-    pool = sampler.trunk_pool(vine.trunks)
-    trunks, roots = run_trunks(pool, policy, vine.trunk_length, chosen, sampler.streams, iteration, interrupt)
-    if roots is None:
-        raise ValueError(f"states = {states}: no state was chosen")
-    generator = sampler.streams.generator(iteration, Purpose.VINE_ACTIONS)
-    first = draw_first_actions(policy.distribution, parameters_at(policy, roots.obs), vine, generator)
+    vine = replace(config, states=states, choose="uniform", actions=2, proposal="policy")
+    trunks, roots, _, first = sampler.prepare(policy, vine, iteration, interrupt)
     found, steps = {}, trunks.sim_steps
     for common in (True, False):
         differences = np.empty((draws, states))

@@ -31,7 +31,6 @@ class VineRecord:
     trunk_t: np.ndarray  # [M] time step within the episode
     roots: np.ndarray  # [N, *O] the rollout set
     snapshot: Snapshot  # [N] its states, which can be restored and played on
-    root_trunk: np.ndarray  # [N]
     root_t: np.ndarray  # [N]
     branch_state: np.ndarray  # [B] row of the rollout set that branch b starts from
     branch_q: np.ndarray  # [B] its Q̂
@@ -84,7 +83,6 @@ def make_record(
         trunk_t=trunks.t,
         roots=roots.obs,
         snapshot=roots.snapshot,
-        root_trunk=roots.trunk,
         root_t=roots.t,
         branch_state=state[drawn],
         branch_q=branch_q[drawn],

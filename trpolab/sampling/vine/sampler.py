@@ -10,23 +10,20 @@ from typing import Any
 import numpy as np
 
 from trpolab.policies import Learner, Policy, ValueFunction
-from trpolab.sampling.batch import Batch, Episodes
+from trpolab.sampling.batch import Batch
 from trpolab.sampling.config import Vine
 from trpolab.sampling.errors import NonFinite
 from trpolab.sampling.play import Interrupt
 from trpolab.sampling.returns import generalized_advantage, nothing_earned
 from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
-from trpolab.sampling.streams import Purpose, Streams
+from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.vine.branches import BranchPlan, Rolled, run_branches
 from trpolab.sampling.vine.budget import longest_branch, states_kept, vine_cost, vine_problems
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.vine.record import make_record, trace_interval, traced_states
 from trpolab.sampling.vine.trunks import RolloutSet, choose_states, run_trunks
-from trpolab.sampling.workers.processes import ProcessPool
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
-from trpolab.simulators import Source
-from trpolab.simulators.base import Task
 
 FEW_BLOCKS, MOST_BLOCKS = 4, 8  # blocks that branches are spread over
 PROCESS_BLOCKS = 16  # the same where worker processes take one block after another
@@ -48,30 +45,18 @@ class Rollouts:
 class VineSampler(Sampler):
     """Vine batches of one task. Simulators are kept for reuse, episodes never go on across iterations."""
 
-    def __init__(
-        self, source: Source, task: Task, threads: int, streams: Streams, processes: ProcessPool | None = None
-    ):
-        self.source, self.task, self.threads, self.streams, self.processes = source, task, threads, streams, processes
-        self._pools: dict[str, tuple[tuple[int, int], SimulatorPool]] = {}
+    def __init__(self, resources: Resources):
+        self._resources, self.task, self.streams = resources, resources.task, resources.streams
+        self._pools: dict[str, SimulatorPool] = {}
 
     def collect(
         self, learner: Learner, config: Vine, returns: Returns, iteration: int, interrupt: Interrupt
     ) -> Collected:
         """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted."""
         policy, gamma, signs = learner.policy, returns.gamma, returns.signs
-        chosen = choose_states(
-            self.streams, iteration, config.trunks, config.trunk_length, config.states, config.choose
-        )
-        pool = self.trunk_pool(config.trunks)
-        trunks, roots = run_trunks(pool, policy, config.trunk_length, chosen, self.streams, iteration, interrupt)
-        if roots is None:
-            raise ValueError(f"vine.states = {config.states}: no state was chosen")
+        trunks, roots, old, first = self.prepare(policy, config, iteration, interrupt)
         if signs:
             trunks = replace(trunks, rewards=np.sign(trunks.rewards))
-        old = parameters_at(policy, roots.obs)
-        first = draw_first_actions(
-            policy.distribution, old, config, self.streams.generator(iteration, Purpose.VINE_ACTIONS)
-        )
         try:
             rollouts = self.roll_out(policy, roots, first, config, gamma, iteration, interrupt, signs)
         except NonFinite as error:
@@ -91,6 +76,20 @@ class VineSampler(Sampler):
         """Some steps of trunks under the starting policy, before the first iteration."""
         steps, none = -(-FIRST_STATISTICS // config.trunks), np.zeros(0, np.int64)
         return run_trunks(self.trunk_pool(config.trunks), policy, steps, none, self.streams, 0, interrupt)[0]
+
+    def prepare(
+        self, policy: Policy, config: Vine, iteration: int, interrupt: Interrupt
+    ) -> tuple[Trajectories, RolloutSet, np.ndarray, FirstActions]:
+        """Trunks, the rollout set, the parameters of π_old there [N, U], and the first actions of the branches."""
+        streams, length = self.streams, config.trunk_length
+        chosen = choose_states(streams, iteration, config.trunks, length, config.states, config.choose)
+        pool = self.trunk_pool(config.trunks)
+        trunks, roots = run_trunks(pool, policy, length, chosen, streams, iteration, interrupt)
+        if roots is None:
+            raise ValueError(f"vine.states = {config.states}: no state was chosen")
+        old = policy.actor(ACTOR_ROWS).evaluate(roots.obs)
+        generator = streams.generator(iteration, Purpose.VINE_ACTIONS)
+        return trunks, roots, old, draw_first_actions(policy.distribution, old, config, generator)
 
     def roll_out(
         self,
@@ -158,26 +157,17 @@ class VineSampler(Sampler):
 
     def close(self) -> None:
         """Give back simulators and threads."""
-        for _, pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
+        while self._pools:
+            self._pools.popitem()[1].close()
 
     def _pool(self, role: str, slots: int, width: int) -> SimulatorPool:
-        size, pool = self._pools.get(role, (None, None))
-        if pool is None or size != (slots, width):
+        pool = self._pools.get(role)
+        if pool is None or (pool.slots, pool.widths[0]) != (slots, width):
             if pool is not None:
                 pool.close()
-            pool = SimulatorPool(self.source, slots, self.threads, width, self.processes)
-            self._pools[role] = ((slots, width), pool)
+            given = self._resources
+            pool = self._pools[role] = SimulatorPool(given.source, slots, given.threads, width, given.processes)
         return pool
-
-
-def parameters_at(policy: Policy, obs: np.ndarray) -> np.ndarray:
-    """u [N, U] of π_old at obs [N, *O], as the sampler computes it."""
-    actor = policy.actor(ACTOR_ROWS)
-    return np.concatenate(
-        [actor.parameters(obs[first : first + ACTOR_ROWS]).copy() for first in range(0, len(obs), ACTOR_ROWS)]
-    )
 
 
 def q_values(rollouts: Rollouts, policy: Policy, value: ValueFunction | None, gamma: float) -> np.ndarray:
@@ -222,9 +212,7 @@ def vine_batch(
     A state is left out if the physics blew up in one of its branches: its Q̂ would be that of a spliced path.
     """
     rolled = rollouts.rolled
-    whole = ~rolled.unstable[rollouts.of].any(axis=1)
-    rows = np.flatnonzero(whole)
-    episodes = trunks.episodes
+    rows = np.flatnonzero(~rolled.unstable[rollouts.of].any(axis=1))
     return Batch(
         obs=roots.obs[rows],
         actions=first.actions[rows],
@@ -237,17 +225,10 @@ def vine_batch(
         constraint_obs=trunks.obs,
         constraint_old=trunks.old,
         estimator=first.estimator,
-        episodes=Episodes(
-            episodes.returns, episodes.lengths, episodes.dropped, episodes.unstable + int(rolled.unstable.sum())
-        ),
+        episodes=replace(trunks.episodes, unstable=trunks.episodes.unstable + int(rolled.unstable.sum())),
         sim_steps=trunks.sim_steps + rolled.sim_steps,
         paths=make_record(trunks, roots, rollouts.state, rollouts.of, rolled, q),
     )
-
-
-def make(resources: Resources) -> VineSampler:
-    """The sampler for one run."""
-    return VineSampler(resources.source, resources.task, resources.threads, resources.streams, resources.processes)
 
 
 SAMPLERS.add(
@@ -257,7 +238,7 @@ SAMPLERS.add(
         doc="trunks, and K branches from each state of a rollout set",
         source="Section 5.2",
         settings=Vine,
-        make=make,
+        make=VineSampler,
         cost=lambda settings, task, slots: vine_cost(settings, task),
         ends_early=True,
         needs_restore=True,

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.sampling.observations import kept_dtype
+from trpolab.sampling.observations import end_to_end, kept_dtype
 from trpolab.sampling.play import Interrupt, Play
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Trajectories, advance, begin, join
@@ -32,11 +32,10 @@ class RolloutSet:
     @staticmethod
     def join(parts: list[RolloutSet]) -> RolloutSet:
         """All states, in the order of trunks and steps."""
-        names = ("obs", "trunk", "step", "t")
-        obs, trunk, step, t = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-        order = np.lexsort((step, trunk))
+        arrays = end_to_end(parts, "obs", "trunk", "step", "t")
+        order = np.lexsort((arrays["step"], arrays["trunk"]))
         snapshot = Snapshot.concatenate([part.snapshot for part in parts]).take(order)
-        return RolloutSet(snapshot, obs[order], trunk[order], step[order], t[order])
+        return RolloutSet(snapshot, **{name: array[order] for name, array in arrays.items()})
 
 
 def choose_states(
