@@ -1,7 +1,6 @@
 """Policies, value functions and the learner: shapes, parameter vectors and distributions, all frozen."""
 
 from trpolab.policies import categorical, convnet, gaussian, mlp
-from trpolab.policies.actors import Actor
 from trpolab.policies.categorical import Categorical, FactoredCategorical
 from trpolab.policies.descriptions import PolicyFileError
 from trpolab.policies.distributions import Distribution
@@ -26,7 +25,6 @@ __all__ = [
     "DISTRIBUTIONS",
     "MLP",
     "NETWORKS",
-    "Actor",
     "Categorical",
     "DiagonalGaussian",
     "Distribution",

@@ -55,8 +55,8 @@ def observed(policy: PolicyParts, obs: Any) -> tuple[np.ndarray, bool]:
     if array.shape != shape and array.shape[1:] != shape:
         numbers = "" if policy.states is None else f", or whole numbers of {policy.states}"
         raise ObservationError(
-            f"obs has shape {list(array.shape)}: must be {list(shape)} for one observation, or [n{_more(shape)}] for a "
-            f"stack of n{numbers}"
+            f"obs has shape {list(array.shape)}: must be {list(shape)} for one observation, or "
+            f"[{', '.join(map(str, ('n', *shape)))}] for a stack of n{numbers}"
         )
     single = array.shape == shape
     rows = array[None] if single else array
@@ -93,7 +93,3 @@ def _one_hot(states: np.ndarray, space: spaces.Discrete) -> np.ndarray:
     rows = np.zeros((len(index), int(space.n)), np.float32)
     rows[np.arange(len(index)), index] = 1
     return rows
-
-
-def _more(shape: tuple[int, ...]) -> str:
-    return "".join(f", {width}" for width in shape)

@@ -117,16 +117,14 @@ class Policy(PolicyParts):
 
     def parameters(self, features: Tensor | np.ndarray | Frames, theta: Tensor | None = None) -> Tensor:
         """u [N, U] at features [N, F], for θ or another `theta` [D]; torch can differentiate it."""
-        theta = self.theta if theta is None else theta
-        x = fractions(features, theta) if isinstance(features, Frames) else torch.as_tensor(features)
-        size = self.network.size
-        return self.distribution.assemble(self.network.forward(theta[:size], x), theta[size:])
+        weights, own = self._halves(theta)
+        x = fractions(features, weights) if isinstance(features, Frames) else torch.as_tensor(features)
+        return self.distribution.assemble(self.network.forward(weights, x), own)
 
     def evaluate(self, features: Any, theta: Tensor | None = None, workers: ThreadTeam = SERIAL) -> Tensor:
         """`parameters` without a graph and faster: u [N, U] at features [N, F]."""
-        theta = self.theta if theta is None else theta
-        size = self.network.size
-        return self.distribution.assemble(self.network.evaluate(theta[:size], features, workers), theta[size:])
+        weights, own = self._halves(theta)
+        return self.distribution.assemble(self.network.evaluate(weights, features, workers), own)
 
     def linearize(
         self, features: Any, theta: Tensor | None = None
@@ -135,10 +133,8 @@ class Policy(PolicyParts):
 
         Returns (u [N, U], jvp, vjp) with jvp(v [D]) = Jv [N, U] and vjp(c [N, U]) = Jᵀc [D], summed over rows.
         """
-        theta = self.theta if theta is None else theta
-        size = self.network.size
-        own = theta[size:]
-        outputs, network_jvp, network_vjp = self.network.linearize(theta[:size], features)
+        size, (weights, own) = self.network.size, self._halves(theta)
+        outputs, network_jvp, network_vjp = self.network.linearize(weights, features)
 
         def jvp(v: Tensor) -> Tensor:
             return self.distribution.assemble_jvp(own, network_jvp(v[:size]), v[size:])
@@ -148,6 +144,11 @@ class Policy(PolicyParts):
             return torch.cat([network_vjp(c_outputs), c_own])
 
         return self.distribution.assemble(outputs, own), jvp, vjp
+
+    def _halves(self, theta: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The network's part and the distribution's of `theta`, or of the policy's own."""
+        theta, size = self.theta if theta is None else theta, self.network.size
+        return theta[:size], theta[size:]
 
     def actor(self, block: int) -> Actor:
         """The sampling path, `block` rows at a time."""

@@ -11,14 +11,8 @@ MOST = 0.6  # of the memory that there is
 GIB = 2**30
 PROCESS = 0.35 * GIB  # torch, an emulator and a network's activations, in each process (measured: 0.3)
 COPIES = 3  # of each frame while a batch travels: the worker's (with room to grow), what arrives, the joined batch's
+UPDATE = 1.2 * GIB  # activations that the Fisher products keep
 OTHERS = 200  # bytes a step besides its frame: action, reward, distribution, indices
-
-
-def batch_bytes(task: Task, steps: int, processes: int) -> int:
-    """The most that a batch of so many steps takes, workers included."""
-    frame = math.prod((task.observation_space.shape or ())[1:])
-    update = 1.2 * GIB  # activations that the Fisher products keep
-    return int(steps * (frame * COPIES + OTHERS) + (processes + 1) * PROCESS + update)
 
 
 def memory_problems(task: Task, steps: int, named: str, threads: int | None) -> list[str]:
@@ -26,9 +20,9 @@ def memory_problems(task: Task, steps: int, named: str, threads: int | None) -> 
 
     `named` are the settings that ask for it, with their values.
     """
-    available = usable_memory()
-    processes = threads or usable_cores()
-    needed = batch_bytes(task, steps, processes)
+    available, processes = usable_memory(), threads or usable_cores()
+    frame = math.prod((task.observation_space.shape or ())[1:])
+    needed = steps * (frame * COPIES + OTHERS) + (processes + 1) * PROCESS + UPDATE  # workers included
     if needed <= MOST * available:
         return []
     return [

@@ -62,17 +62,10 @@ def roll_out_population(
     `policy` lends its shape and its normaliser. Episode e of candidate p has the streams p · episodes + e, so results
     depend neither on slots nor on threads. Raises NonFinite, Interrupted.
     """
-    blocks = len(pool)
-    unit = partial(
-        play_candidates,
-        policy=policy,
-        candidates=candidates.astype(np.float32),
-        episodes=episodes,
-        horizon=horizon,
-        draw=Draw(streams, iteration),
-        blocks=blocks,
-    )
-    played = pool.map(unit, range(blocks), interrupt=interrupt)
+    theta, draw = candidates.astype(np.float32), Draw(streams, iteration)
+    quota = Quota(len(pool), len(candidates) * episodes)
+    unit = partial(play_candidates, policy=policy, candidates=theta, draw=draw, quota=quota, horizon=horizon)
+    played = pool.map(unit, range(len(pool)), interrupt=interrupt)
     returns = np.sum([part.returns for part in played], axis=0)
     lengths = np.sum([part.lengths for part in played], axis=0)
     unstable = np.any([part.unstable for part in played], axis=0)
@@ -95,22 +88,23 @@ def play_candidates(
     *,
     policy: Policy,
     candidates: np.ndarray,
-    episodes: int,
-    horizon: int,
     draw: Draw,
-    blocks: int,
+    quota: Quota,
+    horizon: int,
     interrupt: Interrupt = never,
 ) -> Played:
-    """Work unit: a block's share of `episodes` episodes of each of the candidates [P, D] float32.
+    """Work unit: a block's share of the episodes of the candidates [P, D] float32, which have equally many.
 
     Episode e of candidate p is called p · episodes + e. It ends where the task ends or is cut, where the physics blows
     up, or after `horizon` steps.
     """
-    total = len(candidates) * episodes
-    starter = FreshEpisodes(
-        simulator, policy.distribution, draw, Quota(blocks, total), block, horizon,
-        who=lambda slot, name: f"candidate {name // episodes}",
-    )  # fmt: skip
+    total = quota.episodes or 0
+    episodes = total // len(candidates)
+
+    def who(slot: int, name: int) -> str:
+        return f"candidate {name // episodes}"
+
+    starter = FreshEpisodes(simulator, policy.distribution, draw, quota, block, horizon, who)
     actor = BatchedActor(policy, simulator.width)
     obs = np.zeros((simulator.width, *policy.obs_shape), np.float32)
 

@@ -99,9 +99,8 @@ class SamplerKind(Entry):
     needs_restore: bool = False
     needs_value: Callable[[Any], bool] = lambda settings: False  # whether a value function is fitted
     problems: Callable[[Any, Task], list[str]] = lambda settings, task: []  # why it can't run, a sentence each
-    keeps: Callable[[Any, Task], tuple[int, str]] | None = (
-        None  # states kept of an iteration, and the settings that say
-    )
+    # states kept of an iteration, and the settings that say so
+    keeps: Callable[[Any, Task], tuple[int, str]] | None = None
 
 
 SAMPLERS: Registry[SamplerKind] = Registry("sampler", SamplerKind)

@@ -105,12 +105,15 @@ class SegmentLog:
             self.unstable[step] = done.result.unstable
             self.ends.append((step, done.over, play.obs[done.over]))
 
-    def first_fault(self, steps: int) -> tuple[int, int, str] | None:
-        """(step, slot, field) of the first reward or observation of so many steps that is not finite, if any."""
-        g, rows = self.rewards.shape[1], self.observed.rows
+    def require_finite(self, play: Play, first_slot: int) -> None:
+        """Raise NonFinite for the first reward or observation that is not finite, if any."""
+        steps, g, rows = play.clock, self.rewards.shape[1], self.observed.rows
         frames = self.observed.stacks  # bytes, which are always finite
         obs = np.zeros((steps, g, 0)) if frames else rows[: (steps + 1) * g].reshape(steps + 1, g, -1)
-        return first_fault(self.rewards[:steps], obs, self.unstable[:steps])
+        fault = first_fault(self.rewards[:steps], obs, self.unstable[:steps])
+        if fault is not None:
+            step, slot, field = fault
+            play.refuse(f"slot {first_slot + slot}, step {step}", field)
 
 
 @dataclass
@@ -136,12 +139,8 @@ class _GoingOn:
         return self.policy.distribution.sample_from(parameters, self.noise[play.clock])
 
     def called(self, row: int, play: Play) -> str:
-        """By slot and step of the batch."""
-        return self.place(row, play.clock)
-
-    def place(self, slot: int, step: int) -> str:
-        """The slot's number among those of all blocks, and the step of the batch."""
-        return f"slot {self.first_slot + slot}, step {step}"
+        """By the slot's number among those of all blocks, and the step of the batch."""
+        return f"slot {self.first_slot + row}, step {play.clock}"
 
 
 @quietly
@@ -179,16 +178,10 @@ def advance(
         play.fill()
         log.see(play)
     except NonFinite:  # an action; if an observation or a reward led to it, that is named
-        _require_finite(log, starter, play)
+        log.require_finite(play, first_slot)
         raise
-    _require_finite(log, starter, play)
+    log.require_finite(play, first_slot)
     return cut(log, ongoing, first_slot, play)
-
-
-def _require_finite(log: SegmentLog, starter: _GoingOn, play: Play) -> None:
-    if (fault := log.first_fault(play.clock)) is not None:
-        step, slot, field = fault
-        play.refuse(starter.place(slot, step), field)
 
 
 def cut(log: SegmentLog, before: Ongoing, first_slot: int, play: Play) -> tuple[Trajectories, Ongoing]:

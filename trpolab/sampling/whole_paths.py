@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,50 +15,37 @@ from trpolab.sampling.trajectories import Trajectories
 from trpolab.simulators.base import Simulator
 
 
-class _Ended(NamedTuple):
-    """A path that is over."""
-
-    name: int
-    length: int  # a step that blew up not counted
-    last_obs: np.ndarray  # [*O]
-    terminated: bool
-    unstable: bool
-
-
 class _PathLog:
-    """What the paths of a block did, in the order in which it happened."""
+    """What the paths of a block did, in the order in which it happened: rows of arrays, a path's name before each."""
 
     def __init__(self, policy: Policy):
-        distribution = policy.distribution
-        none, old = np.zeros(0, np.int64), np.zeros((0, distribution.parameter_count), np.float32)
+        distribution, none, flags = policy.distribution, np.zeros(0, np.int64), np.zeros(0, bool)
         actions = np.zeros((0, *distribution.action_shape), distribution.action_dtype)
+        old = np.zeros((0, distribution.parameter_count), np.float32)
+        obs = np.zeros((0, *policy.obs_shape), kept_dtype(policy))
         self.observed = ObservationLog(policy)
-        self._steps: list[tuple[np.ndarray, ...]] = [(none, none, actions, old, np.zeros(0))]
-        self.ended: list[_Ended] = []
+        self.steps: list[tuple[np.ndarray, ...]] = [(none, none, actions, old, np.zeros(0))]
+        self.ends: list[tuple[np.ndarray, ...]] = [(none, none, obs, flags, flags)]
 
-    def add(self, first: int, done: PlayedStep, play: Play) -> list[_Ended]:
-        """Keep a step, its observations from the place `first` on. Returns the paths that it ended."""
-        result, names = done.result, play.names
+    def add(self, first: int, done: PlayedStep, play: Play) -> list[int]:
+        """Keep a step, its observations from the place `first` on. Returns the lengths of the paths that it ended."""
+        result, names, over = done.result, play.names, done.over
         places = np.arange(first, first + len(names))
         rows = (names.copy(), places, done.actions, done.parameters.copy(), result.reward.copy())
-        if not len(done.over):
-            self._steps.append(rows)
+        if not len(over):
+            self.steps.append(rows)
             return []
-        sound = ~result.unstable  # a step that blew up is left out
-        self._steps.append(tuple(values[sound] for values in rows))
-        ended, ages = [], play.ages
-        for row in done.over.tolist():
-            blown = bool(result.unstable[row])
-            length, terminated = int(ages[row]) - blown, bool(result.terminated[row])
-            ended.append(_Ended(int(names[row]), length, play.obs[row].copy(), terminated, blown))
-        self.ended += ended
-        return ended
+        self.steps.append(tuple(values[~result.unstable] for values in rows))  # a step that blew up is left out
+        lengths = play.ages[over] - result.unstable[over]
+        self.ends.append((names[over], lengths, play.obs[over], result.terminated[over], result.unstable[over]))
+        return lengths.tolist()
 
-    def in_order(self) -> tuple[np.ndarray, ...]:
-        """[N, ...] each: the observations' places, actions, parameters and rewards, path after path by name."""
-        path, *fields = (np.concatenate(values) for values in zip(*self._steps, strict=True))
-        order = np.argsort(path, kind="stable")
-        return tuple(values[order] for values in fields)
+
+def _by_name(rows: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """A log's columns, path after path in the order of their names."""
+    names, *columns = (np.concatenate(column) for column in zip(*rows, strict=True))
+    order = np.argsort(names, kind="stable")
+    return names[order], *(column[order] for column in columns)
 
 
 @quietly
@@ -82,19 +68,17 @@ def whole_paths(
     log = _PathLog(policy)
     while play.fill():
         first = log.observed.see(play.obs, play.fresh)
-        starter.lengths += [path.length for path in log.add(first, play.step(), play)]
+        starter.lengths += log.add(first, play.step(), play)
     return _lay_out(log, policy, play)
 
 
 def _lay_out(log: _PathLog, policy: Policy, play: Play) -> Trajectories:
     """Paths in the order of their names."""
-    kept = [path for path in sorted(log.ended, key=lambda path: path.name) if path.length]
-    counts = np.array([path.length for path in kept], np.int64)
-    sound = np.array([not path.unstable for path in kept], bool)  # whose scores are reported
+    ends = _by_name(log.ends)
+    names, counts, last_obs, terminated, unstable = (column[ends[1] > 0] for column in ends)
     start = np.cumsum([0, *counts])
-    places, actions, old, rewards = log.in_order()
-    returns = [rewards[begin:end].sum() for begin, end in itertools.pairwise(start.tolist())]
-    last_obs = np.array([path.last_obs for path in kept], kept_dtype(policy))
+    _, places, actions, old, rewards = _by_name(log.steps)
+    returns = np.array([rewards[begin:end].sum() for begin, end in itertools.pairwise(start.tolist())])
     return Trajectories(
         obs=log.observed.along_paths(places, start),
         actions=actions,
@@ -102,10 +86,10 @@ def _lay_out(log: _PathLog, policy: Policy, play: Play) -> Trajectories:
         rewards=rewards,
         t=np.arange(len(rewards)) - np.repeat(start[:-1], counts),
         start=start,
-        path=np.array([path.name for path in kept], np.int64),
-        last_obs=last_obs.reshape(len(kept), *policy.obs_shape),
-        terminated=np.array([path.terminated for path in kept], bool),
-        episodes=Episodes(np.array(returns)[sound], counts[sound], 0, sum(path.unstable for path in log.ended)),
+        path=names,
+        last_obs=last_obs.astype(kept_dtype(policy)),
+        terminated=terminated,
+        episodes=Episodes(returns[~unstable], counts[~unstable], unstable=int(ends[4].sum())),
         sim_steps=play.sim_steps,
         clipped=play.bounds.count_outside(actions),
     )

@@ -38,7 +38,6 @@ def record() -> VineRecord:
     return VineRecord(
         trunk_obs=obs.astype(np.float32),
         trunk_start=np.array([0, TRUNK, 2 * TRUNK]),
-        trunk=np.array([0, 1]),
         trunk_t=np.tile(np.arange(TRUNK), 2),
         roots=obs[rows].astype(np.float32),
         snapshot=Snapshot({}),

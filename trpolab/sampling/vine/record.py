@@ -27,7 +27,6 @@ class VineRecord:
 
     trunk_obs: Any  # [M, *O] all trunk states, piece after piece; shared with the batch
     trunk_start: np.ndarray  # [S + 1] offsets of the pieces
-    trunk: np.ndarray  # [S] which trunk
     trunk_t: np.ndarray  # [M] time step within the episode
     roots: np.ndarray  # [N, *O] the rollout set
     snapshot: Snapshot  # [N] its states, which can be restored and played on
@@ -79,7 +78,6 @@ def make_record(
     return VineRecord(
         trunk_obs=trunks.obs,
         trunk_start=trunks.start,
-        trunk=trunks.path,
         trunk_t=trunks.t,
         roots=roots.obs,
         snapshot=roots.snapshot,

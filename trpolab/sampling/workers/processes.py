@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -113,7 +113,7 @@ class ProcessPool:
                 self._assign(unit, rows, waiting)
                 for worker in self._ready():
                     reply = self._receive(worker)
-                    if _still_at_work(reply):
+                    if reply == ALIVE:
                         worker.deadline = time.monotonic() + self.deadline
                         continue
                     if reply is None:
@@ -203,19 +203,15 @@ class ProcessPool:
         for worker in busy:
             worker.deadline = until
             reply: Any = ALIVE
-            while _still_at_work(reply) and not worker.broken:
+            while reply == ALIVE and not worker.broken:
                 if not wait([worker.connection], max(0.0, until - time.monotonic())):
                     break
                 reply = self._receive(worker)
-            if reply is not None and not _still_at_work(reply):
+            if reply not in (None, ALIVE):
                 worker.index = None
             else:
                 worker.end()
                 self._workers.remove(worker)
-
-
-def _still_at_work(reply: tuple[int, Exception | None, Any] | None) -> bool:
-    return reply is not None and reply[0] == ALIVE[0]
 
 
 def serve(data: int, life: int) -> None:
@@ -232,7 +228,11 @@ def serve(data: int, life: int) -> None:
         return connection.poll()  # the parent speaks to a busy worker only to stop it
 
     with contextlib.suppress(EOFError, OSError):
-        for index, unit, row in _messages(connection):
+        while True:
+            message = connection.recv()
+            if message is None:  # a "stop" that came too late
+                continue
+            index, unit, row = message
             reply: tuple[int, Exception | None, Any]
             try:
                 reply = (index, None, unit(bench, *row, interrupt=interrupt))
@@ -240,13 +240,6 @@ def serve(data: int, life: int) -> None:
                 reply = (index, _portable(error, index), None)
             wire.send(connection, reply)
             del reply  # a batch of pixels is not to lie here until the next one is done
-
-
-def _messages(connection: Connection) -> Iterator[tuple[int, Callable[..., Any], tuple[Any, ...]]]:
-    while True:
-        message = connection.recv()
-        if message is not None:  # a "stop" that came too late
-            yield message
 
 
 def _end_with_parent(life: int) -> None:
