@@ -89,7 +89,7 @@ def _single_path_share(session: Session, threads: int) -> tuple[float, float]:
 def _vine_share(learner: Learner, report: Report) -> tuple[float, float, float, float]:
     """Physics' share of sampling, restoring's share of the threads' time, steps a second, resident MiB."""
     threads = usable_cores()
-    sampler = VineSampler(HOPPER, find_task(HOPPER), threads, Streams(0))
+    sampler = VineSampler(Resources(HOPPER, find_task(HOPPER), 1, threads, Streams(0)))
     found, resident = [], 0.0
     with threadpool_limits(1, "blas"):
         for index in range(REPEATS + 1):
