@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import pkgutil
 import subprocess
 import sys
 from collections import Counter
@@ -126,6 +127,15 @@ def test_notebooks_load_nothing_that_runs_code(path: Path) -> None:
     tree = ast.parse(code_of(path))
     unsafe = [name for _, name in imports(tree) if name.partition(".")[0] in FORBIDDEN_MODULES]
     assert faults_of_calls(tree) + unsafe == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_import_what_is_there(path: Path) -> None:
+    """Told before they are run, which takes minutes."""
+    for node in ast.walk(ast.parse(code_of(path))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("trpolab"):
+            for alias in node.names:
+                pkgutil.resolve_name(f"{node.module}:{alias.name}")
 
 
 @pytest.mark.reliability("R26")
