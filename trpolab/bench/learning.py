@@ -12,7 +12,7 @@ import numpy as np
 
 from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.sampling.config import Vine
-from trpolab.sampling.evaluate import Evaluation, evaluate
+from trpolab.sampling.evaluate import evaluate
 from trpolab.training.session import Session
 
 SEEDS = 5
@@ -154,10 +154,10 @@ def mean_of_last(history: Sequence[Mapping[str, Any]], name: str) -> float:
 def _within_budget(task: str, target: float, report: Report) -> Table:
     rows, passed = [], 0
     for seed in range(SEEDS):
-        session, seconds, mode, sampled = _judged(task, seed, 100_000, 100, report)
-        passed += mode.mean >= target
-        measured = f"{seed} | {session.progress.sim_steps:,} | {mode.mean:.0f} | {sampled.mean:.0f}"
-        rows.append(f"{measured} | {target:.0f} | {verdict(mode.mean >= target)} | {seconds:.1f}")
+        steps, mode, sampled, seconds = _judged(task, seed, 100_000, 100, report)
+        passed += mode >= target
+        measured = f"{seed} | {steps:,} | {mode:.0f} | {sampled:.0f}"
+        rows.append(f"{measured} | {target:.0f} | {verdict(mode >= target)} | {seconds:.1f}")
     head = "seed | steps | return (mode) | return (sampled) | must reach | reached | seconds"
     return Table(head, rows, f"{passed} of {SEEDS} seeds reach {target:.0f}")
 
@@ -165,27 +165,24 @@ def _within_budget(task: str, target: float, report: Report) -> Table:
 def _after_a_million(task: str, target: float, report: Report) -> Table:
     rows, means = [], []
     for seed in range(SEEDS):
-        session, seconds, mode, sampled = _judged(task, seed, 1_000_000, 20, report)
-        means.append((mode.mean, sampled.mean))
-        steps = session.progress.sim_steps
-        rows.append(f"{seed} | {steps:,} | {mode.mean:,.0f} | {sampled.mean:,.0f} | {seconds:.0f} | |")
+        steps, mode, sampled, seconds = _judged(task, seed, 1_000_000, 20, report)
+        means.append((mode, sampled))
+        rows.append(f"{seed} | {steps:,} | {mode:,.0f} | {sampled:,.0f} | {seconds:.0f} | |")
     by_mode, by_sample = np.mean(means, axis=0)
     reached = verdict(by_mode >= target)
     rows.append(f"mean | | {by_mode:,.0f} | {by_sample:,.0f} | | {target:,.0f} | {reached}")
     return Table("seed | steps | return (mode) | return (sampled) | seconds | must reach | reached", rows)
 
 
-def _judged(
-    task: str, seed: int, steps: int, episodes: int, report: Report
-) -> tuple[Session, float, Evaluation, Evaluation]:
-    """A trained session, its seconds, and its policy's evaluation by the mode and with sampled actions."""
+def _judged(task: str, seed: int, steps: int, episodes: int, report: Report) -> tuple[int, float, float, float]:
+    """Train with one seed; the steps taken, the mean return by the mode and with sampled actions, and the seconds."""
     session = long_session(task, seed)
     seconds, _ = timed(train_within, session, steps)
     mode = evaluate(session.policy, task, episodes, seed, deterministic=True)
     sampled = evaluate(session.policy, task, episodes, seed)
     scores = f"{mode.mean:,.0f} ± {mode.std:,.0f} deterministic, {sampled.mean:,.0f} sampled"
     report(f"{task} seed {seed}: {scores}, {seconds:.0f} s")
-    return session, seconds, mode, sampled
+    return session.progress.sim_steps, mode.mean, sampled.mean, seconds
 
 
 def _forward_speed(records: list[Any]) -> float:

@@ -127,9 +127,7 @@ def _judged(store: Store) -> Iterator[str]:
 
     def row(claim: str, task: str, names: Sequence[str], agrees: bool, more: str = "") -> str:
         scores = {name: final(task, name) for name in names}
-        seen = [
-            f"{name} {each.mean():,.0f} ± {each.std(ddof=1) / np.sqrt(SEEDS):,.0f}" for name, each in scores.items()
-        ]
+        seen = [f"{name} {x.mean():,.0f} ± {x.std(ddof=1) / np.sqrt(SEEDS):,.0f}" for name, x in scores.items()]
         return f"{claim} | {task} | {', '.join(seen)}{more} | {verdict(agrees)}"
 
     worst = min(min(final(easy, name)) for name in OURS)
@@ -139,8 +137,7 @@ def _judged(store: Store) -> Iterator[str]:
     best = min(mean(swimmer, name) for name in OURS) >= 0.99 * others
     yield row("single path and vine give the best solutions", swimmer, everyone, best)
     yield row("natural gradient does well on the easier two", easy, [NATURAL], mean(easy, NATURAL) >= SOLVED)
-    close = mean(swimmer, NATURAL) >= 0.8 * mean(swimmer, "trpo")
-    yield row("", swimmer, [NATURAL, "trpo"], close)
+    yield row("", swimmer, [NATURAL, "trpo"], mean(swimmer, NATURAL) >= 0.8 * mean(swimmer, "trpo"))
     for gait, task in (("hop", hopper), ("walk", walker)):
         single, vine = (speed(task, name) for name in OURS)
         shown = f"; {single:.2f} and {vine:.2f} m/s"
@@ -150,8 +147,7 @@ def _judged(store: Store) -> Iterator[str]:
         yield row(claim, task, [NATURAL], found < 0.2, f"; {found:.2f} m/s")
     few, many = min(mean(easy, name) for name in SEARCHES), max(mean(swimmer, name) for name in SEARCHES)
     yield row("CEM and CMA do well with few parameters", easy, SEARCHES, few >= SOLVED)
-    poor = many < 0.5 * mean(swimmer, "trpo")
-    yield row("CEM and CMA do poorly with many", swimmer, [*SEARCHES, "trpo"], poor)
+    yield row("CEM and CMA do poorly with many", swimmer, [*SEARCHES, "trpo"], many < 0.5 * mean(swimmer, "trpo"))
     yield row("CEM does poorly", hopper, ["cem", "trpo"], mean(hopper, "cem") < 0.5 * mean(hopper, "trpo"))
     pace = {name: area(name) for name in ("trpo", "max_kl", "empirical_fim")}
     slower = pace["max_kl"] < pace["trpo"] and mean(easy, "max_kl") >= 0.9 * mean(easy, "trpo")

@@ -43,8 +43,11 @@ def evaluate(mdp: FiniteMDP, policy: np.ndarray) -> Values:
     """
     pi = checked(mdp, policy)
     moves = state_moves(mdp, pi)
-    if mdp.gamma == 1:
-        _check_that_it_ends(mdp, pi)
+    if mdp.gamma == 1 and (stuck := never_ends(np.einsum("sa,sat->st", pi, mdp.transitions), mdp.terminal)) is not None:
+        raise ValueError(
+            f"gamma = 1: under this policy no terminal state is reached from state {stuck}, so its return has no "
+            "limit; give gamma < 1, or a policy that ends"
+        )
     rewards = mdp.expected_rewards
     system = np.eye(mdp.states) - mdp.gamma * moves
     v = np.linalg.solve(system, (pi * rewards).sum(1))
@@ -74,15 +77,6 @@ def checked(mdp: FiniteMDP, policy: np.ndarray, name: str = "policy") -> np.ndar
         raise ValueError(f"{name}: shape {pi.shape}, must be {(mdp.states, mdp.actions)}, one row a state")
     check_rows(name, np.where(mdp.terminal[:, None], 1 / mdp.actions, pi) if mdp.terminal.any() else pi)
     return pi
-
-
-def _check_that_it_ends(mdp: FiniteMDP, pi: np.ndarray) -> None:
-    stuck = never_ends(np.einsum("sa,sat->st", pi, mdp.transitions), mdp.terminal)
-    if stuck is not None:
-        raise ValueError(
-            f"gamma = 1: under this policy no terminal state is reached from state {stuck}, so its return has no "
-            "limit; give gamma < 1, or a policy that ends"
-        )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
