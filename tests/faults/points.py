@@ -576,7 +576,7 @@ FAULTS: dict[str, dict[str, Make]] = {
     },
     # the run and its folder
     "a stop that nobody heeds between phases": {"loop: heed": instead(lambda controls: None)},
-    "a second stop that is like the first": {"controls: stop": instead(lambda self: setattr(self, "_stopping", True))},
+    "a second stop that is like the first": {"controls: stop": instead(lambda self: setattr(self, "stopping", True))},
     "settings that are changed one by one": {"controls: replace": one_by_one},
     "one problem at a time": {"settings: resolved": first_problem_only},
     "a skipped iteration of which something stays": {"loop: learn once": learns_anyway},

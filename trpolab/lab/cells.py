@@ -6,36 +6,28 @@ nothing is recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 ATTRIBUTE = "_trpolab_cells"
 
 
-@dataclass
-class Cell:
-    """The labs of a cell's latest execution, or other things with `close(keep_view=False)`."""
-
-    execution: int
-    labs: list[Any] = field(default_factory=list)
-
-
 def claim(fallback: str) -> list[Any]:
     """Close what the running cell made in an earlier execution; the list is where its new labs are to be recorded.
 
+    A cell holds what has `close(keep_view=False)`, by the number of its latest execution.
     A cell is known by the id that JupyterLab sends along; where a front end sends none, by `fallback` (the task).
     """
     shell = current_shell()
     if shell is None:
         return []
-    cells: dict[str, Cell] = shell.__dict__.setdefault(ATTRIBUTE, {})
+    cells: dict[str, tuple[int, list[Any]]] = shell.__dict__.setdefault(ATTRIBUTE, {})
     key, execution = cell_id(shell) or fallback, int(shell.execution_count)
-    cell = cells.get(key)
-    if cell is None or cell.execution != execution:
-        for earlier in cell.labs if cell else ():
+    latest, labs = cells.get(key, (None, []))
+    if latest != execution:
+        for earlier in labs:
             earlier.close(keep_view=False)
-        cell = cells[key] = Cell(execution)
-    return cell.labs
+        cells[key] = execution, []
+    return cells[key][1]
 
 
 def current_shell() -> Any:

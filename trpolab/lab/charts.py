@@ -20,12 +20,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from trpolab.lab.series import Columns, thin
+from trpolab.lab.style import COLOURS, GREY, HEIGHT, ROW_HEIGHTS
 
-# Okabe and Ito's colours.
-BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
-GREY = "#8c8c8c"
-ROW_HEIGHTS = (204, 204, 312)  # pixels; the page's grid has the same rows
-HEIGHT = sum(ROW_HEIGHTS)
 SECONDS_TO_DRAW, SECONDS_TO_UPDATE = 8.0, 1.0  # a front end's time to answer, at first and later
 MARKS = 8  # the newest changes of a knob that keep a label
 AXIS = {"color": GREY, "automargin": False, "zeroline": False}
@@ -65,31 +61,27 @@ class Chart:
     right: str = ""  # the same of a second axis; "": there is none
 
 
-def read_charts(text: str) -> tuple[Chart, ...]:
-    """The charts of a TOML table like `charts.toml`."""
-    colors = {"blue": BLUE, "sky": SKY, "green": GREEN, "orange": ORANGE, "vermilion": VERMILION, "purple": PURPLE}
-    colors["grey"] = GREY
-    charts = []
-    for about in tomllib.loads(text)["chart"]:
-        lines = tuple(Line(**{**line, "color": colors[line["color"]]}) for line in about.pop("lines"))
-        charts.append(Chart(**about, lines=lines))
-    return tuple(charts)
+def _chart(lines: list[dict[str, Any]], **about: Any) -> Chart:
+    """A chart as `charts.toml` has it."""
+    return Chart(**about, lines=tuple(Line(**{**line, "color": COLOURS[line["color"]]}) for line in lines))
 
 
-CHARTS = read_charts(Path(__file__).with_name("charts.toml").read_text(encoding="utf-8"))
-METRICS = {line.metric for chart in CHARTS for line in chart.lines} - {"previous", "residual"}
-HISTORY = ("iteration", *sorted(METRICS))
+_TABLE = tomllib.loads(Path(__file__).with_name("charts.toml").read_text(encoding="utf-8"))
+CHARTS = tuple(_chart(**about) for about in _TABLE["chart"])
+LINES = tuple(line for chart in CHARTS for line in chart.lines)  # each is a trace, in this order
+HISTORY = ("iteration", *sorted({line.metric for line in LINES} - {"previous", "residual"}))
 
 
 class Charts:
-    """The figure and what it has drawn. `update` is called by the refresh thread alone."""
+    """The figure and what it has drawn. `update` is called by the refresh thread alone.
+
+    Plotly sends to the browser only what is another value than before.
+    """
 
     def __init__(self) -> None:
         self.columns = Columns(HISTORY)
-        self.previous: tuple[np.ndarray, np.ndarray] = (np.array([]), np.array([]))
-        self._marks_drawn: tuple[Any, ...] = ()
-        self._ceiling = self._due = 0.0
-        self._most_tries = 0
+        self._other = {"previous": (np.array([]), np.array([])), "residual": _residual_points([])}
+        self._due = 0.0
         self._answers = False  # whether a front end was ever heard of
         self.figure = _empty_figure()
         self.figure.observe(self._answered, names="_js2py_traceDeltas")  # sent after each drawing
@@ -117,55 +109,36 @@ class Charts:
     ) -> None:
         """Add metrics rows, replace the CG residuals of the newest update, mark changed knobs (iteration, text)."""
         self.columns.extend(rows)
-        figure = self.figure
-        with figure.batch_update():
-            for trace, (x, y) in zip(figure.data, self._points(residuals), strict=True):
-                if x is not None:
-                    trace.x, trace.y = x, y
+        if residuals is not None:
+            self._other["residual"] = _residual_points(residuals)
+        x = self.columns.get("iteration")
+        with self.figure.batch_update():
+            for trace, line in zip(self.figure.data, LINES, strict=True):
+                trace.x, trace.y = self._other.get(line.metric) or thin(x, self.columns.get(line.metric))
             self._limit_kl()
             self._count_tries()
-            newest = tuple(marks[-MARKS:])
-            if newest != self._marks_drawn:
-                self._marks_drawn = newest
-                figure.layout.shapes, figure.layout.annotations = drawn_marks(newest)
+            self.figure.layout.shapes, self.figure.layout.annotations = drawn_marks(marks[-MARKS:])
         if self._answers:
             self._due = time.monotonic() + SECONDS_TO_UPDATE
 
     def restart(self) -> None:
         """A new run: what was drawn becomes the dashed grey last run."""
-        self.previous = thin(self.columns.get("iteration"), self.columns.get("return_mean"))
+        self._other["previous"] = thin(self.columns.get("iteration"), self.columns.get("return_mean"))
         self.columns = Columns(HISTORY)
         self.update([], residuals=[])
-
-    def _points(self, residuals: Sequence[float] | None) -> list[tuple[Any, Any]]:
-        """(x, y) of every trace in order; (None, None) leaves a trace as it is."""
-        x = self.columns.get("iteration")
-        found: list[tuple[Any, Any]] = []
-        for line in (line for chart in CHARTS for line in chart.lines):
-            if line.metric == "previous":
-                found.append(self.previous)
-            elif line.metric == "residual":
-                found.append((None, None) if residuals is None else _residual_points(residuals))
-            else:
-                found.append(thin(x, self.columns.get(line.metric)))
-        return found
 
     def _limit_kl(self) -> None:
         """δ sets the scale of the mean KL; the max has its own, which spans decades."""
         delta = self.columns.get("delta")
-        ceiling = 1.6 * float(np.nanmax(delta)) if np.any(np.isfinite(delta)) else 0.0
-        if ceiling and ceiling != self._ceiling:
-            self._ceiling = ceiling
-            _axis(self.figure, "KL(old‖new)").range = (0, ceiling)
+        if np.any(np.isfinite(delta)):
+            _axis(self.figure, "KL(old‖new)").range = (0, 1.6 * float(np.nanmax(delta)))
 
     def _count_tries(self) -> None:
         """Whole numbers on the axis of the line search's tries."""
         tries = self.columns.get("line_search_trials")
         most = max(2, int(np.nanmax(tries))) if np.any(np.isfinite(tries)) else 2
-        if most != self._most_tries:
-            self._most_tries = most
-            axis = _axis(self.figure, "Line search", right=True)
-            axis.range, axis.tickvals = (0, most * 1.05), tuple(range(0, most + 1, max(1, most // 4)))
+        axis = _axis(self.figure, "Line search", right=True)
+        axis.range, axis.tickvals = (0, most * 1.05), tuple(range(0, most + 1, max(1, most // 4)))
 
 
 def drawn_marks(marks: Sequence[tuple[int, str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

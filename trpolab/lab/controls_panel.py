@@ -123,15 +123,14 @@ class ControlsPanel:
         if config is self._enabled_for:
             return
         self._enabled_for = config
-        known = settings()
         for name, knob in self.knobs.items():
-            reason = idle(config, known[name])
+            reason = idle(config, knob.about)
             knob.allow(not reason, reason)
-            knob.row.layout.display = None if applies(config, known[name]) else "none"
-            if known[name].choices is not None and not knob.widget.disabled:
+            knob.row.layout.display = None if applies(config, knob.about) else "none"
+            if knob.about.choices is not None and not reason:
                 knob.refuse(refusals(config, self._controls().task, name))
         for title, names in self._groups.items():
-            some = any(applies(config, known[name]) for name in names)
+            some = any(applies(config, self.knobs[name].about) for name in names)
             self._cards[title].layout.display = None if some else "none"
 
     def _show_cost(self, config: Config, seconds_per_step: float | None) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import html
 import math
+import tomllib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
@@ -16,39 +18,7 @@ from trpolab.sampling.sampler import SAMPLERS
 from trpolab.settings import Setting
 from trpolab.updates import METHODS
 
-LABELS = {  # where the name alone would not do
-    "method": "update",
-    "natural_gradient.step": "step 1/λ",
-    "kl_penalty.coefficient": "penalty",
-    "kl_penalty.penalty": "C",
-    "policy_gradient.rule": "step to",
-    "policy_gradient.step": "step α",
-    "rwr.temperature": "temperature T",
-    "cem.std": "starting σ",
-    "cem.noise": "extra noise",
-    "cem.noise_iterations": "noise lasts",
-    "cma_es.sigma": "starting σ",
-    "reps.epsilon": "KL bound ε",
-    "reps.std": "starting σ",
-    "delta": "δ",
-    "cg_iterations": "CG iterations",
-    "fisher_fraction": "Fisher fraction",
-    "max_tries": "tries",
-    "sampler": "scheme",
-    "proposal": "q, for a branch's first action",
-    "vine.states": "states N",
-    "vine.actions": "actions K",
-    "vine.choose": "states are",
-    "vine.tail_value": "V at the end",
-    "vine.widening": "σ times",
-    "vine.common_random_numbers": "common noise",
-    "steps_per_iteration": "steps / iteration",
-    "path.whole": "whole paths",
-    "lam": "λ",
-    "gamma": "γ",
-    "seconds_per_iteration": "least seconds",
-    "normalize_observations": "normalise obs.",
-}
+LABELS = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
 MOST_BESIDE = 3  # choices that fit beside their label; more get a line of their own
 MOST_BUTTONS = 5  # choices that are shown as buttons; more become a menu
 WORDS = {
@@ -164,18 +134,20 @@ def make_widget(about: Setting, value: Any) -> Any:
     if about.shown is None or about.kind not in (int, float):
         return w.Text(value=in_words(value))
     low, high = about.shown
-    quiet = {"continuous_update": False}
     if about.kind is float and about.scale == "log" and about.open_low:
         ends = {"min": math.log10(low), "max": math.log10(high)}
-        slider = w.FloatLogSlider(value=value, **ends, step=0.05, readout_format=".3", **quiet)
+        slider = w.FloatLogSlider(value=value, **ends, step=0.05, readout_format=".3")
     elif about.scale == "log":
-        steps = doublings(int(low), int(high)) if about.kind is int else decades(low, high)
+        doublings = [int(low) << k for k in range(64) if int(low) << k <= high]
+        steps = doublings if about.kind is int else decades(low, high)
         options = sorted({*steps, value} | ({about.low} if about.kind is float and about.low == 0 else set()))
-        return w.SelectionSlider(options=labelled(options), value=value, **quiet)
+        return w.SelectionSlider(options=labelled(options), value=value, continuous_update=False)
     elif about.kind is int:
-        slider = w.IntSlider(value=low, min=int(low), max=int(high), **quiet)
+        slider = w.IntSlider(value=low, min=int(low), max=int(high))
     else:
-        slider = w.FloatSlider(value=low, min=low, max=high, step=fine_step(high - low), readout_format=".4", **quiet)
+        step = 10.0 ** (math.floor(math.log10(high - low)) - 2)  # 100 to 1000 positions
+        slider = w.FloatSlider(value=low, min=low, max=high, step=step, readout_format=".4")
+    slider.continuous_update = False
     widen(slider, value)
     slider.value = value
     return slider
@@ -208,18 +180,8 @@ def labelled(options: Iterable[Any]) -> list[tuple[str, Any]]:
     return [(in_words(option), option) for option in options]
 
 
-def doublings(low: int, high: int) -> list[int]:
-    """low, 2 low, 4 low ... up to high."""
-    return [low << k for k in range(64) if low << k <= high]
-
-
 def decades(low: float, high: float) -> list[float]:
     """1, 2, 5 times the powers of ten within [low, high]."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in (1, 2, 5)]
     return [step for step in steps if low <= step <= high]
-
-
-def fine_step(width: float) -> float:
-    """A round step that gives a slider 100 to 1000 positions."""
-    return 10.0 ** (math.floor(math.log10(width)) - 2)

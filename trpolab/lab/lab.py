@@ -105,16 +105,20 @@ class Lab:
         if self.controls.requested.iterations < done + (iterations or 1):
             self._grant(done + (iterations or self._more))
         self.trainer.run(target)
-        if block:
-            self._wait(target)
-        return self
+        return self.wait(target) if block else self
 
-    def wait(self) -> Lab:
-        """Block until the run holds, has ended or failed; the kernel's interrupt pauses it and ends the waiting.
+    def wait(self, length: int | None = None) -> Lab:
+        """Block until the run holds, has ended or failed, or its history is so long.
 
-        Raises RuntimeError if training failed.
+        The kernel's interrupt pauses it and ends the waiting. Raises RuntimeError if training failed.
         """
-        self._wait(None)
+        try:
+            self.trainer.wait(length)
+        except KeyboardInterrupt:
+            self.pause()
+        self.refresh()
+        if (failure := self.trainer.failure) is not None:
+            raise RuntimeError(f"training failed: {failure.sentence}\n{failure.trace}")
         return self
 
     def step(self) -> Lab:
@@ -200,15 +204,6 @@ class Lab:
         """Let the run go on to so many iterations."""
         self.controls.replace(iterations=iterations)
         self._granted = iterations
-
-    def _wait(self, target: int | None) -> None:
-        try:
-            self.trainer.wait(target)
-        except KeyboardInterrupt:
-            self.pause()
-        self.refresh()
-        if (failure := self.trainer.failure) is not None:
-            raise RuntimeError(f"training failed: {failure.sentence}\n{failure.trace}")
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -15,10 +15,9 @@ from typing import Any
 import ipywidgets as w
 
 from trpolab.lab.cells import claim
-from trpolab.lab.charts import BLUE, GREEN, ORANGE
 from trpolab.lab.knobs import in_words
 from trpolab.lab.pictures.explorer import legend, panels, to_svg
-from trpolab.lab.style import CSS
+from trpolab.lab.style import BLUE, CSS, GREEN, ORANGE
 from trpolab.settings import ConfigError
 from trpolab.training.session import Session
 from trpolab.updates import METHODS
@@ -35,6 +34,7 @@ class RaceLane:
 
     method: str
     session: Session
+    took: float = 0.0  # seconds so far
     steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     returns: list[float] = field(default_factory=list)
@@ -46,9 +46,10 @@ class RaceLane:
 
     def note(self, metrics: dict[str, Any]) -> None:
         """Add an iteration, if an episode ended in it."""
+        self.took += metrics["seconds_total"]
         if metrics["return_mean"] is not None:
             self.steps.append(metrics["sim_steps"])
-            self.seconds.append(sum(row["seconds_total"] for row in self.session.history))
+            self.seconds.append(self.took)
             self.returns.append(metrics["return_mean"])
 
 

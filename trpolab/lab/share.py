@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
@@ -39,11 +40,7 @@ def as_command(config: Config, task: Task, iterations: int) -> str:
 
 
 def as_toml(value: Any) -> str:
-    """A setting's value as `--set` reads it."""
+    """A setting's value as `--set` reads it; JSON writes numbers, lists, true and false as TOML does."""
     if value is None:
         return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(as_toml(item) for item in value) + "]"
-    return str(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.lab.charts import BLUE, GREEN, GREY, VERMILION
 from trpolab.lab.pictures.explorer import legend, panels, to_png
 from trpolab.lab.reading import mark_of
 from trpolab.lab.series import Columns
+from trpolab.lab.style import BLUE, GREEN, GREY, VERMILION
 
 
 @dataclass(frozen=True)

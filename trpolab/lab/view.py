@@ -1,18 +1,17 @@
-"""What a lab looks like: it reads the lab, and asks or flags; it never trains."""
+"""What a lab looks like: it shows the lab's state, and passes on what a person asks for."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
+from trpolab.lab.cards import Player, VineCard
 from trpolab.lab.charts import Charts
 from trpolab.lab.controls_panel import ControlsPanel
 from trpolab.lab.page import Page
-from trpolab.lab.player import Player
 from trpolab.lab.reading import clock, mark_of, remarks, short, speed, work
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
-from trpolab.lab.vine_card import VineCard
 from trpolab.simulators import Source
 
 ALLOWED = {
@@ -56,8 +55,7 @@ class View:
     def bundle(self, **options: Any) -> dict[str, Any]:
         """The MIME bundle that shows the page."""
         self.charts.handed_out()
-        bundle = self.page.widget._repr_mimebundle_(**options)
-        return bundle[0] if isinstance(bundle, tuple) else bundle
+        return self.page.widget._repr_mimebundle_(**options)
 
     def press(self, name: str) -> None:
         """A button: ask or set a flag, nothing that takes time."""

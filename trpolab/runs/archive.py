@@ -1,4 +1,4 @@
-"""A run as one zip file, and the way back: every name, size and checksum is checked before the run appears."""
+"""Packs a run into a zip file, and unpacks one: names, sizes and checksums are checked before the run appears."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from trpolab.runs.disk import temporary
 from trpolab.runs.reader import RunFolderError, read_run
@@ -16,7 +16,6 @@ from trpolab.runs.reader import RunFolderError, read_run
 MOST_FILES = 200_000
 LARGEST = 8 * 2**30  # bytes of all files together, unpacked
 RATIO = 200  # largest unpacked size over packed size; JSON lines reach about 20
-CHUNK = 2**20
 BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError)  # the last: encrypted
 TOP = ("run.json", "status.json", "metrics.jsonl", "events.jsonl", "policies", "ckpt", "media")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -66,11 +65,13 @@ def unpack(file: str | Path, out: str | Path = "runs", largest: int = LARGEST) -
                 raise RunFolderError(f"{file}: needs more than the {free} bytes that are free")
             aside = temporary(target)
             try:
+                archive.extractall(aside, entries)  # writes no more than an entry's size, and compares its checksum
                 for entry in entries:
-                    _write(archive, entry, aside / PurePosixPath(entry.filename).relative_to(name))
-                if read_run(aside)["id"] != name:
+                    if (aside / entry.filename).stat().st_size < entry.file_size:
+                        raise RunFolderError(f"{file}: {entry.filename!r} is shorter than it says")
+                if read_run(aside / name)["id"] != name:
                     raise RunFolderError(f"{file}: its run.json is another run's")
-                aside.rename(target)
+                (aside / name).rename(target)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
     except BROKEN as error:
@@ -124,17 +125,3 @@ def _entry_problem(entry: zipfile.ZipInfo) -> str | None:
     if len(parts) == 1 and not entry.is_dir():
         return "lies outside of a run's folder"
     return None if len(parts) == 1 or parts[1] in TOP else "is nothing that a run's folder holds"
-
-
-def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    """Write one file, no longer than its entry says; zipfile compares its checksum at the end."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(entry) as source, target.open("xb") as file:
-        left = entry.file_size
-        while block := source.read(CHUNK):
-            left -= len(block)
-            if left < 0:
-                raise RunFolderError(f"{archive.filename}: {entry.filename!r} is larger than it says")
-            file.write(block)
-    if left:
-        raise RunFolderError(f"{archive.filename}: {entry.filename!r} is shorter than it says")

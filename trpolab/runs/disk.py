@@ -43,9 +43,8 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
     try:
         write_synced(aside, content.encode() + b"\n" if isinstance(content, str) else content, sync)
         os.replace(aside, path)
-    except BaseException:
+    finally:
         aside.unlink(missing_ok=True)
-        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import struct
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import zlib
+from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
 Row = dict[str, Any]
-_PACKED = {float: "d", int: "q"}
-_LARGEST = 2**63
 
 
 class History(Sequence[Row]):
     """Rows (dicts of metrics) in order. It grows at its end; a row that is taken out is a copy.
 
-    Rows with the same keys and types share one layout. A row holds its layout, its numbers packed into eight bytes
-    each, and its other values.
+    A row is kept as compressed JSON. A tuple in it comes back as a list, as it does from metrics.jsonl.
     """
 
     def __init__(self, rows: Iterable[Row] = ()):
-        self._rows: list[tuple[tuple[tuple[str, str], ...], bytes, tuple[Any, ...]]] = []
-        self._layouts: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
-        for row in rows:
-            self.append(row)
+        self._rows = [_packed(row) for row in rows]
 
     def append(self, row: Row) -> None:
         """Add one row at the end."""
-        layout = tuple((name, _kind(value)) for name, value in row.items())
-        layout = self._layouts.setdefault(layout, layout)
-        numbers = [value for value, (_, kind) in zip(row.values(), layout, strict=True) if kind in "dq"]
-        others = [value for value, (_, kind) in zip(row.values(), layout, strict=True) if kind == "o"]
-        shared = tuple(sys.intern(value) if type(value) is str else value for value in others)
-        self._rows.append((layout, struct.pack(_format(layout), *numbers), shared))
+        self._rows.append(_packed(row))
 
     def keep_until(self, iteration: int) -> None:
         """Drop rows of later iterations, which will be done again."""
@@ -50,11 +39,8 @@ class History(Sequence[Row]):
 
     def __getitem__(self, index: int | slice) -> Row | list[Row]:
         if isinstance(index, slice):
-            return [_row(*packed) for packed in self._rows[index]]
-        return _row(*self._rows[index])
-
-    def __iter__(self) -> Iterator[Row]:
-        return (_row(*packed) for packed in self._rows)
+            return [_unpacked(packed) for packed in self._rows[index]]
+        return _unpacked(self._rows[index])
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
@@ -63,18 +49,9 @@ class History(Sequence[Row]):
         return f"History({len(self)} iterations)"
 
 
-def _kind(value: Any) -> str:
-    """How a value is held: d or q packed, n for None, o as an object."""
-    if value is None:
-        return "n"
-    kind = _PACKED.get(type(value), "o")
-    return "o" if kind == "q" and not -_LARGEST <= value < _LARGEST else kind
+def _packed(row: Row) -> bytes:
+    return zlib.compress(json.dumps(row).encode())
 
 
-def _format(layout: tuple[tuple[str, str], ...]) -> str:
-    return "=" + "".join(kind for _, kind in layout if kind in "dq")
-
-
-def _row(layout: tuple[tuple[str, str], ...], packed: bytes, others: tuple[Any, ...]) -> Row:
-    numbers, rest = iter(struct.unpack(_format(layout), packed)), iter(others)
-    return {name: None if kind == "n" else next(rest) if kind == "o" else next(numbers) for name, kind in layout}
+def _unpacked(packed: bytes) -> Row:
+    return json.loads(zlib.decompress(packed))

@@ -1,7 +1,8 @@
-"""Which process writes a run. A pid is given out again by the system; together with the process's start it is not."""
+"""Which process writes a run. The system uses pids again; a pid and the start of its process name one process."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any
 import psutil
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+RECORDED = ("pid", "process_ticks", "host", "boot_id", "process_started")  # what the fields are called in a record
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,12 @@ class Owner:
         """The owner that a record names, or None where it names none."""
         if not isinstance(record, dict) or not isinstance(record.get("pid"), int) or record["pid"] <= 0:
             return None
-        ticks = record.get("process_ticks")
-        texts = [str(record.get(name) or "") for name in ("host", "boot_id", "process_started")]
-        return Owner(record["pid"], ticks if isinstance(ticks, int) else 0, *texts)
+        ticks, *others = (record.get(name) for name in RECORDED[1:])
+        return Owner(record["pid"], ticks if isinstance(ticks, int) else 0, *(str(text or "") for text in others))
 
     def record(self) -> dict[str, Any]:
         """What `of` reads."""
-        return {
-            "pid": self.pid,
-            "host": self.host,
-            "process_started": self.started,
-            "process_ticks": self.ticks,
-            "boot_id": self.boot,
-        }
+        return dict(zip(RECORDED, dataclasses.astuple(self), strict=True))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host or 'this machine'}, started {self.started or 'at an unknown time'}"

@@ -87,9 +87,8 @@ class RunFolder:
             about = {**_about(path.name, task, settings, label), "modules": list(modules)}
             write_atomically(aside / "run.json", strict_json(about, indent=1))
             os.rename(aside, path)
-        except BaseException:
+        finally:
             shutil.rmtree(aside, ignore_errors=True)
-            raise
         sync_folder(path.parent)
         return cls(path, 0)
 

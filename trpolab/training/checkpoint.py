@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ KEPT = 3  # newest checkpoints that stay, besides the best
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
 LARGEST_FILE = 2 * 2**30  # bytes
 MANIFEST = "MANIFEST.json"
+COUNTERS = ("iteration", "sim_steps", "nonfinite_in_a_row")  # of `Progress`
 SPARE_BYTES = 2**20  # that must be left on the disk beyond a checkpoint's own
 
 
@@ -97,23 +98,20 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
     about, path = read_run(folder), Path(folder)
     if task is not None and about["task"] != task:
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
-    recorded_config(about, about["settings"])
-    found: list[tuple[int, TrainState, dict[str, Any]]] = []
+    start = Saved(path, about["task"], recorded_config(about, about["settings"]), {}, None, last_segment(path))
+    found: list[Saved] = []
     damaged: list[tuple[int, str]] = []
     for entry in _entries(path / "ckpt"):
         try:
-            found.append(_read_one(entry, about))
+            found.append(_read_one(entry, about, start))
         except (CheckpointError, PolicyFileError) as error:
             damaged.append((int(entry.name), f"{entry.name}: {error}"))
     if damaged and not found:
         reasons = "; ".join(reason for _, reason in damaged)
         raise CheckpointError(f"{str(folder)!r} holds no checkpoint to go on from ({reasons})")
-    segment = max([last_segment(path), *(segment for segment, _, _ in found)])
-    if not found:
-        return Saved(path, about["task"], recorded_config(about, about["settings"]), {}, None, segment)
-    _, train_state, pending = max(found, key=lambda one: (one[0], one[1].progress.iteration))
-    newer = tuple(reason for number, reason in damaged if number > train_state.progress.iteration)
-    return Saved(path, about["task"], train_state.config, pending, train_state, segment, newer)
+    last = max(found, key=lambda saved: (saved.segment, saved.iteration), default=start)
+    newer = tuple(reason for number, reason in damaged if number > last.iteration)
+    return replace(last, segment=max(start.segment, last.segment), passed_over=newer)
 
 
 def newest(folder: Path) -> str | None:
@@ -148,9 +146,7 @@ def _contents(folder: RunFolder, task: str, train_state: TrainState, requested: 
         "settings_sha256": about.get("settings_sha256"),
         "task": task,
         "segment": folder.segment,
-        "iteration": progress.iteration,
-        "sim_steps": progress.sim_steps,
-        "nonfinite_in_a_row": progress.nonfinite_in_a_row,
+        **{name: getattr(progress, name) for name in COUNTERS},
         "recent_returns": list(progress.recent_returns),
         "score": progress.score,
         "settings": settings,
@@ -223,8 +219,8 @@ def _verify(entry: Path) -> None:
         raise CheckpointError(f"{', '.join(wrong)} differs from the manifest")
 
 
-def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict[str, Any]]:
-    """Segment, state and pending settings of a checkpoint, after its manifest was verified."""
+def _read_one(entry: Path, about: dict[str, Any], start: Saved) -> Saved:
+    """What a checkpoint holds, after its manifest was verified. `start` is the run before its first one."""
     _verify(entry)
     try:
         state = parse_json((entry / "state.json").read_bytes())
@@ -235,16 +231,13 @@ def _read_one(entry: Path, about: dict[str, Any]) -> tuple[int, TrainState, dict
             raise CheckpointError(f"is of iteration {state['iteration']}")
         arrays = safetensors.numpy.load((entry / "train.safetensors").read_bytes())
         config, policy = recorded_config(about, state["settings"]), read_policy(entry / "policy.safetensors")[0]
-        progress = Progress(
-            Learner(policy, _value(state, arrays, config, policy), _named(arrays, "state")),
-            state["iteration"],
-            state["sim_steps"],
-            state["nonfinite_in_a_row"],
-            deque(state["recent_returns"], maxlen=SCORE_WINDOW),
-        )
+        learner = Learner(policy, _value(state, arrays, config, policy), _named(arrays, "state"))
+        counters = {name: state[name] for name in COUNTERS}
+        progress = Progress(learner, **counters, recent_returns=deque(state["recent_returns"], maxlen=SCORE_WINDOW))
         blocks = tuple(_block(arrays, number) for number in range(state["blocks"]))
+        train_state = TrainState(config, progress, RunningEpisodes(blocks, state["episodes_cut"]))
         pending = {name: as_setting(value) for name, value in state["pending"].items()}
-        return state["segment"], TrainState(config, progress, RunningEpisodes(blocks, state["episodes_cut"])), pending
+        return replace(start, config=config, pending=pending, train_state=train_state, segment=state["segment"])
     except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
         if isinstance(error, CheckpointError | PolicyFileError):
             raise

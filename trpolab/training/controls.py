@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 from trpolab.settings import ConfigError
@@ -15,6 +14,7 @@ class Controls:
     """Settings for the next iteration, and run, pause, step, stop. Safe to call from any thread.
 
     The loop reads the config once at the start of an iteration (`take`); a change made meanwhile is pending until then.
+    `paused`, `holding` and `stopping` are there to be read; the methods change them.
     """
 
     def __init__(self, config: Config, task: Task):
@@ -22,7 +22,10 @@ class Controls:
         self.task = task
         self._changed = threading.Condition()
         self._requested = self._in_use = config
-        self._paused = self._stopping = self._aborting = self._holding = self._ended = False
+        self.paused = False  # the loop is paused, or will be before the next iteration
+        self.holding = False  # the loop is waiting between two iterations
+        self.stopping = False  # the run was told to end
+        self._aborting = self._ended = False
         self._steps = 0  # iterations still granted while paused
 
     def replace(self, **changes: Any) -> Config:
@@ -69,56 +72,41 @@ class Controls:
     def pause(self) -> None:
         """Pause before the next iteration."""
         with self._changed:
-            self._paused, self._steps = True, 0
+            self.paused, self._steps = True, 0
             self._changed.notify_all()
 
     def resume(self) -> None:
         """Continue; a stop that the loop has not obeyed yet is withdrawn."""
         with self._changed:
             self._withdraw_stop()
-            self._paused = False
+            self.paused = False
             self._changed.notify_all()
 
     def step(self) -> None:
         """Run one more iteration, then pause."""
         with self._changed:
             self._withdraw_stop()
-            self._steps = self._steps + 1 if self._paused else 1
-            self._paused = True
+            self._steps = self._steps + 1 if self.paused else 1
+            self.paused = True
             self._changed.notify_all()
 
     def stop(self) -> None:
         """End the run after the iteration under way; asked a second time, give that iteration up at once."""
         with self._changed:
-            self._aborting = self._stopping
-            self._stopping = True
+            self._aborting = self.stopping
+            self.stopping = True
             self._changed.notify_all()
 
     def abort(self) -> None:
         """End the run now; the iteration under way is given up, and its parameters are discarded."""
         with self._changed:
-            self._stopping = self._aborting = True
+            self.stopping = self._aborting = True
             self._changed.notify_all()
 
     def rearm(self) -> None:
         """Forget an earlier stop, so that the run can go on."""
         with self._changed:
-            self._stopping = self._aborting = self._ended = False
-
-    @property
-    def paused(self) -> bool:
-        """Whether the loop is paused, or will be before the next iteration."""
-        return self._paused
-
-    @property
-    def holding(self) -> bool:
-        """Whether the loop is waiting between two iterations."""
-        return self._holding
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the run was told to end."""
-        return self._stopping
+            self.stopping = self._aborting = self._ended = False
 
     def aborting(self) -> bool:
         """Whether to give up the iteration under way; asked by the samplers, and between the phases of an iteration."""
@@ -127,23 +115,22 @@ class Controls:
     def wait_for_turn(self) -> bool:
         """Called by the loop: wait while paused. True: run an iteration; False: the run was told to end."""
         with self._changed:
-            self._holding = self._paused and self._steps == 0
-            self._changed.wait_for(lambda: self._stopping or not self._paused or self._steps > 0)
-            self._holding = False
-            self._ended = self._stopping
-            if self._stopping:
+            self.holding = self.paused and self._steps == 0
+            self._changed.wait_for(lambda: self.stopping or not self.paused or self._steps > 0)
+            self.holding = False
+            self._ended = self.stopping
+            if self.stopping:
                 return False
-            if self._paused:
+            if self.paused:
                 self._steps -= 1
             return True
 
     def wait(self, seconds: float) -> None:
         """Called by the loop: wait so many seconds; a stop ends the wait."""
-        deadline = time.monotonic() + seconds
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping, timeout=max(0.0, deadline - time.monotonic()))
+            self._changed.wait_for(lambda: self.stopping, timeout=max(0.0, seconds))
 
     def _withdraw_stop(self) -> None:
         """Forget a stop that the loop has not obeyed yet."""
         if not self._aborting and not self._ended:
-            self._stopping = False
+            self.stopping = False

@@ -32,7 +32,7 @@ class Diverged(ArithmeticError):
 
 @dataclass(frozen=True)
 class Iteration:
-    """What one iteration did, for whoever watches."""
+    """What one iteration did."""
 
     index: int  # counted from 1
     config: Config  # the one really used

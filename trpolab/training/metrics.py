@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.policies import Learner, Policy, ValueFit
+from trpolab.policies import Learner, ValueFit
 from trpolab.sampling.batch import Episodes
 from trpolab.sampling.sampler import Collected
 from trpolab.sampling.vine.record import VineRecord
@@ -37,7 +37,7 @@ class Done:
 
 def metrics_line(done: Done, progress: Progress, config: Config, seconds: float) -> dict[str, Any]:
     """The metrics of an iteration that `progress` already counts; it took so many seconds in all."""
-    collected = done.collected
+    collected, policy = done.collected, done.learner.policy
     return {
         "iteration": progress.iteration,
         "sim_steps": progress.sim_steps,
@@ -47,7 +47,7 @@ def metrics_line(done: Done, progress: Progress, config: Config, seconds: float)
         **_scores(collected.batch.episodes if collected else NO_EPISODES, progress),
         **_branches(collected),
         **_update(done.diagnostics, config),
-        "log_std_clamped": _clamped(done.learner.policy),
+        "log_std_clamped": policy.clamped() if policy.distribution.own_parameters else None,
         "explained_variance": _finite(done.fit.explained_variance_before) if done.fit else None,
         "clipped_fraction": collected.clipped_fraction if collected else None,
         "outcome": str(done.diagnostics.outcome.value),
@@ -95,11 +95,6 @@ def _update(found: Diagnostics, config: Config) -> dict[str, Any]:
         "step_fraction": found.step_fraction,
         "entropy": found.entropy,
     }
-
-
-def _clamped(policy: Policy) -> int | None:
-    """How many log σ stand on their bounds; null where the policy has none."""
-    return policy.clamped() if policy.distribution.own_parameters else None
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What a session keeps on disk, and what happens when the disk refuses: the run waits, and says so."""
+"""What a session writes to its run folder. While the disk refuses, the run waits and says so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunRecorder:
     """The run folder of one session, over its stops and resumptions; with `out=None` and no `saved`, only events.
 
     Where the folder can't be written, each method waits until it can; if the run is told to stop meanwhile, it raises
-    Interrupted. `tell` is called with each sentence that `trouble` comes to be.
+    Interrupted. `tell` is called with each new sentence of `trouble`.
     """
 
     def __init__(
@@ -37,16 +37,10 @@ class RunRecorder:
         self.tell: Callable[[str], None] = lambda sentence: None
         self._task, self._controls, self._out, self._label = task, controls, out, label
         self._saved = saved
+        self.path = saved.folder if saved is not None else None  # the run folder, once there is one
         self._folder: RunFolder | None = None
         self._kept = saved.train_state if saved is not None else None  # what the newest checkpoint holds
         self._patient = True
-
-    @property
-    def path(self) -> Path | None:
-        """The run folder, once there is one."""
-        if self._folder is not None:
-            return self._folder.path
-        return self._saved.folder if self._saved is not None else None
 
     def open(self, config: Config, iteration: int) -> None:
         """Make the folder, or go on writing to it. Raises RunLocked and other RunFolderErrors, and OSError."""
@@ -61,6 +55,7 @@ class RunRecorder:
             elif self._out is not None:
                 modules = modules_of(config)
                 self._folder = RunFolder.create(self._out, self._task, config.settings(), self._label, modules)
+                self.path = self._folder.path
         except BaseException as error:
             if self._folder is not None and self._folder is not before:
                 self._folder.close()

@@ -55,16 +55,13 @@ def turned_later(saved: Saved, given: Mapping[str, Any]) -> dict[int, dict[str, 
 
     Settings that are given now take precedence.
     """
-    known = settings()
+    names = {name for name, about in settings().items() if about.live} - {*given, *OF_THE_WATCHER}
     found = {}
     for record in each_metrics(saved.folder):
         changed = record.get("changed")
         if record["iteration"] > saved.iteration and isinstance(changed, dict):
-            found[record["iteration"]] = {
-                name: as_setting(value)
-                for name, value in changed.items()
-                if name in known and known[name].live and name not in given and name not in OF_THE_WATCHER
-            }
+            again = {name: as_setting(value) for name, value in changed.items() if name in names}
+            found[record["iteration"]] = again
     return found
 
 

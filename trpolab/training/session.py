@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -110,7 +111,7 @@ class Session:
         return self._recorder.trouble
 
     def on_trouble(self, tell: Callable[[str], None]) -> None:
-        """Have `tell` called, in the training thread, with each sentence that `trouble` comes to be."""
+        """Call `tell`, in the training thread, with each new sentence of `trouble`."""
         self._recorder.tell = tell
 
     def run(self) -> Session:
@@ -248,9 +249,6 @@ def with_chosen_resources(config: Config, task: Task) -> Config:
     Slots follow from the settings alone, never from the machine: one per 32 steps of an iteration, as a power of two
     between 16 and 64. They are part of what a seed means, and recorded.
     """
-    slots = config.slots
-    if slots is None:
-        slots = SLOTS[0]
-        while slots < SLOTS[1] and slots * 2 * STEPS_PER_SLOT <= config.path.steps_per_iteration:
-            slots *= 2
+    suited = 2 ** int(math.log2(max(config.path.steps_per_iteration / STEPS_PER_SLOT, 1)))
+    slots = config.slots or min(max(suited, SLOTS[0]), SLOTS[1])
     return replace(config, slots=slots, threads=config.threads or usable_cores())

@@ -14,12 +14,12 @@ from PIL import Image
 pytest.importorskip("ale_py", reason='needs games: pip install "trpolab[atari]"')
 
 from tests.lab.fakes import FakeSession
+from trpolab.lab.cards import game_caption
 from trpolab.lab.lab import Lab
 from trpolab.lab.pictures.animation import LAST_FRAME_SECONDS, MOST_BYTES
 from trpolab.lab.pictures.game_poster import MOST_SECONDS, draw_game
 from trpolab.lab.pictures.poster import draw_poster
 from trpolab.lab.pictures.rollout import NOISE, GameRollout, record
-from trpolab.lab.player import game_caption
 from trpolab.policies import Policy, make_policy
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.simulators import find_task, make

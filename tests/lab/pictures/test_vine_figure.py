@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from trpolab.lab import trainer, vine_card
+from trpolab.lab import cards, trainer
 from trpolab.lab.lab import Lab
 from trpolab.lab.pictures import vine_figure as vine_view
 from trpolab.lab.pictures.vine_figure import (
@@ -132,7 +132,7 @@ class TestCard:
         self, make_lab: Callable[..., Lab], record: VineRecord
     ) -> None:
         page = make_lab().view.page
-        card = vine_card.VineCard("CartPole-v1", page)
+        card = cards.VineCard("CartPole-v1", page)
         assert page.vine.layout.display == "none"
         consider(card, iteration(3, record))
         assert page.vine.layout.display is None
@@ -147,11 +147,11 @@ class TestCard:
         self, make_lab: Callable[..., Lab], record: VineRecord, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         page = make_lab().view.page
-        card = vine_card.VineCard("CartPole-v1", page)
+        card = cards.VineCard("CartPole-v1", page)
         consider(card, iteration(1, record), busy=True, overhead=1.0)  # the first one comes at once
         consider(card, iteration(2, other(record)), busy=True, overhead=0.0)
         assert "iteration 1" in page.vine_title.value
-        monkeypatch.setattr(card, "_next", 0.0)
+        monkeypatch.setattr(card._pace, "_next", 0.0)
         consider(card, iteration(3, other(record)), busy=True, overhead=1.0)
         assert "iteration 1" in page.vine_title.value
         consider(card, iteration(4, other(record)), busy=True, overhead=0.0)
@@ -159,14 +159,14 @@ class TestCard:
 
     def test_an_iteration_without_a_batch_leaves_it(self, make_lab: Callable[..., Lab], record: VineRecord) -> None:
         page = make_lab().view.page
-        card = vine_card.VineCard("CartPole-v1", page)
+        card = cards.VineCard("CartPole-v1", page)
         consider(card, iteration(1, record))
         consider(card, SimpleNamespace(index=2, batch=None))
         assert page.vine.layout.display is None
 
     def test_earlier_vines_can_be_looked_back_at(self, make_lab: Callable[..., Lab], record: VineRecord) -> None:
         page = make_lab().view.page
-        card = vine_card.VineCard("CartPole-v1", page)
+        card = cards.VineCard("CartPole-v1", page)
         vines = [iteration(index, other(record)) for index in (1, 2, 5)]
         consider(card, *vines[:1])
         assert page.vine_back.layout.display == "none", "there is nothing to look back at"
@@ -199,7 +199,7 @@ def test_the_last_vines_are_kept_while_they_are_small(record: VineRecord, monkey
     assert [index for index, _ in keep_vine(kept, iteration(33, other(record)))] == [33]
 
 
-def consider(card: vine_card.VineCard, *iterations: SimpleNamespace, busy: bool = False, overhead: float = 0.0) -> None:
+def consider(card: cards.VineCard, *iterations: SimpleNamespace, busy: bool = False, overhead: float = 0.0) -> None:
     """Show a card the newest of some iterations; all of them are kept."""
     kept = [(one.index, one.batch.paths) for one in iterations if one.batch is not None]
     card.consider(iterations[-1], kept, busy=busy, overhead=overhead)

@@ -22,9 +22,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from trpolab.lab.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from trpolab.lab.knobs import Knob, in_words
-from trpolab.lab.style import CSS
+from trpolab.lab.style import BLUE, CSS, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from trpolab.settings import Setting
 from trpolab.training.config import settings
 
@@ -83,7 +82,7 @@ class Explorer(w.VBox):
 
     def __init__(self, draw: Draw, dials: Sequence[tuple[Setting, Any]]):
         self.draw_ = draw
-        self.knobs = {about.name: Knob(about, value, self._turned) for about, value in dials}
+        self.knobs = {about.name: Knob(about, value, lambda *_: self.redraw()) for about, value in dials}
         self.numbers = w.HTML()
         self.picture = w.HTML()
         self._one_at_a_time = threading.Lock()  # front ends may call back on several threads
@@ -101,27 +100,20 @@ class Explorer(w.VBox):
         with self._one_at_a_time:
             try:
                 figure, numbers = self.draw_(**{name: knob.value for name, knob in self.knobs.items()})
-                self.numbers.value = _tiles(numbers)
-                self.picture.value = f"<div class='trpolab-picture'>{to_svg(figure, _spoken(numbers))}</div>"
+                texts = {name: _written(value) for name, value in numbers.items()}
+                spoken = "; ".join(f"{name}: {text}" for name, text in texts.items())
+                self.numbers.value = _tiles(texts)
+                self.picture.value = f"<div class='trpolab-picture'>{to_svg(figure, spoken)}</div>"
             except Exception as error:
                 text = html.escape(f"{type(error).__name__}: {error}")
                 self.numbers.value, self.picture.value = "", f"<div role='alert'><b>{text}</b></div>"
                 raise
 
-    def _turned(self, name: str, value: Any) -> None:
-        self.redraw()
 
-
-def _tiles(numbers: Numbers) -> str:
-    cells = (
-        f"<div class='trpolab-number'><span>{html.escape(name)}</span><b>{html.escape(_written(value))}</b></div>"
-        for name, value in numbers.items()
-    )
-    return f"<div class='trpolab-numbers-row'>{''.join(cells)}</div>"
-
-
-def _spoken(numbers: Numbers) -> str:
-    return "; ".join(f"{name}: {_written(value)}" for name, value in numbers.items())
+def _tiles(numbers: dict[str, str]) -> str:
+    cells = (f"<span>{html.escape(name)}</span><b>{html.escape(text)}</b>" for name, text in numbers.items())
+    tiles = "".join(f"<div class='trpolab-number'>{cell}</div>" for cell in cells)
+    return f"<div class='trpolab-numbers-row'>{tiles}</div>"
 
 
 def _written(value: Any) -> str:

@@ -7,7 +7,6 @@ colours are legible on white and on black.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ MOST_SECONDS = 8.0  # of the episode that are shown
 CLEAR, STILL, PART, PART_TOO = range(4)
 COLOURS = ("#000000", "#8c8c8c", "#E69F00", "#C77F00")
 BOX_COLOUR = "#2b83c4"
+CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,6 @@ class Shape:
     depth: float  # mean distance towards the viewer: what is far is drawn first
 
 
-@dataclass(frozen=True)
-class Camera:
-    """Metres to pixels, frame by frame."""
-
-    scale: float
-    size: tuple[int, int]
-    origin: np.ndarray  # [F, 2] metres at the picture's lower middle
-
-    def pixels(self, points: np.ndarray) -> np.ndarray:
-        """Points [F, P, 2] in metres as pixels, y downwards."""
-        moved = (points - self.origin[:, None]) * self.scale
-        moved[:, :, 0] += self.size[0] / 2
-        moved[:, :, 1] = self.size[1] - moved[:, :, 1]
-        return moved
-
-
 def draw_poster(rollout: Rollout | GameRollout) -> bytes:
     """An animated PNG of the first MOST_SECONDS that loops; its first frame is where the recording starts.
 
@@ -61,19 +45,19 @@ def draw_poster(rollout: Rollout | GameRollout) -> bytes:
     """
     if isinstance(rollout, GameRollout):
         return draw_game(rollout).png
-    frames = pick_frames(rollout)
-    scene, poses = rollout.scene, rollout.poses[frames].astype(np.float64)
-    shapes = shapes_of(scene, poses)
-    size = next((size for size in SIZES if _expected_bytes(scene, poses, shapes, size) <= MOST_BYTES), SIZES[-1])
-    images = Artist(scene, poses, shapes, size).draw(range(len(frames)))
-    durations = [round(gap * rollout.seconds_per_frame * 1000) for gap in np.diff(frames)]
-    return encode(images, [*durations, round(LAST_FRAME_SECONDS * 1000)], palette(scene), transparency=CLEAR)
-
-
-def pick_frames(rollout: Rollout) -> np.ndarray:
-    """Indices of the frames that are shown: evenly spaced, from the start."""
     gap = max(1, round(1 / (FRAMES_PER_SECOND * rollout.seconds_per_frame)))
-    return np.arange(0, min(len(rollout.poses), round(MOST_SECONDS / rollout.seconds_per_frame) + 1), gap)
+    frames = np.arange(0, min(len(rollout.poses), round(MOST_SECONDS / rollout.seconds_per_frame) + 1), gap)
+    poses = rollout.poses[frames].astype(np.float64)
+    shapes, colours = shapes_of(rollout.scene, poses), palette(rollout.scene)
+    some = sorted({0, len(poses) // 2, len(poses) - 1})
+    for size in SIZES:
+        artist = Artist(rollout.scene, poses, shapes, size)
+        sample = encode([artist.draw(frame) for frame in some], [1] * len(some), colours, transparency=CLEAR)
+        if len(sample) / len(some) * len(poses) <= MOST_BYTES:
+            break
+    images = [artist.draw(frame) for frame in range(len(poses))]
+    durations = [round(gap * rollout.seconds_per_frame * 1000)] * (len(poses) - 1)
+    return encode(images, [*durations, round(LAST_FRAME_SECONDS * 1000)], colours, transparency=CLEAR)
 
 
 def palette(scene: Scene) -> np.ndarray:
@@ -87,65 +71,54 @@ def has_boxes(scene: Scene) -> bool:
     return any(geom["type"] == "box" and geom["body"] != 0 for geom in scene.geoms)
 
 
-def _expected_bytes(scene: Scene, poses: np.ndarray, shapes: list[Shape], size: tuple[int, int]) -> float:
-    """From three frames."""
-    some = sorted({0, len(poses) // 2, len(poses) - 1})
-    drawn = Artist(scene, poses, shapes, size).draw(some)
-    return len(encode(drawn, [1] * len(some), palette(scene), transparency=CLEAR)) / len(some) * len(poses)
-
-
 class Artist:
     """Draws frames of one rollout at one size."""
 
     def __init__(self, scene: Scene, poses: np.ndarray, shapes: list[Shape], size: tuple[int, int]):
-        self.scene, self.size = scene, size
+        self.scene, self.shapes, self.size, self.count = scene, shapes, size, len(poses)
         self.ground = ground_height(scene, shapes)
-        self.camera = aim(scene, poses, shapes, self.ground, size)
-        self.strokes = [(shape, self.camera.pixels(shape.points).tolist()) for shape in shapes]
+        self.scale, self.origin = aim(scene, poses, shapes, self.ground, size)
         self.pen_width = max(1, round(size[0] / 300))
-        self.count = len(poses)
+        middle, down = np.array([size[0] / 2, size[1]]), np.array([1, -1])
+        self.pixels = [((s.points - self.origin[:, None]) * self.scale * down + middle).tolist() for s in shapes]
 
-    def draw(self, frames: Iterable[int]) -> list[np.ndarray]:
-        """Frames [H, W] uint8, values as in `palette`."""
-        return [self._frame(frame) for frame in frames]
-
-    def _frame(self, frame: int) -> np.ndarray:
+    def draw(self, frame: int) -> np.ndarray:
+        """A frame [H, W] uint8, values as in `palette`."""
         image = Image.new("L", self.size, CLEAR)
         pen = ImageDraw.Draw(image)
-        self._draw_background(pen, self.camera.origin[frame].tolist())
-        self._draw_shapes(pen, frame)
+        self._draw_background(pen, *self.origin[frame].tolist())
+        for shape, pixels in zip(self.shapes, self.pixels, strict=True):
+            self._draw_shape(pen, shape, [tuple(point) for point in pixels[frame]])
         done = round(frame / max(self.count - 1, 1) * self.size[0])
         pen.rectangle((0, self.size[1] - self.pen_width, done, self.size[1]), fill=PART_TOO)
         return np.asarray(image)
 
-    def _draw_shapes(self, pen: Any, frame: int) -> None:
-        for shape, pixels in self.strokes:
-            points = [tuple(point) for point in pixels[frame]]
-            if shape.kind == "polygon":
-                pen.polygon(points, fill=shape.colour)
-                continue
-            radius = max(2.0, shape.radius * self.camera.scale)
-            if len(points) == 2:
-                pen.line(points, fill=shape.colour, width=round(2 * radius))
-            for x, y in points:  # round caps; a single point is a disc
-                pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=shape.colour)
+    def _draw_shape(self, pen: Any, shape: Shape, points: list[tuple[float, ...]]) -> None:
+        if shape.kind == "polygon":
+            pen.polygon(points, fill=shape.colour)
+            return
+        radius = max(2.0, shape.radius * self.scale)
+        if len(points) == 2:
+            pen.line(points, fill=shape.colour, width=round(2 * radius))
+        for x, y in points:  # round caps; a single point is a disc
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=shape.colour)
 
-    def _draw_background(self, pen: Any, origin: list[float]) -> None:
+    def _draw_background(self, pen: Any, middle: float, bottom: float) -> None:
         """Marks under a ground line, or crosses on a floor seen from above: they show that the camera moves."""
-        (wide, high), scale, width = self.size, self.camera.scale, self.pen_width
+        (wide, high), scale, width = self.size, self.scale, self.pen_width
         step = mark_spacing(wide / scale)
-        left = origin[0] - wide / 2 / scale
+        left = middle - wide / 2 / scale
         count = math.ceil(wide / scale / step) + 2
         across = [((math.floor(left / step) + k) * step - left) * scale for k in range(count)]
         if self.ground is not None:
-            y = high - (self.ground - origin[1]) * scale
+            y = high - (self.ground - bottom) * scale
             pen.line((0, y, wide, y), fill=STILL, width=width)
             for x in across:
                 pen.line((x, y + 2 * width, x - 4 * width, y + 7 * width), fill=STILL, width=max(1, width - 1))
         elif self.scene.view == "xy" and self.scene.follow is not None:
-            lowest = math.floor(origin[1] / step)
+            lowest = math.floor(bottom / step)
             for row in range(math.ceil(high / scale / step) + 2):
-                y = high - ((lowest + row) * step - origin[1]) * scale
+                y = high - ((lowest + row) * step - bottom) * scale
                 for x in across:
                     pen.line((x - 4, y, x + 4, y), fill=STILL)
                     pen.line((x, y - 4, x, y + 4), fill=STILL)
@@ -153,39 +126,31 @@ class Artist:
 
 def shapes_of(scene: Scene, poses: np.ndarray) -> list[Shape]:
     """Every visible geom as lines and polygons, far ones first. `poses` [F, bodies, 7]."""
-    across, up, towards = (0, 1, 2) if scene.view == "xy" else (0, 2, 1)
-    sign = 1.0 if scene.view == "xy" else -1.0  # seen along +y, what has a smaller y is nearer
+    # Seen from the side, along +y, what has a smaller y is nearer.
+    plane, towards, sign = ([0, 1], 2, 1.0) if scene.view == "xy" else ([0, 2], 1, -1.0)
     boxes = has_boxes(scene)
     shapes = []
     for geom in scene.geoms:
         if geom["rgba"][3] == 0 or geom["type"] == "plane":
             continue
-        corners, radius = _outline(geom, scene.view)
+        corners, radius = _outline(geom, plane)
         world = place(corners, geom, poses[:, geom["body"]])  # [F, P, 3]
-        box = geom["type"] == "box"
-        colour = STILL if geom["body"] == 0 else PART_TOO if box or (geom["body"] % 2 == 0 and not boxes) else PART
-        shapes.append(
-            Shape(
-                "polygon" if box else "line",
-                world[:, :, [across, up]],
-                radius,
-                colour,
-                -math.inf if geom["body"] == 0 else sign * float(world[:, :, towards].mean()),
-            )
-        )
+        box, depth = geom["type"] == "box", sign * float(world[:, :, towards].mean())
+        colour = PART_TOO if box or (geom["body"] % 2 == 0 and not boxes) else PART
+        if geom["body"] == 0:
+            colour, depth = STILL, -math.inf
+        shapes.append(Shape("polygon" if box else "line", world[:, :, plane], radius, colour, depth))
     return sorted(shapes, key=lambda shape: shape.depth)
 
 
-def _outline(geom: dict[str, Any], view: str) -> tuple[np.ndarray, float]:
+def _outline(geom: dict[str, Any], plane: list[int]) -> tuple[np.ndarray, float]:
     """Points [P, 3] of a geom in its own frame, and the radius of the pen."""
-    size, kind = geom["size"], geom["type"]
-    if kind in ("capsule", "cylinder"):
+    size = geom["size"]
+    if geom["type"] in ("capsule", "cylinder"):
         return np.array([[0, 0, -size[1]], [0, 0, size[1]]], float), size[0]
-    if kind == "box":
-        a, b = size[0], size[1] if view == "xy" else size[2]
-        flat = np.array([[-a, -b], [a, -b], [a, b], [-a, b]])
+    if geom["type"] == "box":
         corners = np.zeros((4, 3))
-        corners[:, [0, 1] if view == "xy" else [0, 2]] = flat
+        corners[:, plane] = CORNERS * np.array(size)[plane]
         return corners, 0.0
     return np.zeros((1, 3)), size[0]
 
@@ -193,55 +158,52 @@ def _outline(geom: dict[str, Any], view: str) -> tuple[np.ndarray, float]:
 def place(points: np.ndarray, geom: dict[str, Any], pose: np.ndarray) -> np.ndarray:
     """Points [P, 3] of a geom's frame in the world, [F, P, 3], for its body's poses [F, 7]."""
     in_body = rotate(np.array(geom["quat"], float)[None], points)[0] + np.array(geom["pos"])
-    world: np.ndarray = rotate(pose[:, 3:], in_body) + pose[:, None, :3]
-    return world
+    return rotate(pose[:, 3:], in_body) + pose[:, None, :3]
 
 
 def rotate(quaternions: np.ndarray, points: np.ndarray) -> np.ndarray:
     """v + 2w (u x v) + 2 u x (u x v) for unit quaternions (w, u) [F, 4] and points [P, 3]: [F, P, 3]."""
     w, u = quaternions[:, None, :1], quaternions[:, None, 1:]
     once = np.cross(u, points[None])
-    turned: np.ndarray = points[None] + 2 * w * once + 2 * np.cross(u, once)
-    return turned
+    return points[None] + 2 * w * once + 2 * np.cross(u, once)
 
 
 def ground_height(scene: Scene, shapes: list[Shape]) -> float | None:
     """Where the ground line runs, if the picture shows a plane from the side and it is not far below everything."""
     planes = [float(geom["pos"][2]) for geom in scene.geoms if geom["type"] == "plane"]
-    heights = [shape.points[:, :, 1] for shape in shapes]
-    if not planes or scene.view != "xz" or not heights:
+    if not planes or scene.view != "xz" or not shapes:
         return None
-    low, high = min(float(h.min()) for h in heights), max(float(h.max()) for h in heights)
-    return planes[0] if low - planes[0] < high - low else None
+    heights = np.concatenate([shape.points[:, :, 1].ravel() for shape in shapes])
+    return planes[0] if heights.min() - planes[0] < np.ptp(heights) else None
 
 
-def aim(scene: Scene, poses: np.ndarray, shapes: list[Shape], ground: float | None, size: tuple[int, int]) -> Camera:
-    """A camera that keeps the followed body in the middle and everything that moves in the picture."""
-    count = len(poses)
-    moving = [shape for shape in shapes if shape.colour != STILL] or shapes
-    centre = np.zeros((count, 2))
-    if scene.follow is not None:
+def aim(
+    scene: Scene, poses: np.ndarray, shapes: list[Shape], ground: float | None, size: tuple[int, int]
+) -> tuple[float, np.ndarray]:
+    """Pixels a metre, and the place [F, 2] in metres that each frame shows at its lower middle.
+
+    The followed body stays in the middle, and what moves in the picture. Where none is followed, a track or walls
+    belong in the picture too.
+    """
+    follows = scene.follow is not None
+    centre = np.zeros((len(poses), 2))
+    if follows:
         axes = [0, 1] if scene.view == "xy" else [0]
         centre[:, : len(axes)] = _smooth(poses[:, scene.follow][:, axes])
-    relative = [(shape.points - centre[:, None], shape.radius) for shape in moving]
-    low = np.min([(points.min(axis=(0, 1)) - radius) for points, radius in relative], axis=0)
-    high = np.max([(points.max(axis=(0, 1)) + radius) for points, radius in relative], axis=0)
+    shown = [shape for shape in shapes if shape.colour != STILL or not follows] or shapes
+    around = [(shape.points - centre[:, None], shape.radius) for shape in shown]
+    low = np.min([points.min(axis=(0, 1)) - radius for points, radius in around], axis=0)
+    high = np.max([points.max(axis=(0, 1)) + radius for points, radius in around], axis=0)
     if ground is not None:
         low[1] = ground
-    fixed = [shape for shape in shapes if shape.colour == STILL]
-    if scene.follow is None:  # a track or walls belong in the picture
-        for shape in fixed:
-            low = np.minimum(low, shape.points.min(axis=(0, 1)) - shape.radius)
-            high = np.maximum(high, shape.points.max(axis=(0, 1)) + shape.radius)
-    margin = 0.08 * (high[1] - low[1])
-    floor = 0.16 * (high[1] - low[1])  # below the ground line, or the lowest part
+    margin, floor = 0.08 * (high[1] - low[1]), 0.16 * (high[1] - low[1])  # above the highest, below the lowest part
     height = high[1] - low[1] + margin + floor
-    reach = max(abs(low[0]), abs(high[0])) * 2 if scene.follow is not None else high[0] - low[0]
-    scale = min(size[1] / height, size[0] / (1.08 * reach))
+    reach = max(abs(low[0]), abs(high[0])) * 2 if follows else high[0] - low[0]
+    scale = float(min(size[1] / height, size[0] / (1.08 * reach)))
     spare = size[1] / scale - height  # a wide scene leaves room above and below
     bottom = low[1] - floor - (0 if ground is not None else spare / 2)
-    middle = 0.0 if scene.follow is not None else (low[0] + high[0]) / 2
-    return Camera(scale, size, centre + np.array([middle, bottom]))
+    middle = 0.0 if follows else (low[0] + high[0]) / 2
+    return scale, centre + np.array([middle, bottom])
 
 
 def _smooth(path: np.ndarray, reach: int = 7) -> np.ndarray:

@@ -129,53 +129,42 @@ class _OneEpisode:
 
 def _record_bodies(policy: Policy, simulator: Simulator, scene: Scene, seed: int, max_steps: int, skip: int) -> Rollout:
     every = max(1, round(1.0 / (FRAMES_PER_SECOND * scene.seconds)))
-    poses: list[np.ndarray] = []
-
-    def look(step: int, ended: bool) -> None:
-        if step % every == 0 or ended:
-            poses.append(simulator.poses(SLOT)[0])
-
-    mode = policy.distribution.mode
-    episode = _OneEpisode(simulator, seed, skip + max_steps, lambda u, _: mode(u))
-    rewards, terminated = _play(policy, simulator, episode, look, skip)
-    return Rollout(scene, np.array(poses, np.float32), rewards, every, terminated)
+    episode = _OneEpisode(simulator, seed, skip + max_steps, lambda u, _: policy.distribution.mode(u))
+    poses, rewards, terminated = _play(policy, simulator, episode, lambda: simulator.poses(SLOT)[0], skip, every)
+    return Rollout(scene, poses.astype(np.float32), rewards, every, terminated)
 
 
 def _record_game(policy: Policy, simulator: Screened, seed: int, max_steps: int, skip: int) -> GameRollout:
     distribution = policy.distribution
     noise = distribution.noise(Streams(seed).generator(0, Purpose.DRAWING, NOISE), (skip + max_steps, 1))
-    screens: list[np.ndarray] = []
-
-    def look(step: int, ended: bool) -> None:
-        screens.append(simulator.screens(SLOT)[0][0])
-
     episode = _OneEpisode(simulator, seed, len(noise), lambda u, decision: distribution.sample_from(u, noise[decision]))
-    rewards, terminated = _play(policy, simulator, episode, look, skip)
-    palette = simulator.screens(SLOT)[1].copy()
-    return GameRollout(np.stack(screens), palette, rewards, simulator.seconds, terminated)
+    screens, rewards, terminated = _play(policy, simulator, episode, lambda: simulator.screens(SLOT)[0][0], skip)
+    return GameRollout(screens, simulator.screens(SLOT)[1].copy(), rewards, simulator.seconds, terminated)
 
 
 def _play(
-    policy: Policy, simulator: Simulator, episode: _OneEpisode, look: Callable[[int, bool], None], skip: int
-) -> tuple[np.ndarray, bool]:
-    """Rewards [T] after the first `skip` decisions, and whether the task ended.
+    policy: Policy, simulator: Simulator, episode: _OneEpisode, see: Callable[[], np.ndarray], skip: int, every: int = 1
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """What `see` gives [F, ...], rewards [T], and whether the task ended.
 
-    `look(step, ended)` is called where the recording starts (step 0) and after each decision from there on.
+    It is looked at after `skip` decisions, then `every` so many of them and at the end of the episode.
     """
     play = Play(simulator, policy.actor(1).parameters, episode)
+    seen: list[np.ndarray] = []
     rewards: list[float] = []
     terminated = False
     while play.fill():
         if play.clock == skip:
-            look(0, False)
+            seen.append(see())
         result = play.step().result
         if result.unstable[0]:
             break
         terminated = bool(result.terminated[0])
         if play.clock > skip:
             rewards.append(float(result.reward[0]))
-            look(play.clock - skip, terminated or bool(result.truncated[0]))
+            if terminated or result.truncated[0] or (play.clock - skip) % every == 0:
+                seen.append(see())
     if skip and not rewards:
         seed = episode.seed
         raise ValueError(f"skip = {skip}: the episode of seed {seed} is over after {play.clock} decisions")
-    return np.array(rewards, np.float64), terminated
+    return np.stack(seen), np.array(rewards, np.float64), terminated

@@ -12,8 +12,8 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-from trpolab.lab.charts import BLUE, ORANGE
 from trpolab.lab.pictures.explorer import INK, dress
+from trpolab.lab.style import BLUE, ORANGE
 from trpolab.sampling.vine.record import TRACED_STATES, VineRecord
 
 WORSE_BETTER = LinearSegmentedColormap.from_list("worse-better", [BLUE, "#9a9a9a", ORANGE])
@@ -110,8 +110,7 @@ def shown_q(record: VineRecord, centred: bool) -> np.ndarray:
         return record.branch_q
     _, state = np.unique(record.branch_state, return_inverse=True)
     means = np.bincount(state, record.branch_q) / np.bincount(state)
-    centred_q: np.ndarray = record.branch_q - means[state]
-    return centred_q
+    return record.branch_q - means[state]
 
 
 def _draw_trunks(ax: Axes, record: VineRecord, view: Projection, ink: str) -> None:
