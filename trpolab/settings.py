@@ -80,17 +80,17 @@ class Setting:
     kind: Any  # the annotated type
     default: Any
     doc: str
-    symbol: str
-    low: float | None
-    high: float | None
-    open_low: bool
-    open_high: bool
-    scale: str
-    choices: tuple[Any, ...] | None
-    source: str
-    live: bool
-    shown: tuple[float, float] | None
-    needs: tuple[str, tuple[Any, ...], str] | None
+    symbol: str = ""
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+    scale: str = "linear"
+    choices: tuple[Any, ...] | None = None
+    source: str = ""
+    live: bool = True
+    shown: tuple[float, float] | None = None
+    needs: tuple[str, tuple[Any, ...], str] | None = None
 
     @property
     def part(self) -> str:

@@ -101,9 +101,7 @@ class Lab:
         """
         self._refuse_if_closed()
         target = None if iterations is None else len(self.history) + iterations
-        done = self.session.progress.iteration
-        if self.controls.requested.iterations < done + (iterations or 1):
-            self._grant(done + (iterations or self._more))
+        self._grant(iterations)
         self.trainer.run(target)
         return self.wait(target) if block else self
 
@@ -124,9 +122,7 @@ class Lab:
     def step(self) -> Lab:
         """One iteration, then hold."""
         self._refuse_if_closed()
-        done = self.session.progress.iteration
-        if self.controls.requested.iterations <= done:
-            self._grant(done + 1)
+        self._grant(1)
         self.trainer.step()
         return self
 
@@ -156,16 +152,15 @@ class Lab:
         self._reset_wanted = True
         self.controls.abort()
 
-    def settle(self) -> bool:
-        """Make another session if a reset was asked for and the thread has ended; whether that was done."""
+    def settle(self) -> None:
+        """Make another session if a reset was asked for and the thread has ended."""
         if not self._reset_wanted or self.trainer.alive or self._closed:
-            return False
+            return
         asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
         if asked["iterations"] == self._granted:  # nobody has asked for others
             asked["iterations"] = self._granted = self._more
         self.trainer = Trainer(self._new_session(self._source, asked))
         self._reset_wanted = False
-        return True
 
     def close(self, keep_view: bool = True) -> None:
         """End the threads; the view is closed as well unless `keep_view`."""
@@ -200,10 +195,12 @@ class Lab:
     def _new_session(self, source: Any, settings: dict[str, Any], resume: str | Path | None = None) -> Any:
         return Session(source, out=self._out, resume=resume, **settings)
 
-    def _grant(self, iterations: int) -> None:
-        """Let the run go on to so many iterations."""
-        self.controls.replace(iterations=iterations)
-        self._granted = iterations
+    def _grant(self, iterations: int | None) -> None:
+        """Let the run go on for so many iterations (None: as long as it was made for) if its settings end it before."""
+        done = self.session.progress.iteration
+        if self.controls.requested.iterations < done + (iterations or 1):
+            self._granted = done + (iterations or self._more)
+            self.controls.replace(iterations=self._granted)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -44,10 +44,9 @@ def speed(row: dict[str, Any]) -> float | None:
 
 def short(count: int) -> str:
     """1.9M, 24.5k, 980."""
-    for size, unit in ((1_000_000, "M"), (10_000, "k")):
-        if count >= size:
-            return f"{count / (1000 if unit == 'k' else size):.1f}{unit}"
-    return f"{count:,}"
+    if count >= 1_000_000:
+        return f"{count / 1_000_000:.1f}M"
+    return f"{count / 1000:.1f}k" if count >= 10_000 else f"{count:,}"
 
 
 def clock(seconds: float) -> str:

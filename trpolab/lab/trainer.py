@@ -90,12 +90,11 @@ class Trainer:
         controls = self.session.controls
         return bool(controls.paused and controls.holding)
 
-    def close(self, seconds: float = 10.0) -> bool:
-        """Give up the iteration under way and end the thread; whether it ended in time."""
+    def close(self, seconds: float = 10.0) -> None:
+        """Give up the iteration under way and end the thread; wait so many seconds for its end."""
         self.session.controls.abort()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(seconds)
-        return not self.alive
 
     def elapsed(self) -> float:
         """Seconds spent training, pauses included."""

@@ -58,18 +58,14 @@ def knob(name: str, value: Any = None, *, low: float | None = None, high: float 
 def slider(name: str, low: float, high: float, value: float, doc: str, *, log: bool = False) -> tuple[Setting, Any]:
     """A slider that is no setting: whole numbers if `low` and `high` are, on a logarithmic scale if asked."""
     kind = int if isinstance(low, int) and isinstance(high, int) else float
-    about = _about(name, doc, kind=kind, shown=(low, high), scale="log" if log else "linear", open_low=log)
-    return about, value
+    scale = "log" if log else "linear"
+    return Setting(name, (name,), kind, value, doc, shown=(low, high), scale=scale, open_low=log), value
 
 
 def choice(name: str, options: Sequence[Any], doc: str) -> tuple[Setting, Any]:
     """Buttons for one of a few options, the first one chosen."""
-    return _about(name, doc, kind=type(options[0]), choices=tuple(options)), options[0]
-
-
-def _about(name: str, doc: str, **more: Any) -> Setting:
-    empty = dict.fromkeys((field.name for field in dataclasses.fields(Setting)), None)
-    return Setting(**{**empty, "name": name, "path": (name,), "doc": doc, "symbol": "", "source": "", **more})
+    first = options[0]
+    return Setting(name, (name,), type(first), first, doc, choices=tuple(options)), first
 
 
 def explore(draw: Draw, *dials: tuple[Setting, Any]) -> Explorer:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
@@ -95,7 +94,10 @@ def figure_one(
     ax.set(xlabel=view.labels[0], ylabel=view.labels[1])
     dress(ax, ink)
     bar = figure.colorbar(colours, cax=figure.add_axes((1 - 0.7 / width, bottom, 0.1 / width, top - bottom)))
-    _style_bar(bar, "Q̂ minus the state's mean" if centred else "Q̂", ink)
+    bar.set_label("Q̂ minus the state's mean" if centred else "Q̂", color=ink, fontsize=8.5)
+    bar.ax.tick_params(colors=ink, labelsize=8, width=0.6, length=3)
+    bar.ax.locator_params(nbins=5)
+    bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
 
 
@@ -136,13 +138,6 @@ def _draw_branches(ax: Axes, record: VineRecord, view: Projection, centred: bool
     )  # fmt: skip
     ax.add_collection(branches)
     return branches
-
-
-def _style_bar(bar: Colorbar, label: str, ink: str) -> None:
-    bar.set_label(label, color=ink, fontsize=8.5)
-    bar.ax.tick_params(colors=ink, labelsize=8, width=0.6, length=3)
-    bar.ax.locator_params(nbins=5)
-    bar.outline.set_visible(False)  # type: ignore[operator]
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
