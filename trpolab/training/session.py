@@ -74,7 +74,9 @@ class Session:
         self._warned = False  # of σ at its bounds, once a session
         self.history = History() if saved is None else history_of(saved)
         self._redo = {} if saved is None else turned_later(saved, settings)
-        self._train_state = saved.train_state if saved is not None and saved.train_state is not None else self._start()
+        config = self.controls.requested
+        start = saved.train_state if saved is not None else None
+        self._train_state = start or TrainState(config, Progress(start_learner(self.task, config, self.streams)))
         policy = self.policy.acting_in(*self.task.spaces)  # a file of an older version does not hold them
         self.progress.learner = replace(self.learner, policy=policy)
         self._recorder = RunRecorder(self.task.name, self.controls, out, label, saved)
@@ -163,11 +165,6 @@ class Session:
             self.state = state
             self._recorder.finish(state, message, self._train_state)
             samplers.close()
-
-    def _start(self) -> TrainState:
-        """Before the first iteration."""
-        config = self.controls.requested
-        return TrainState(config, Progress(start_learner(self.task, config, self.streams)))
 
     def _record(self, iteration: Iteration, before: Config, progress: Progress, samplers: Samplers) -> None:
         """Put a whole iteration on record; from here on it counts. Raises Interrupted if that was given up."""
