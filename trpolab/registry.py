@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from trpolab.settings import PlainError
+from trpolab.settings import PlainError, registry
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -94,10 +94,10 @@ class Registry(Mapping[str, E], Generic[E]):
             if not callable(getattr(entry, name)):
                 yield f"{name} = {getattr(entry, name)!r}: must be a function"
         if entry.settings is not None:
-            yield from _settings_problems(entry.settings)
+            yield from _settings_problems(entry.settings, entry.part)
 
 
-def _settings_problems(settings: Any) -> Iterator[str]:
+def _settings_problems(settings: Any, part: str) -> Iterator[str]:
     if not isinstance(settings, type) or not dataclasses.is_dataclass(settings):
         yield f"settings = {settings!r}: must be a frozen dataclass"
         return
@@ -106,3 +106,12 @@ def _settings_problems(settings: Any) -> Iterator[str]:
     for field in dataclasses.fields(settings):
         if "doc" not in field.metadata:
             yield f"{settings.__name__}.{field.name} has no metadata: use trpolab.setting(default, doc)"
+    for about in registry(settings, {}, part).values():
+        try:
+            wrong = about.problem(about.default)
+        except AttributeError:
+            wrong = (
+                f"{about.name} is a {about.kind}: must be a bool, int, float, str or tuple[int, ...], or one or None"
+            )
+        if wrong is not None:
+            yield wrong

@@ -115,6 +115,16 @@ class Taken:
     gamma: float = trpolab.setting(0.9, "a discount", flat=True)
 
 
+@dataclass(frozen=True)
+class Beyond:
+    size: float = trpolab.setting(2.0, "a default that its own bounds refuse", high=1)
+
+
+@dataclass(frozen=True)
+class Strange:
+    size: complex = trpolab.setting(1j, "a kind that no file can hold")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -125,6 +135,9 @@ class Taken:
         ({"settings": dict}, "must be a frozen dataclass"),
         ({"part": "vine"}, "'vine' is taken"),
         ({"settings": Taken}, "'gamma' is taken"),
+        ({"settings": Beyond}, "mine.size = 2.0: must be <= 1"),
+        ({"settings": Strange}, "mine.size is a .*complex.*: must be a bool, int"),
+        ({"reads": ("target_kl",)}, "`target_kl` is called `delta` here"),
     ],
 )
 def test_what_is_not_whole_is_refused_in_a_sentence(changes: dict[str, Any], said: str) -> None:
@@ -133,6 +146,19 @@ def test_what_is_not_whole_is_refused_in_a_sentence(changes: dict[str, Any], sai
         trpolab.register(a_method(**changes))
     assert "\n" not in str(refused.value)
     assert settings() == before
+
+
+def test_a_step_that_returns_something_else_is_named() -> None:
+    trpolab.register(a_method(step=lambda *given: None))
+    session = trpolab.Session("CartPole-v1", method="mine", iterations=1, steps_per_iteration=64, out=None)
+    with pytest.raises(TypeError, match=r"method = 'mine': its step returned None, not \(Learner, Diagnostics\)"):
+        session.run()
+
+
+def test_a_path_is_no_module(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--import", "./plain_method.py", "CartPole-v1"])
+    assert "give the module's name, such as plain_method" in capsys.readouterr().err
 
 
 def test_only_kinds_are_registered() -> None:

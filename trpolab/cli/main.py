@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
@@ -87,6 +88,8 @@ class _Import(argparse.Action):
     """Import a module at once, so that what it registers is there for `--help` and for every option after it."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, name: Any, option: Any = None) -> None:
+        if "/" in name or name.endswith(".py"):
+            parser.error(f"--import {name}: give the module's name, such as {Path(name).stem}")
         if (here := os.getcwd()) not in sys.path:
             sys.path.insert(0, here)
         try:

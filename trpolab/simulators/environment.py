@@ -22,7 +22,7 @@ def as_gymnasium(task: Source, *, render_mode: str | None = None, **settings: An
     setting that the task does not have or that is out of bounds, and ValueError for a `render_mode`.
     """
     if render_mode is not None:
-        raise ValueError(f"render_mode = {render_mode!r}: must be None; the lab and `trpolab play` draw rollouts")
+        raise ValueError(f"render_mode = {render_mode!r}: must be None; the lab draws rollouts")
     return SimulatorEnv(make(_configured(task, settings) if settings else task))
 
 
@@ -47,8 +47,8 @@ class SimulatorEnv(gymnasium.Env):
         """One decision.
 
         Where the physics blew up, the episode is truncated at the state before, with no reward and `unstable` in the
-        info. Raises ResetNeeded before the first reset, and ValueError for an action of another shape or kind, or for a
-        whole number that is none of the actions.
+        info. Raises ResetNeeded before the first reset, and ValueError for an action of another shape or kind, one that
+        is not finite, or a whole number that is none of the actions.
         """
         if self._obs is None:
             raise gymnasium.error.ResetNeeded("step: call reset first")
@@ -65,6 +65,8 @@ class SimulatorEnv(gymnasium.Env):
     def _row(self, action: Any) -> np.ndarray:
         """[1, *A] as a simulator takes it."""
         row = np.asarray(action)
+        if row.dtype.kind == "f" and not np.isfinite(row).all():
+            raise ValueError(f"action = {action!r}: must be finite")
         if isinstance(self.action_space, Box):
             return (row.astype(self.action_space.dtype) if row.dtype.kind in "iu" else row)[None]
         if row.dtype.kind in "iu" and row.shape == self.action_space.shape and not self.action_space.contains(row):

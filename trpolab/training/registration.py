@@ -6,7 +6,7 @@ import dataclasses
 from typing import TypeVar
 
 from trpolab.registry import Entry, RegistrationError
-from trpolab.settings import registry
+from trpolab.settings import registry, unknown_setting
 from trpolab.simulators import SIMULATORS
 from trpolab.training.config import KINDS, Config, part_types, settings
 
@@ -30,6 +30,10 @@ def register(entry: E) -> E:
         clashes = sorted({entry.part} & taken) or sorted(registry(entry.settings, {}, entry.part).keys() & settings())
         if clashes:
             raise RegistrationError(f"{kinds.what} {entry.name!r}: the name {clashes[0]!r} is taken by other settings")
+    if unknown := [name for name in getattr(entry, "reads", ()) if name not in settings()]:
+        raise RegistrationError(
+            f"{kinds.what} {entry.name!r}: reads = {unknown[0]!r}: {unknown_setting(unknown[0], settings())}"
+        )
     return kinds.add(entry)
 
 

@@ -61,7 +61,8 @@ class MethodKind(Entry):
 
     functions: ClassVar[tuple[str, ...]] = ("step", "problems", "population", "episodes")
 
-    step: Callable[..., Step]  # (learner, batch or population, its settings, Context)
+    # (learner, batch or population, its settings, Context); there must be one
+    step: Callable[..., Step] = None  # type: ignore[assignment]
     reads: tuple[str, ...] = ()  # shared settings by public name, in the order in which the lab shows them
     samplers: tuple[str, ...] | None = None  # names of those it can learn from; None: from all
     networks: tuple[str, ...] | None = None  # the same for networks
@@ -121,7 +122,11 @@ def step(learner: Learner, data: Batch | Population, method: MethodKind, setting
     with exact, ThreadTeam(torch.get_num_threads()) as threads:
         context = dataclasses.replace(context, threads=threads, notes={})
         try:
-            stepped, found = method.step(learner, data, settings, context)
+            result = method.step(learner, data, settings, context)
+            if not (isinstance(result, tuple) and [*map(type, result)] == [Learner, Diagnostics]):
+                what = f"method = {method.name!r}: its step returned {result!r}"[:300]
+                raise TypeError(f"{what}, not (Learner, Diagnostics), as `take` makes them")
+            stepped, found = result
         except Refusal as refusal:
             stepped = learner if refusal.state is None else learner.replace(state=refusal.state)
             found = Diagnostics(refusal.outcome, refusal.message, **context.notes)
