@@ -9,7 +9,7 @@ import pytest
 
 from trpolab.cli import main
 from trpolab.runs.reader import RunFolderError
-from trpolab.settings import ELSEWHERE, ConfigError, PlainError, unknown_setting
+from trpolab.settings import ConfigError, PlainError, names_elsewhere, unknown_setting
 from trpolab.simulators import UnknownTask, UnsupportedSpace
 from trpolab.training.config import Config, settings
 
@@ -89,11 +89,11 @@ def test_the_terminal_and_files_are_answered_alike(
 
 def test_every_name_that_is_answered_with_is_a_setting_and_none_that_is_asked_for_is() -> None:
     known = settings()
-    for name, ours in ELSEWHERE.items():
+    for name, ours in names_elsewhere().items():
         named = re.findall("`([^`]+)`", ours) if " " in ours else [ours]
         assert named or " " in ours
         assert all(setting in known for setting in named), name
-    assert not known.keys() & ELSEWHERE.keys()
+    assert not known.keys() & names_elsewhere().keys()
 
 
 def test_a_part_of_a_name_and_its_spelling_do_not_matter() -> None:

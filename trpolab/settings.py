@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import tomllib
 import traceback
@@ -186,54 +187,16 @@ def nearest(name: str, names: Any, count: int = 3) -> str:
     return f"; did you mean {', '.join(close)}?" if close else ""
 
 
-_WHOLE = "an update takes the whole batch: its size is `steps_per_iteration`, over all slots"
-_RATE = "TRPO has no learning rate: `delta` bounds the step; the value function is fitted by Levenberg-Marquardt"
-_STEPS = "`iterations` × `steps_per_iteration` are all steps of a run"
-_ENTROPY = "there is no entropy bonus; `delta` bounds how fast a policy narrows"
-_SLOTS = "`steps_per_iteration` counts the steps of all slots together: n_steps × n_envs"
-# What settings are called in Stable-Baselines3 and sb3-contrib, Tianshou, garage and rllab, Spinning Up, OpenAI's
-# Baselines and modular_rl: our name, or where there is none a sentence.
-ELSEWHERE = {
-    **dict.fromkeys(("target_kl", "max_kl", "max_kl_step", "max_constraint_value", "step_size"), "delta"),
-    **dict.fromkeys(("discount", "discount_factor"), "gamma"),
-    **dict.fromkeys(("gae_lambda", "lambda", "lambda_", "lambd"), "lam"),
-    **dict.fromkeys(("cg_iters", "cg_max_steps"), "cg_iterations"),
-    **dict.fromkeys(("cg_damping", "damping_coeff", "hvp_reg_coeff", "reg_coeff"), "damping"),
-    **dict.fromkeys(("line_search_shrinking_factor", "backtrack_coeff", "backtrack_ratio"), "shrink"),
-    **dict.fromkeys(("line_search_max_iter", "max_backtracks", "backtrack_iters"), "max_tries"),
-    **dict.fromkeys(("n_critic_updates", "optim_critic_iters", "train_v_iters", "vf_iters"), "value.fit_steps"),
-    **dict.fromkeys(("normalize_advantage", "advantage_normalization", "center_adv"), "path.standardize"),
-    **dict.fromkeys(("max_ep_len", "max_path_length", "max_pathlength", "max_episode_steps"), "path.horizon"),
-    **dict.fromkeys(("timesteps_per_batch", "steps_per_epoch"), "steps_per_iteration"),
-    **dict.fromkeys(("epochs", "n_iter", "n_itr", "max_iters"), "iterations"),
-    **dict.fromkeys(("n_envs", "num_envs"), "slots"),
-    **dict.fromkeys(("net_arch", "hidden_sizes"), "hidden"),
-    **dict.fromkeys(("activation_fn", "hidden_nonlinearity"), "activation"),
-    **dict.fromkeys(("env", "env_id", "env_name", "env_fn"), "task"),
-    **dict.fromkeys(("algo", "algorithm"), "method"),
-    **dict.fromkeys(("log_std_init", "init_log_std"), "policy.log_std"),
-    **dict.fromkeys(("normalize", "normalize_obs", "norm_obs"), "normalize_observations"),
-    **dict.fromkeys(("learning_rate", "lr", "vf_lr", "vf_stepsize"), _RATE),
-    **dict.fromkeys(("total_timesteps", "n_timesteps", "max_timesteps"), _STEPS),
-    **dict.fromkeys(("ent_coef", "entropy_coef", "entcoeff", "policy_ent_coeff"), _ENTROPY),
-    **dict.fromkeys(("batch_size", "minibatch_size", "max_batchsize"), _WHOLE),
-    **dict.fromkeys(("clip_range", "clip_ratio"), "TRPO clips no ratio: `delta` bounds the step"),
-    "n_steps": _SLOTS,
-    "actor_step_size": "natural_gradient.step",
-    "sub_sampling_factor": "`fisher_fraction` is the share of the states in Fisher products: 1 / sub_sampling_factor",
-    "policy_kwargs": "give `hidden` and `activation` themselves",
-    "n_epochs": "a batch makes one update of the policy, and `value.fit_steps` steps of the value function",
-    "vf_coef": "policy and value function are two networks, and each has its own fit",
-    "max_grad_norm": "gradients are not clipped: `delta` bounds the step",
-    "eval_freq": "`evaluate_every` counts iterations",
-    "n_eval_episodes": "evaluate_episodes",
-    "save_freq": "checkpoint_every",
-}
+@functools.cache
+def names_elsewhere() -> dict[str, str]:
+    """Names that other libraries have for settings, each with our name or with a sentence."""
+    table = tomllib.loads(Path(__file__).with_name("other_libraries.toml").read_text(encoding="utf-8"))
+    return {theirs: ours for ours, names in table.items() for theirs in names}
 
 
 def unknown_setting(name: str, known: Any) -> str:
     """Why a name that is none of the known settings is refused: what it is called here, or which names are near."""
-    ours = ELSEWHERE.get(name.rpartition(".")[2].lower().replace("-", "_"))
+    ours = names_elsewhere().get(name.rpartition(".")[2].lower().replace("-", "_"))
     if ours is None:
         return f"unknown setting {name!r}{nearest(name, known)}"
     return f"unknown setting: `{name}`: {ours}" if " " in ours else f"unknown setting: `{name}` is called `{ours}` here"
