@@ -590,7 +590,9 @@ FAULTS: dict[str, dict[str, Make]] = {
     "lines written behind a torn one": {
         "run folder: end of lines": instead(lambda descriptor: os.fstat(descriptor).st_size)
     },
-    "a full disk that ends the run": {"recorder: insist": instead(lambda self, write: self._folder and write(self._folder))},
+    "a full disk that ends the run": {
+        "recorder: insist": instead(lambda self, write: self._folder and write(self._folder))
+    },
     "no lock": {"run folder: lock": instead(lambda path: os.open(path / "lock", os.O_RDWR))},
     "labels that nobody checks": {"recorder: label": instead(lambda label: None)},
     "names in archives that nobody checks": {"archive: names": instead(lambda entry: None)},
