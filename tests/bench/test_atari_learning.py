@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("ale_py", reason='needs ale-py: pip install "trpolab[atari]"')
 
@@ -14,7 +16,9 @@ from trpolab.bench import atari_learning
 from trpolab.bench.atari_learning import Run, command
 from trpolab.bench.atari_learning import atari_learning as learning
 from trpolab.bench.curves import read_curves
+from trpolab.policies import Policy
 from trpolab.runs.reader import read_metrics
+from trpolab.sampling.evaluate import Evaluation
 from trpolab.settings import parse_value
 from trpolab.simulators import find_task
 from trpolab.training.config import resolve
@@ -26,12 +30,21 @@ def tiny(iterations: int) -> Run:
     return Run("ALE/Pong-v5", "single path", 3, iterations, TINY, above=-22.0, hours=1.0)
 
 
-@pytest.fixture(autouse=True)
-def one_game(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atari_learning, "EPISODES", 1)
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[Policy]:
+    """The policies that were judged, each by a made-up game: a whole game takes seconds."""
+    policies: list[Policy] = []
+
+    def judge(policy: Policy, task: Any, episodes: int, seed: int, **named: Any) -> Evaluation:
+        policies.append(policy)
+        return Evaluation(-20.5, 0.0, np.full(episodes, -20.5), np.full(episodes, 800))
+
+    monkeypatch.setattr(atari_learning, "evaluate", judge)
+    return policies
 
 
 def test_a_run_is_kept_with_its_curve_and_not_trained_again(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(atari_learning, "EPISODES", 1)
     monkeypatch.setattr(atari_learning, "RUNS", (tiny(2),))
     file, told = tmp_path / "atari.json", []
     table = learning(told.append, file, tmp_path / "runs")
@@ -47,7 +60,7 @@ def test_a_run_is_kept_with_its_curve_and_not_trained_again(monkeypatch, tmp_pat
     assert learning(told.append, file, tmp_path / "runs").rows == table.rows
 
 
-def test_a_run_that_was_cut_short_goes_on_in_its_folder(monkeypatch, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_short_goes_on_in_its_folder(judged, monkeypatch, tmp_path: Path) -> None:
     for iterations in (1, 2):
         monkeypatch.setattr(atari_learning, "RUNS", (tiny(iterations),))
         learning(lambda line: None, tmp_path / f"{iterations}.json", tmp_path / "runs")
@@ -55,14 +68,14 @@ def test_a_run_that_was_cut_short_goes_on_in_its_folder(monkeypatch, tmp_path: P
     assert [row["iteration"] for row in read_metrics(folder)] == [1, 2]
 
 
-def test_a_finished_run_that_was_never_judged_is_judged_without_training(monkeypatch, tmp_path: Path) -> None:
+def test_a_finished_run_that_was_never_judged_is_judged_without_training(judged, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(atari_learning, "RUNS", (tiny(1),))
     first, told = learning(lambda line: None, tmp_path / "1.json", tmp_path / "runs"), []
     assert learning(told.append, tmp_path / "2.json", tmp_path / "runs").rows == first.rows
-    assert told == []
+    assert told == [] and torch.equal(judged[0].theta, judged[1].theta)
 
 
-def test_other_settings_are_another_run(monkeypatch, tmp_path: Path) -> None:
+def test_other_settings_are_another_run(judged, monkeypatch, tmp_path: Path) -> None:
     """Neither the file's curve nor the folder's run may stand for settings that they never had."""
     monkeypatch.setattr(atari_learning, "RUNS", (tiny(1),))
     learning(lambda line: None, tmp_path / "atari.json", tmp_path / "runs")
@@ -75,7 +88,7 @@ def test_other_settings_are_another_run(monkeypatch, tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs" / "Pong-v5-single-path-3").iterdir())) == 2
 
 
-def test_what_must_be_reached_is_judged_by_the_last_iterations(monkeypatch, tmp_path: Path) -> None:
+def test_what_must_be_reached_is_judged_by_the_last_iterations(judged, monkeypatch, tmp_path: Path) -> None:
     """The same two iterations of an untrained player against what no player of Pong can reach, and no time at all."""
     for above, hours, verdict in ((21.5, 1.0, "no"), (-22.0, 0.0, "no"), (-22.0, None, "yes")):
         run = Run("ALE/Pong-v5", "single path", 3, 2, TINY, above=above, hours=hours)
