@@ -146,9 +146,6 @@ def test_module_keeps_the_rules(path: Path) -> None:
     assert faults_of_imports(room_of(path), tree) + faults_of_calls(tree) == []
 
 
-CIRCLES_LEFT = {("trpolab.policies.actors", "trpolab.policies.policy")}  # what is still to go
-
-
 def circles(imported: dict[str, set[str]]) -> set[tuple[str, ...]]:
     """Groups of modules that reach each other by imports, `imported` saying what each module imports."""
     reached = {name: reachable(name, imported) for name in imported}
@@ -187,7 +184,7 @@ def module_name(path: Path) -> str:
 
 
 def test_no_modules_import_each_other() -> None:
-    assert circles(imported_by_each()) <= CIRCLES_LEFT
+    assert circles(imported_by_each()) == set()
 
 
 def test_circles_are_found() -> None:
@@ -202,7 +199,7 @@ def test_a_class_name_means_one_thing() -> None:
     assert {name for name, count in names.items() if count > 1} == set()
 
 
-MOST_LINES = 320
+MOST_LINES = 300
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -33,6 +33,10 @@ def test_blanks_comments_and_docstrings_are_left_out() -> None:
     assert code_lines('"""Only a docstring."""\n') == code_lines("") == 0
 
 
+def test_the_package_stays_small() -> None:
+    assert sum(by_room().values()) <= 14_000
+
+
 def test_every_room_is_counted() -> None:
     count = by_room()
     assert {"lab", "numerics", "__init__.py"} <= set(count)
