@@ -72,7 +72,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     """run.json of a folder. Raises RunFolderError with a sentence where it isn't a run."""
     path = Path(folder)
     if not path.is_dir():
-        raise RunFolderError(f"{str(path)!r} {'is not a folder' if path.exists() else 'does not exist'}")
+        raise RunFolderError(f"{str(path)!r} is not a folder")
     try:
         about = parse_json((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
