@@ -69,16 +69,19 @@ class NoTorch(TorchFunctionMode):
 
 
 def one_configuration_an_iteration(tmp_path: Path, changes: int = 1000) -> None:
-    """R9: two threads turn δ and damping together, a thousand times; no iteration may see a mixture."""
+    """R9: two threads turn δ and damping together, a thousand times and more; no iteration may see a mixture."""
     run = session(out=tmp_path, iterations=10**6, delta=0.0625, damping=0.125)
     failures: list[BaseException] = []
     requested: list[float] = []
+    used: list[tuple[float, float]] = []
 
     def turn(seed: int) -> None:
         rng = np.random.default_rng(seed)
         try:
             with NoTorch():
-                for _ in range(changes // 2):
+                for count in range(100 * changes):
+                    if count >= changes // 2 and len(used) > 8:  # slow machines: changes and iterations must meet
+                        break
                     delta = 2.0 ** -float(rng.integers(4, 30))
                     config = run.controls.replace(delta=delta, damping=2 * delta)
                     requested.append(config.trust.delta)
@@ -89,7 +92,6 @@ def one_configuration_an_iteration(tmp_path: Path, changes: int = 1000) -> None:
             failures.append(error)
 
     threads = [threading.Thread(target=turn, args=(seed,)) for seed in range(2)]
-    used: list[tuple[float, float]] = []
     loop = run.iterate()
     for iteration in loop:
         if iteration.index == 1:
@@ -101,7 +103,7 @@ def one_configuration_an_iteration(tmp_path: Path, changes: int = 1000) -> None:
             break
     loop.close()
     assert failures == []
-    assert len(requested) == changes
+    assert len(requested) >= changes
     assert all(damping == 2 * delta for delta, damping in used)
     assert {delta for delta, _ in used[1:]} <= {0.0625, *requested}
     now: dict[str, Any] = {"delta": 0.0625, "damping": 0.125}
