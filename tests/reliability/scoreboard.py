@@ -1,4 +1,4 @@
-"""The pytest plugin of the scoreboard: `pytest -m "reliability and not soak" --scoreboard=FILE` writes what was found.
+"""The scoreboard as a pytest plugin: `pytest -n 0 -m "reliability and not soak" --scoreboard=FILE` writes the results.
 
 `@pytest.mark.reliability("R10")` says which rows of `ROWS` a test stands for; a mark without rows belongs to none.
 `python -m tests.reliability.table FILE ...` makes the table of docs/reliability.md from such files.
@@ -89,8 +89,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect only if asked to."""
+    """Collect only if asked to, in the process that runs the tests."""
     if file := config.getoption("--scoreboard"):
+        if config.getoption("numprocesses", 0):
+            raise pytest.UsageError("--scoreboard notes what runs in one process: add -n 0")
         config.pluginmanager.register(Scoreboard(Path(file).absolute()), "trpolab-scoreboard")
 
 
