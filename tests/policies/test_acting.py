@@ -174,7 +174,7 @@ def test_pixels() -> None:
     actions = policy(obs, deterministic=True)
     np.testing.assert_array_equal(actions, [policy(row, deterministic=True) for row in obs])
     assert actions.shape == (3,) and policy.action_space.contains(actions[0])
-    with pytest.raises(ObservationError, match="obs is of float64: this policy observes a stack of frames of uint8"):
+    with pytest.raises(ObservationError, match="obs is of float64: this policy observes pictures of uint8"):
         policy(obs / 255)
     with pytest.raises(ObservationError, match=r"must be \[2, 14, 12\] for one observation"):
         policy(obs[:, :1])

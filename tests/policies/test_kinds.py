@@ -187,9 +187,12 @@ def chosen(network: str = "skip", distribution: str = "auto", settings=None, **c
 
 def test_auto_takes_what_it_took_before(registered: None) -> None:
     frames = spaces.Box(0, 255, (4, 52, 40), np.uint8)
-    assert network_kind(frames).name == "convnet"
-    for space in (OBSERVED, spaces.Box(0, 255, (96, 96, 3), np.uint8), spaces.Box(0, 255, (8,), np.uint8)):
+    for space in (frames, spaces.Box(0, 255, (96, 96, 3), np.uint8)):
+        assert network_kind(space).name == "convnet" and network_kind(space, "mlp").name == "mlp"
+    for space in (OBSERVED, spaces.Box(0, 255, (8,), np.uint8)):
         assert network_kind(space).name == "mlp"
+        with pytest.raises(PlainError, match=r"policy\.network = 'convnet': does not fit the task"):
+            network_kind(space, "convnet")
     assert chosen("auto").distribution == DiagonalGaussian(2)
 
 

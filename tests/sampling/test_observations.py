@@ -24,7 +24,8 @@ def three_paths(shape: tuple[int, ...], dtype: type) -> list[list[np.ndarray]]:
 
 
 def log_of(shape: tuple[int, ...], dtype: type) -> ObservationLog:
-    return ObservationLog(SimpleNamespace(obs_shape=shape, sees_pixels=dtype is np.uint8))
+    pixels = dtype is np.uint8
+    return ObservationLog(SimpleNamespace(obs_shape=shape, sees_pixels=pixels), SimpleNamespace(stacks_frames=pixels))
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((3,), np.float32), ((4, 7, 6), np.uint8)])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.settings import ConfigError, flatten, parse_value
-from trpolab.simulators import find_task
+from trpolab.simulators import Task, find_task
 from trpolab.training.config import Config, check, resolve, settings
 
 
@@ -62,6 +66,42 @@ def test_combinations_that_cannot_run_are_refused():
         resolve(task, overrides={"path.whole": True, "steps_per_iteration": 500})
     with pytest.raises(ConfigError, match="discounted sums need whole paths"):
         resolve(task, overrides={"advantage": "monte_carlo"})
+
+
+COLOURED, TINY = Box(0, 255, (40, 36, 3), np.uint8), Box(0, 255, (7, 7, 3), np.uint8)
+
+
+def seen_as(space: Box) -> Task:
+    return Task("Pictures", space, Discrete(3), 100, False, "no", python=True)
+
+
+def test_pictures_are_not_normalised_unless_they_are_taken_for_plain_numbers() -> None:
+    assert not resolve(seen_as(COLOURED)).policy.normalize_observations
+    assert resolve(seen_as(COLOURED), overrides={"policy.network": "mlp"}).policy.normalize_observations
+    assert resolve(seen_as(Box(0, 255, (40,), np.uint8))).policy.normalize_observations
+    with pytest.raises(ConfigError, match="normalize_observations = True: pixels go in as 0 to 1"):
+        resolve(seen_as(COLOURED), overrides={"normalize_observations": True})
+
+
+def test_pictures_too_small_for_the_strides_are_refused_with_the_numbers() -> None:
+    small = r"pictures of 7 x 7 pixels are too small for two convolutions of 4 x 4 with stride 2, which need 10 x 10: "
+    with pytest.raises(ConfigError, match=f"^{small}policy.network = 'mlp' takes plain numbers$"):
+        resolve(seen_as(TINY))
+    resolve(seen_as(TINY), overrides={"policy.network": "mlp"})
+    resolve(seen_as(Box(0, 255, (10, 10, 3), np.uint8)))
+
+
+def test_a_policy_that_no_file_can_hold_is_refused_with_its_size() -> None:
+    with pytest.raises(ConfigError, match=r"hidden = \[64, 64\]: [0-9,]{11,} parameters for .* \[2000, 3000, 3\]"):
+        resolve(seen_as(Box(0, 255, (2000, 3000, 3), np.uint8)))
+    with pytest.raises(ConfigError, match=r"hidden = \[64, 64\]: 128,[0-9,]+ parameters"):
+        resolve(seen_as(Box(-1, 1, (2_000_000,))))
+
+
+def test_only_a_task_that_says_so_has_stacks_in_time() -> None:
+    stacks = dataclasses.replace(seen_as(Box(0, 255, (4, 52, 40), np.uint8)), sees_pixels=True)
+    with pytest.raises(ConfigError, match=r"policy\.network = 'mlp': Pictures needs one that sees pixels"):
+        resolve(stacks, overrides={"policy.network": "mlp", "normalize_observations": False})
 
 
 def test_the_paper_preset_uses_none_of_ours():

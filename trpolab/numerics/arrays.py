@@ -32,6 +32,17 @@ def all_finite(array: np.ndarray) -> bool:
     return array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size
 
 
+def finite_bounds(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same bounds, with the largest numbers of their dtype in place of infinities."""
+    largest = np.finfo(low.dtype).max
+    return np.maximum(low, -largest), np.minimum(high, largest)
+
+
+def clipped(values: Array, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Floats within bounds and of the bounds' dtype. The cast comes last: rounding keeps the order, so none leaves."""
+    return np.minimum(np.maximum(values, low), high).astype(low.dtype)
+
+
 def namespace(array: Array) -> Any:
     """The module, NumPy or torch, whose functions take this array."""
     return np if isinstance(array, np.ndarray) else torch

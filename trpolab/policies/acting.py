@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from trpolab.numerics.arrays import clipped, finite_bounds
 from trpolab.policies.actors import Actor
+from trpolab.policies.frames import BRIGHTEST
 from trpolab.policies.network import TILE
 from trpolab.policies.parts import PolicyParts
 from trpolab.settings import PlainError
@@ -36,7 +38,9 @@ def act(policy: PolicyParts, hand: Hand, obs: Any, deterministic: bool, generato
     else:
         actions = distribution.sample_from(u, distribution.noise(generator or hand.generator, (len(rows),)))
     actions = in_task(policy, actions)
-    return actions[0] if single else actions
+    if not single:
+        return actions
+    return actions[0, ...] if isinstance(policy.action_space, spaces.Box) else actions[0]  # arrays, or whole numbers
 
 
 def observed(policy: PolicyParts, obs: Any) -> tuple[np.ndarray, bool]:
@@ -46,8 +50,10 @@ def observed(policy: PolicyParts, obs: Any) -> tuple[np.ndarray, bool]:
         array = np.asarray(obs)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient
         raise ObservationError(f"obs is no array of numbers: {error}") from None
-    if array.dtype.kind not in ("u" if pixels else "biuf") or (pixels and array.dtype != np.uint8):
-        wanted = "a stack of frames of uint8, 0 to 255" if pixels else "numbers"
+    if pixels and array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() <= BRIGHTEST:
+        array = array.astype(np.uint8)
+    if array.dtype.kind not in "biuf" or (pixels and array.dtype != np.uint8):
+        wanted = "pictures of uint8, 0 to 255" if pixels else "numbers"
         given = f"{type(obs).__name__} {obs!r:.60}" if array.dtype.kind not in "biufc" else f"of {array.dtype}"
         raise ObservationError(f"obs is {given}: this policy observes {wanted}, of shape {list(shape)}")
     if policy.states is not None and array.dtype.kind in "iu" and array.ndim <= 1:
@@ -78,10 +84,10 @@ def in_task(policy: PolicyParts, actions: np.ndarray) -> np.ndarray:
     """
     space = policy.action_space
     if isinstance(space, spaces.Box):
-        return np.clip(actions.astype(space.dtype), space.low, space.high)
+        return clipped(actions, *finite_bounds(space.low, space.high))
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         shown = policy.distribution.joint_action(np.zeros((), np.int64))  # the first action, as the policy counts
-        return (actions + (space.start - shown)).astype(space.dtype)
+        return (actions - shown).astype(space.dtype) + space.start
     return actions
 
 

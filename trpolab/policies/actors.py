@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from trpolab.policies.frames import planes
 from trpolab.policies.network import TILE
 from trpolab.policies.parts import PolicyParts
 
@@ -23,7 +24,9 @@ class Actor:
         network, theta = policy.network, policy.theta.detach().numpy().copy()
         self.block, self._obs_shape, self._normalizer = block, policy.obs_shape, policy.normalizer
         rows = 1 if block == 1 and not network.sees_pixels else -(-block // TILE) * TILE
-        self._x = np.zeros((rows, *policy.obs_shape), np.uint8 if network.sees_pixels else np.float32)
+        self._height = policy.height_axis if network.sees_pixels else None
+        shape = network.inputs if network.sees_pixels else policy.obs_shape
+        self._x = np.zeros((rows, *shape), np.uint8 if network.sees_pixels else np.float32)
         self._run = network.runner(theta[: network.size], self._x)
         self._u = np.zeros((rows, policy.distribution.parameter_count), np.float32)
         # columns beyond the network's outputs (log σ) do not depend on the state: filled once
@@ -36,7 +39,7 @@ class Actor:
         if rows > self.block or obs.shape[1:] != self._obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
         x = self._x
-        x[:rows] = obs
+        x[:rows] = obs if self._height is None else planes(obs, self._height)
         if self._normalizer is not None:
             self._normalizer.normalize_(x)
         x[rows:] = 0

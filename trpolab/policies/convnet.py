@@ -22,6 +22,7 @@ from trpolab.policies.frames import BRIGHTEST, Frames, fractions
 from trpolab.policies.kinds import NetworkKind
 from trpolab.policies.mlp import MLP, Linearized, orthogonal
 from trpolab.policies.network import TILE, Layer, Network
+from trpolab.settings import PlainError
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ class ConvNet(Network):
 
     def __post_init__(self) -> None:
         if min(self.maps[-1]) < 1:
-            raise ValueError(f"image = {self.image}: too small for two convolutions of {self.kernel} x {self.kernel}")
+            kernel, (_, high, wide) = self.kernel, self.image
+            least = kernel + self.stride * (kernel - 1)
+            raise PlainError(
+                f"pictures of {high} x {wide} pixels are too small for two convolutions of {kernel} x {kernel} with "
+                f"stride {self.stride}, which need {least} x {least}: policy.network = 'mlp' takes plain numbers"
+            )
         MLP(self.head.sizes, self.activation, self.bias)  # checks the rest
 
     @property
@@ -234,7 +240,7 @@ class ConvolutionsRunner:
 
 KIND = NetworkKind(
     name="convnet",
-    label="two convolutions and fully connected layers, for stacks of grey frames",
+    label="two convolutions and fully connected layers, for pictures",
     source="Section 8.2",
     network=ConvNet,
     make=lambda shape, outputs, config, _: ConvNet(shape, config.hidden, outputs, config.activation, config.bias),

@@ -13,16 +13,20 @@ import numpy as np
 from gymnasium import spaces
 
 from trpolab.policies.distributions import Distribution
+from trpolab.policies.frames import planes_shape
 from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS
 from trpolab.policies.network import Network
 from trpolab.policies.parts import PolicyParts
 from trpolab.registry import Registry
 from trpolab.settings import PlainError, as_setting
 
-SCHEMA = 2
-KEYS = {"schema", "network", "distribution", "obs_shape", "normalizer_count", "action_space", "states", "about"}
+SCHEMA = 3
+SPACES = {"obs_shape", "height_axis", "action_space", "states"}
+KEYS = {"schema", "network", "distribution", "normalizer_count", "about", *SPACES}
+STACKS = {"height_axis": 1}  # of schemas before 3, whose pictures are all [C, H, W]
 OLD_KEYS = {"schema", "sizes", "activation", "bias", "distribution", "obs_shape", "normalizer_count", "about"}
 OLD_DISTRIBUTIONS = {"DiagonalGaussian": "gaussian", "Categorical": "categorical", "FactoredCategorical": "factored"}
+WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 LARGEST = 2**29  # of a whole number
 
 
@@ -37,6 +41,7 @@ def description_of(policy: PolicyParts, about: dict[str, Any]) -> dict[str, Any]
         "network": _entry(NETWORKS, "network", policy.network),
         "distribution": _entry(DISTRIBUTIONS, "distribution", policy.distribution),
         "obs_shape": policy.obs_shape,
+        "height_axis": policy.height_axis,
         "normalizer_count": None if policy.normalizer is None else policy.normalizer.count,
         "action_space": _space_entry(policy.action_space),
         "states": _space_entry(policy.states),
@@ -50,14 +55,15 @@ def described(description: dict[str, Any]) -> tuple[dict[str, Any], float | None
     Raises PolicyFileError.
     """
     schema = description.get("schema")
-    if schema not in (1, SCHEMA):
+    if schema not in (1, 2, SCHEMA):
         advice = "; update trpolab" if isinstance(schema, int) and schema > SCHEMA else ""
         raise PolicyFileError(f"has schema {schema!r}, this version reads up to {SCHEMA}{advice}")
-    expected = KEYS if schema == SCHEMA else OLD_KEYS
+    expected = OLD_KEYS if schema == 1 else KEYS - (set(STACKS) if schema == 2 else set())
     if set(description) - ({"convolutions"} if schema == 1 else set()) != expected:
         raise PolicyFileError(f"its description has the keys {sorted(description)}, expected {sorted(expected)}")
     if schema == 1:
         description = _renewed(description)
+    description = STACKS | description
     count = _checked(float | None, description["normalizer_count"], "normalizer_count")
     if count is not None and count < 0:
         raise PolicyFileError(f"normalizer_count = {count!r}: must be a number >= 0, or null")
@@ -66,13 +72,22 @@ def described(description: dict[str, Any]) -> tuple[dict[str, Any], float | None
     network: Network = _made(NETWORKS, "network", description["network"])
     distribution: Distribution = _made(DISTRIBUTIONS, "distribution", description["distribution"])
     obs_shape = _checked(tuple[int, ...], description["obs_shape"], "obs_shape")
-    wanted = obs_shape if network.sees_pixels else (math.prod(obs_shape),)
+    height = _checked(int, description["height_axis"], "height_axis")
+    wanted: tuple[int, ...] = (math.prod(obs_shape),)
+    if network.sees_pixels and 0 <= height < len(obs_shape) - 1 and 0 not in obs_shape:
+        wanted = planes_shape(obs_shape, height)
     if min(obs_shape, default=1) < 1 or network.inputs != wanted or network.outputs != distribution.outputs:
         raise PolicyFileError(f"{network} does not fit observations {list(obs_shape)} and {distribution}")
     known = {name: _space(description[name], name) for name in ("action_space", "states")}
     if not isinstance(known["states"], spaces.Discrete | None):
         raise PolicyFileError(f"states = {known['states']}: must be Discrete, or null")
-    return {"network": network, "distribution": distribution, "obs_shape": obs_shape, **known}, count
+    return {
+        "network": network,
+        "distribution": distribution,
+        "obs_shape": obs_shape,
+        "height_axis": height,
+        **known,
+    }, count
 
 
 def _entry(kinds: Registry[Any], what: str, part: Any) -> dict[str, Any]:
@@ -134,7 +149,8 @@ def _space_entry(space: Any) -> dict[str, Any] | None:
         case spaces.Box():
             return {"kind": "Box", "dtype": space.dtype.name, "low": _listed(space.low), "high": _listed(space.high)}
         case spaces.Discrete():
-            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+            whole = {"n": int(space.n), "start": int(space.start)}
+            return {"kind": "Discrete", "dtype": space.dtype.name, **whole}
         case spaces.MultiDiscrete():
             nvec, start = space.nvec.tolist(), space.start.tolist()
             return {"kind": "MultiDiscrete", "dtype": space.dtype.name, "nvec": nvec, "start": start}
@@ -157,14 +173,22 @@ def _space(entry: Any, name: str) -> spaces.Space[Any] | None:
                 low, high = np.array(low, dtype), np.array(high, dtype)
                 low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
                 return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=np.dtype(dtype).type)
-            case {"kind": "Discrete", "n": n, "start": start}:
-                return spaces.Discrete(_checked(int, n, name), start=_checked(int, start, name))
-            case {"kind": "MultiDiscrete", "dtype": "int32" | "int64" as dtype, "nvec": nvec, "start": start}:
+            case {"kind": "Discrete", "n": n, "start": int() as start}:
+                kind = _whole(entry.get("dtype", "int64"))
+                return spaces.Discrete(_checked(int, n, name), start=start, dtype=kind)
+            case {"kind": "MultiDiscrete", "dtype": dtype, "nvec": nvec, "start": start}:
                 nvec, start = (np.array(_checked(tuple[int, ...], numbers, name)) for numbers in (nvec, start))
-                return spaces.MultiDiscrete(nvec, dtype=np.dtype(dtype).type, start=start)
-    except (TypeError, ValueError, AssertionError) as error:
+                return spaces.MultiDiscrete(nvec, dtype=_whole(dtype), start=start)
+    except (TypeError, ValueError, AssertionError, OverflowError) as error:
         raise PolicyFileError(f"{name} = {entry!r:.200}: {error}") from error
     raise PolicyFileError(f"{name} = {entry!r:.200}: must be a Box of floats, Discrete or MultiDiscrete, or null")
+
+
+def _whole(name: Any) -> Any:
+    """The type of whole numbers of this name."""
+    if name not in WHOLE:
+        raise ValueError(f"dtype = {name!r}: must be one of {', '.join(WHOLE)}")
+    return np.dtype(name).type
 
 
 def _renewed(description: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""Stacks of frames with every frame kept once: what policies that see pixels learn from."""
+"""Pictures as planes of pixels, and stacks of frames with every frame kept once: what convolutions learn from."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 BRIGHTEST = 255  # networks see pixels as fractions of it
+GREY = 32  # pixels that a grey picture without an axis for its channels has at least, along each side
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +84,36 @@ class Frames:
         return _from_arrays, (self.frames.numpy(), self.index.numpy().astype(np.int32))
 
 
-def is_stack(shape: Sequence[int], dtype: Any) -> bool:
-    """Whether arrays [C, H, W] are a few grey frames of bytes: C is the shortest axis."""
-    return dtype == np.uint8 and len(shape) == 3 and shape[0] < min(shape[1:])
+def height_axis(space: spaces.Space[Any]) -> int | None:
+    """The axis along which pictures of this space are high; the next one is their width. None: it has no pictures.
+
+    Pictures are bytes from 0 to 255: grey ones, those with channels first or last, and stacks of either. The width
+    and the height are the two axes side by side with the most pixels; all others are channels, and none is left out.
+    """
+    shape = space.shape or ()
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or not 2 <= len(shape) <= 4:
+        return None
+    if space.low.any() or (space.high < BRIGHTEST).any():
+        return None
+    if len(shape) == 2 and min(shape) < GREY:  # a few rows of numbers, or a board
+        return None
+    return max(range(len(shape) - 1), key=lambda axis: (shape[axis] * shape[axis + 1], axis))
+
+
+def planes(pictures: Any, height: int) -> Any:
+    """Pictures [N, *O], an array or a tensor, as [N, C, H, W]; `height` as for `height_axis`."""
+    if pictures.ndim == 4 and height == 1:
+        return pictures
+    channels = [axis for axis in range(1, pictures.ndim) if axis - 1 not in (height, height + 1)]
+    order = (0, *channels, height + 1, height + 2)
+    moved = pictures.permute(order) if isinstance(pictures, Tensor) else pictures.transpose(order)
+    return moved.reshape(len(pictures), *planes_shape(pictures.shape[1:], height))
+
+
+def planes_shape(shape: Sequence[int], height: int) -> tuple[int, int, int]:
+    """(C, H, W) of pictures of this shape."""
+    high, wide = shape[height : height + 2]
+    return math.prod(shape) // (high * wide), high, wide
 
 
 def fractions(x: Any, like: Tensor) -> Tensor:

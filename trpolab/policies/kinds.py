@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from gymnasium import spaces
 
 from trpolab.policies.distributions import Distribution
-from trpolab.policies.frames import is_stack
+from trpolab.policies.frames import height_axis
 from trpolab.policies.network import Network
 from trpolab.registry import Entry, Registry
 from trpolab.settings import PlainError
@@ -26,7 +26,7 @@ class NetworkKind(Entry):
 
     network: type[Network]  # its fields are what policy files hold of it
     make: Callable[..., Network]  # (shape of an observation, outputs, PolicyConfig, its own settings)
-    # Whether it takes observations of this space. One that sees pixels is asked about stacks of frames only.
+    # Whether it takes observations of this space. One that sees pixels is asked about pictures only.
     fits: Callable[[Space], bool] = lambda space: isinstance(space, spaces.Box)
 
 
@@ -64,11 +64,14 @@ def settings_of(kind: Entry, settings: Mapping[str, Any] | None) -> Any:
 
 
 def network_kind(observation_space: Space, name: str = AUTO) -> NetworkKind:
-    """The network of this name, or the first that fits. Raises PlainError that quotes the space where none does."""
-    pixels = is_stack(observation_space.shape or (), observation_space.dtype)
-    fitting = [
-        kind for kind in NETWORKS.values() if kind.network.sees_pixels == pixels and kind.fits(observation_space)
-    ]
+    """The network of this name, or the first that fits; of pictures, the first that sees pixels.
+
+    Raises PlainError that quotes the space where none does.
+    """
+    kinds, pictures = NETWORKS.values(), height_axis(observation_space) is not None
+    seeing = [kind for kind in kinds if kind.network.sees_pixels and pictures]
+    others = [kind for kind in kinds if not kind.network.sees_pixels]
+    fitting = [kind for kind in (*seeing, *others) if kind.fits(observation_space)]
     wrong = f"observation space {observation_space}: must be a Box (or Discrete, given one-hot)"
     return _chosen(fitting, f"policy.network = {name!r}", name, wrong)
 

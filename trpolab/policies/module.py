@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trpolab.policies.frames import BRIGHTEST
+from trpolab.policies.frames import BRIGHTEST, planes
 from trpolab.policies.normalizer import CLIP
 from trpolab.policies.parts import PolicyParts
 
@@ -24,7 +24,7 @@ class PolicyModule(nn.Module):
         super().__init__()
         self.network, self.distribution = policy.network, policy.distribution
         self.theta = nn.Parameter(policy.theta.detach().clone())
-        self.normalized = policy.normalizer is not None
+        self.normalized, self.height = policy.normalizer is not None, policy.height_axis
         if policy.normalizer is not None:
             shift, scale = policy.normalizer.shift_and_scale
             self.register_buffer("shift", torch.tensor(shift))
@@ -35,5 +35,5 @@ class PolicyModule(nn.Module):
         x, size = obs.to(self.theta.dtype), self.network.size
         if self.normalized:
             x = ((x - self.shift) * self.scale).clamp(-CLIP, CLIP)
-        x = x / BRIGHTEST if self.network.sees_pixels else x.flatten(1)
+        x = planes(x, self.height) / BRIGHTEST if self.network.sees_pixels else x.flatten(1)
         return self.distribution.assemble(self.network.forward(self.theta[:size], x), self.theta[size:])

@@ -26,7 +26,7 @@ class Network:
     Inputs are the normalised, flattened observation; (C, H, W) fractions of 255 for a network that sees pixels.
     """
 
-    sees_pixels: ClassVar[bool] = False  # observations are stacks of frames, bytes [C, H, W]
+    sees_pixels: ClassVar[bool] = False  # observations are pictures: its inputs are their planes, [C, H, W]
     side_by_side: ClassVar[bool] = True  # candidates of a search can be evaluated together: see `batched_runner`
     chunk: ClassVar[int] = 1024  # rows at a time
     kept_rows: ClassVar[int] = 2**14  # rows whose activations may be kept from product to product

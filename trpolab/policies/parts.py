@@ -10,6 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from trpolab.policies.distributions import Distribution
+from trpolab.policies.frames import planes_shape
 from trpolab.policies.network import Network
 from trpolab.policies.normalizer import Normalizer
 
@@ -28,6 +29,7 @@ class PolicyParts:
     obs_shape: tuple[int, ...]
     action_space: spaces.Space[Any] | None = None  # the task's own: its bounds, dtype and first action
     states: spaces.Discrete | None = None  # the task's own observations where they are numbers, one-hot in `obs_shape`
+    height_axis: int = 1  # of observations that are pictures: see `trpolab.policies.frames`
 
     def __post_init__(self) -> None:
         if self.theta.shape != (self.size,):
@@ -36,7 +38,7 @@ class PolicyParts:
             raise ValueError(
                 f"the network has {self.network.outputs} outputs, {self.distribution} needs {self.distribution.outputs}"
             )
-        wanted = self.obs_shape if self.sees_pixels else (math.prod(self.obs_shape),)
+        wanted = planes_shape(self.obs_shape, self.height_axis) if self.sees_pixels else (math.prod(self.obs_shape),)
         if self.network.inputs != wanted:
             raise ValueError(f"the network has {self.network.inputs} inputs, observations have shape {self.obs_shape}")
         if self.action_space is not None and self.action_space.shape != self.distribution.action_shape:
@@ -51,7 +53,7 @@ class PolicyParts:
 
     @property
     def sees_pixels(self) -> bool:
-        """Whether observations are stacks of frames, and features `Frames`."""
+        """Whether observations are pictures, and features `Frames`."""
         return self.network.sees_pixels
 
     @property

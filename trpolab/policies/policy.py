@@ -20,7 +20,7 @@ from trpolab.policies.acting import Hand, act
 from trpolab.policies.actors import Actor
 from trpolab.policies.config import PolicyConfig
 from trpolab.policies.distributions import Distribution
-from trpolab.policies.frames import Frames, fractions
+from trpolab.policies.frames import Frames, fractions, height_axis, planes, planes_shape
 from trpolab.policies.kinds import distribution_kind, network_kind, settings_of
 from trpolab.policies.module import PolicyModule
 from trpolab.policies.network import Network
@@ -104,14 +104,14 @@ class Policy(PolicyParts):
     def features(self, obs: Any) -> Any:
         """Network inputs [N, F] float32 from obs [N, *O]: normalised and flattened. Compute once per batch.
 
-        For a policy that sees pixels, `Frames` from stacks [N, C, H, W] uint8 or from `Frames`.
+        For a policy that sees pixels, `Frames` from pictures [N, *O] uint8 or from `Frames`.
         """
         if not isinstance(obs, Frames):
             obs = np.asarray(obs)
         if obs.shape[1:] != self.obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected (N, *{self.obs_shape})")
         if self.sees_pixels:
-            return obs if isinstance(obs, Frames) else Frames.of(obs)
+            return obs if isinstance(obs, Frames) else Frames.of(planes(obs, self.height_axis))
         x = np.asarray(obs, dtype=np.float32) if self.normalizer is None else self.normalizer.apply(obs)
         return x.reshape(len(obs), math.prod(self.obs_shape))  # -1 would not do for no rows
 
@@ -195,7 +195,8 @@ def make_policy(
         raise ValueError("normalize_observations = True: pixels are not normalised, they go in as 0 to 1")
     theta = torch.cat([network.initial(generator, config.output_scale), distribution.initial(config.log_std)])
     normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None
-    policy = Policy(network, distribution, theta, normalizer, obs_shape)
+    height = height_axis(observation_space) if network.sees_pixels else None
+    policy = Policy(network, distribution, theta, normalizer, obs_shape, height_axis=1 if height is None else height)
     return policy.acting_in(*(own_spaces or (observation_space, action_space)))
 
 
@@ -209,7 +210,9 @@ def shapes_for(
     of_network = network_kind(observation_space, config.network)
     of_distribution = distribution_kind(action_space, config.distribution)
     distribution = of_distribution.make(action_space, settings_of(of_distribution, settings))
-    shape = _shape_of(observation_space)
+    shape, height = _shape_of(observation_space), height_axis(observation_space)
+    if of_network.network.sees_pixels and height is not None:
+        shape = planes_shape(shape, height)
     network = of_network.make(shape, distribution.outputs, config, settings_of(of_network, settings))
     return network, distribution
 

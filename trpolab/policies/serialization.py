@@ -19,6 +19,7 @@ from trpolab.policies.normalizer import Normalizer
 from trpolab.policies.parts import PolicyParts
 
 LARGEST_FILE = 512 * 2**20  # bytes
+LARGEST_POLICY = LARGEST_FILE // 8  # parameters
 LARGEST_HEADER = 2**20
 METADATA_KEY = "trpolab"
 BYTES = {"F32": 4, "F64": 8}
@@ -31,7 +32,8 @@ def policy_content(policy: PolicyParts, about: dict[str, Any]) -> bytes:
     """
     tensors = {"theta": policy.theta.detach().cpu().numpy()}
     if policy.normalizer is not None:
-        tensors |= {"normalizer.mean": policy.normalizer.mean, "normalizer.var": policy.normalizer.var}
+        mean, var = (np.asarray(part) for part in (policy.normalizer.mean, policy.normalizer.var))
+        tensors |= {"normalizer.mean": mean, "normalizer.var": var}
     text = json.dumps(description_of(policy, about), allow_nan=False)
     return safetensors.numpy.save(tensors, {METADATA_KEY: text})
 

@@ -20,12 +20,14 @@ def memory_problems(task: Task, steps: int, named: str, threads: int | None) -> 
 
     `named` are the settings that ask for it, with their values.
     """
-    available, processes = usable_memory(), threads or usable_cores()
-    frame = math.prod((task.observation_space.shape or ())[1:])
+    available, processes = usable_memory(), (threads or usable_cores()) if task.runs_in_processes else 0
+    shape = task.observation_space.shape or ()
+    frame = math.prod(shape[1:] if task.sees_pixels else shape)  # of stacks of frames each is kept once
     needed = steps * (frame * COPIES + OTHERS) + (processes + 1) * PROCESS + UPDATE  # workers included
     if needed <= MOST * available:
         return []
+    workers = f" with {processes} worker processes" if processes else ""
     return [
-        f"{named}: a batch that keeps {steps:,} states of {task.name} takes about {needed / GIB:.1f} GiB with "
-        f"{processes} worker processes, more than {MOST:.0%} of the {available / GIB:.1f} GiB here; ask for fewer"
+        f"{named}: a batch that keeps {steps:,} states of {task.name} takes about {needed / GIB:.1f} GiB{workers}, "
+        f"more than {MOST:.0%} of the {available / GIB:.1f} GiB here; ask for fewer"
     ]

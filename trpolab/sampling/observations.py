@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
+from trpolab.simulators.base import Simulator
 
 ROOM = 1024  # rows that there is room for at first
 
@@ -27,8 +28,8 @@ class ObservationLog:
     the newest one of every state.
     """
 
-    def __init__(self, policy: Policy, room: int | None = None):
-        self.stacks, shape = policy.sees_pixels, policy.obs_shape
+    def __init__(self, policy: Policy, simulator: Simulator, room: int | None = None):
+        self.stacks, shape = getattr(simulator, "stacks_frames", False), policy.obs_shape
         self._depth = shape[0] if self.stacks else 1
         self._rows = np.empty((room or ROOM, *(shape[1:] if self.stacks else shape)), kept_dtype(policy))
         self._count = 0

@@ -27,14 +27,14 @@ class Trajectories:
     it: there `last_obs`, the true next state, is what a value function may be asked about.
     """
 
-    obs: Any  # [N, *O] float32, or Frames
+    obs: Any  # [N, *O] float32, or uint8 of pictures, or Frames
     actions: np.ndarray  # [N, *A] unclipped
     old: np.ndarray  # [N, U] float32
     rewards: np.ndarray  # [N] float64
     t: np.ndarray  # [N] time step within the episode
     start: np.ndarray  # [S + 1] offsets of the pieces
     path: np.ndarray  # [S] which slot or path
-    last_obs: np.ndarray  # [S, *O] float32, or uint8 where obs are Frames
+    last_obs: np.ndarray  # [S, *O] float32, or uint8 of pictures
     terminated: np.ndarray  # [S] bool
     episodes: Episodes
     sim_steps: int
@@ -81,9 +81,9 @@ def begin(
 class SegmentLog:
     """What a block of G slots did in T steps, all of them in each step, as it happened; arrays are [T, G, ...]."""
 
-    def __init__(self, steps: int, width: int, policy: Policy):
-        distribution, rows = policy.distribution, (steps, width)
-        self.observed = ObservationLog(policy, (steps + 1) * width)
+    def __init__(self, steps: int, simulator: Simulator, policy: Policy):
+        distribution, rows = policy.distribution, (steps, simulator.width)
+        self.observed = ObservationLog(policy, simulator, (steps + 1) * simulator.width)
         self.places = np.zeros(steps + 1, np.int64)  # of the first slot's observation before each step
         self.old = np.empty((*rows, distribution.parameter_count), np.float32)
         self.actions = np.empty((*rows, *distribution.action_shape), distribution.action_dtype)
@@ -108,8 +108,8 @@ class SegmentLog:
     def require_finite(self, play: Play, first_slot: int) -> None:
         """Raise NonFinite for the first reward or observation that is not finite, if any."""
         steps, g, rows = play.clock, self.rewards.shape[1], self.observed.rows
-        frames = self.observed.stacks  # bytes, which are always finite
-        obs = np.zeros((steps, g, 0)) if frames else rows[: (steps + 1) * g].reshape(steps + 1, g, -1)
+        pixels = rows.dtype == np.uint8  # always finite
+        obs = np.zeros((steps, g, 0)) if pixels else rows[: (steps + 1) * g].reshape(steps + 1, g, -1)
         fault = first_fault(self.rewards[:steps], obs, self.unstable[:steps])
         if fault is not None:
             step, slot, field = fault
@@ -167,7 +167,7 @@ def advance(
     reset_seeds = streams.generator(iteration, Purpose.RESET, first_slot)
     starter = _GoingOn(simulator, ongoing, policy, noise, reset_seeds, first_slot)
     play = Play(simulator, policy.actor(g).parameters, starter, interrupt, checks=False)
-    log = SegmentLog(steps, g, policy)
+    log = SegmentLog(steps, simulator, policy)
     try:
         for step in range(steps):
             play.fill()

@@ -18,12 +18,12 @@ from trpolab.simulators.base import Simulator
 class _PathLog:
     """What the paths of a block did, in the order in which it happened: rows of arrays, a path's name before each."""
 
-    def __init__(self, policy: Policy):
+    def __init__(self, policy: Policy, simulator: Simulator):
         distribution, none, flags = policy.distribution, np.zeros(0, np.int64), np.zeros(0, bool)
         actions = np.zeros((0, *distribution.action_shape), distribution.action_dtype)
         old = np.zeros((0, distribution.parameter_count), np.float32)
         obs = np.zeros((0, *policy.obs_shape), kept_dtype(policy))
-        self.observed = ObservationLog(policy)
+        self.observed = ObservationLog(policy, simulator)
         self.steps: list[tuple[np.ndarray, ...]] = [(none, none, actions, old, np.zeros(0))]
         self.ends: list[tuple[np.ndarray, ...]] = [(none, none, obs, flags, flags)]
 
@@ -65,7 +65,7 @@ def whole_paths(
     """
     starter = FreshEpisodes(simulator, policy.distribution, draw, quota, block, horizon)
     play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt)
-    log = _PathLog(policy)
+    log = _PathLog(policy, simulator)
     while play.fill():
         first = log.observed.see(play.obs, play.fresh)
         starter.lengths += log.add(first, play.step(), play)

@@ -27,6 +27,10 @@ class UnsupportedSpace(PlainError):
     """The task's observations or actions are of a kind that no policy here can take; the message quotes the space."""
 
 
+class AnswerError(PlainError):
+    """An environment's `reset` or `step` gave what it must not; the message says which, what came and what is due."""
+
+
 class SnapshotUnsupported(RuntimeError):
     """This simulator cannot be restored exactly; the message says why."""
 
@@ -114,6 +118,7 @@ class Simulator(Protocol):
     time_limit: int | None
     can_restore: bool
     restore_reason: str  # why not, when `can_restore` is False; else ""
+    stacks_frames: bool = False  # observations are stacks of the last frames, oldest first, of which each is kept once
 
     @property
     def scene(self) -> Scene | None:
@@ -181,7 +186,7 @@ class Task:
     block: int | None = None  # most slots of one simulator object when sampling; None: all slots in one
     python: bool = False  # steps in Python and holds the GIL, so threads do not help
     runs_in_processes: bool = False  # holds the GIL in C++: sampled in worker processes, one per core
-    sees_pixels: bool = False  # observations are stacks of grey frames [C, H, W] uint8
+    sees_pixels: bool = False  # observations are stacks of the last grey frames [C, H, W] uint8, oldest first
     clip_rewards: bool = False  # learn from the sign of each reward; scores stay the task's own
     kind: str = ""  # its entry in SIMULATORS; `find_task` fills it in
 
@@ -198,6 +203,7 @@ class TaskSimulator(Simulator):
         self.task, self.width, self.time_limit = about.name, slots, about.time_limit
         self.observation_space, self.action_space = about.observation_space, about.action_space
         self.can_restore, self.restore_reason = about.can_restore, about.restore_reason
+        self.stacks_frames = about.sees_pixels
 
     def _ids(self, slots: np.ndarray | None) -> np.ndarray:
         return np.arange(self.width) if slots is None else np.asarray(slots)

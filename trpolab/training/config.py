@@ -15,6 +15,7 @@ import torch
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS, network_kind
 from trpolab.policies.policy import shapes_for
+from trpolab.policies.serialization import LARGEST_POLICY
 from trpolab.registry import Entry, Registry
 from trpolab.sampling.memory import memory_problems
 from trpolab.sampling.sampler import SAMPLERS
@@ -177,10 +178,21 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
             config = config.replace(**{name: _with_suited(config, value)})
         except ConfigError as error:
             problems += error.problems
+    if "normalize_observations" not in overrides:
+        config = _without_normaliser(config, task)
     problems += combination_problems(config, task)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _without_normaliser(config: Config, task: Task) -> Config:
+    """The config as it is, but for pictures, which are not normalised."""
+    try:
+        pixels = sees_pixels(config, task)
+    except ValueError:  # told among the combinations
+        return config
+    return config.replace(normalize_observations=False) if pixels else config
 
 
 def _with_suited(config: Config, value: Any) -> Any:
@@ -223,13 +235,27 @@ def combination_problems(config: Config, task: Task) -> list[str]:
             why = f"{task.name} can't be restored exactly ({task.restore_reason})"
             problems.append(f"sampler = {sampler.name!r}: {why}")
         problems += sampler.problems(config.sampler_settings, task)
-        if task.sees_pixels and config.policy.normalize_observations:
+        pixels = sees_pixels(config, task)
+        if pixels and config.policy.normalize_observations:
             problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
-        if task.sees_pixels and sampler.keeps is not None:
+        if task.sees_pixels and not pixels:
+            problems.append(f"policy.network = {config.policy.network!r}: {task.name} needs one that sees pixels")
+        if pixels and sampler.keeps is not None:
             problems += memory_problems(task, *sampler.keeps(config.sampler_settings, task), config.threads)
+    if plan.parameters > LARGEST_POLICY:
+        problems.append(
+            f"hidden = {list(config.policy.hidden)}: {plan.parameters:,} parameters for observations of shape "
+            f"{list(task.observation_space.shape or ())}, more than the {LARGEST_POLICY:,} that a file can hold; use "
+            "fewer units, or smaller observations"
+        )
     if config.device == "cuda" and not torch.cuda.is_available():
         problems.append("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
     return problems
+
+
+def sees_pixels(config: Config, task: Task) -> bool:
+    """Whether the policy's network sees the task's observations as pictures. Raises ValueError where none fits."""
+    return network_kind(task.observation_space, config.policy.network).network.sees_pixels
 
 
 def plan_of(config: Config, task: Task) -> PlannedRun:

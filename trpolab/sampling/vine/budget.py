@@ -72,10 +72,10 @@ def vine_problems(vine: Vine, task: Task) -> list[str]:
 
 
 def states_kept(vine: Vine, task: Task) -> tuple[int, str]:
-    """How many frames an iteration keeps on tasks seen as pixels, and the settings that ask for them.
+    """How many pictures an iteration keeps on tasks seen as pixels, and the settings that ask for them.
 
     Of branches only the states that they start from are kept, each a whole stack.
     """
-    stack = (task.observation_space.shape or (1,))[0]
+    stack = (task.observation_space.shape or (1,))[0] if task.sees_pixels else 1
     named = f"vine.trunks = {vine.trunks:,}, vine.trunk_length = {vine.trunk_length:,}, vine.states = {vine.states:,}"
     return vine.trunks * vine.trunk_length + vine.states * stack, named

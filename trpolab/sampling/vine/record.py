@@ -49,8 +49,8 @@ class VineRecord:
 
     @property
     def drawable(self) -> bool:
-        """Whether states are points that a picture can show; stacks of frames are not."""
-        return not isinstance(self.trunk_obs, Frames)
+        """Whether states are points that a figure can show; pictures are not."""
+        return isinstance(self.trunk_obs, np.ndarray) and self.trunk_obs.dtype != np.uint8
 
 
 def traced_states(states: int) -> np.ndarray:
