@@ -17,6 +17,7 @@ import pytest
 
 from trpolab.cli import main, train
 from trpolab.simulators import find_task
+from trpolab.simulators.base import AnswerError
 from trpolab.training.config import resolve, settings
 from trpolab.training.controls import Controls
 from trpolab.training.loop import Diverged
@@ -250,6 +251,18 @@ def test_a_crash_shows_its_traceback_and_where_the_run_lies(made, monkeypatch, c
     assert main(["train", "CartPole-v1", "--iterations", "5", "--out", "here"]) == 1
     shown = capsys.readouterr()
     assert "Traceback" in shown.err and "ZeroDivisionError: from the task" in shown.err
+    assert shown.out.splitlines()[-1] == str(Path("here") / "run-0")
+
+
+def test_an_environment_that_answers_wrongly_later_is_bad_input(made, monkeypatch, capsys) -> None:
+    def answer(session: StandIn, iteration: int) -> None:
+        if iteration == 2:
+            raise AnswerError("Env.step (slot 3) returned 4 values: must be 5")
+
+    scripted(monkeypatch, answer)
+    assert main(["train", "CartPole-v1", "--iterations", "5", "--out", "here"]) == 2
+    shown = capsys.readouterr()
+    assert shown.err == "trpolab: Env.step (slot 3) returned 4 values: must be 5\n"
     assert shown.out.splitlines()[-1] == str(Path("here") / "run-0")
 
 

@@ -87,7 +87,7 @@ PLACES = {
     "cart-pole: shapes of actions": "trpolab.simulators.cartpole:refuse_misfit",
     "cart-pole: restore": "trpolab.simulators.cartpole:CartPoleSimulator.restore",
     "finite: restore": "trpolab.simulators.finite_simulator:FiniteSimulator.restore",
-    "adapter: name of the slot": "trpolab.simulators.gym_adapter.adapter:_naming",
+    "adapter: name of the slot": "trpolab.simulators.gym_adapter.adapter:_name_slot",
     "Atari: description": "trpolab.simulators.atari.games:describe",
     "Atari: description in the simulator": "trpolab.simulators.atari.atari_simulator:describe",
     "Atari: demand for restores": "trpolab.simulators.atari.atari_simulator:AtariSimulator._demand_restore",
@@ -552,9 +552,7 @@ FAULTS: dict[str, dict[str, Make]] = {
     "cart-poles restored off by a billionth": {"cart-pole: restore": off_by_a_billionth},
     "finite MDPs restored without the step counter": {"finite: restore": forgetting("_steps")},
     "finite MDPs restored without the noise": {"finite: restore": forgetting("_noise")},
-    "an environment's error without its slot": {
-        "adapter: name of the slot": instead(lambda slot: contextlib.nullcontext())
-    },
+    "an environment's error without its slot": {"adapter: name of the slot": instead(nothing)},
     "sticky games described as exact": {
         "Atari: description": exact_all_the_same,
         "Atari: description in the simulator": exact_all_the_same,

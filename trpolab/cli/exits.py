@@ -12,7 +12,7 @@ class Exit(IntEnum):
 
     FINISHED = 0
     CRASHED = 1  # a traceback was printed
-    BAD_INPUT = 2  # nothing was started
+    BAD_INPUT = 2  # said in a sentence; mostly nothing was started
     DIVERGED = 3  # training gave up on numbers that are not finite
     INTERRUPTED = 130  # Ctrl-C
 

@@ -18,10 +18,8 @@ from typing import Any
 
 from trpolab.cli.exits import Exit, refuse
 from trpolab.cli.progress import ProgressLine, number
-from trpolab.runs.reader import RunFolderError
-from trpolab.settings import ConfigError, flatten, parse_value
+from trpolab.settings import ConfigError, PlainError, flatten, parse_value
 from trpolab.simulators import find_task
-from trpolab.simulators.base import UnknownTask, UnsupportedSpace
 from trpolab.training.config import Config, resolve, settings
 from trpolab.training.loop import Diverged
 from trpolab.training.session import Session
@@ -38,7 +36,7 @@ def train(args: argparse.Namespace) -> int:
         sessions = [Session(task, out=args.out, resume=args.resume, **settings) for settings in each]
     except ConfigError as error:
         return refuse(error.problems)
-    except (RunFolderError, OSError) as error:
+    except (PlainError, OSError) as error:
         return refuse([str(error)])
     ends: list[Exit] = []
     for session in sessions:
@@ -72,7 +70,7 @@ def make_plan(args: argparse.Namespace) -> tuple[str | None, list[dict[str, Any]
     if name is not None:
         try:
             task = find_task(str(name))
-        except (UnknownTask, UnsupportedSpace) as error:
+        except PlainError as error:
             problems.append(str(error))
     elif args.resume is None:
         problems.append("no task: give one, as in `trpolab train CartPole-v1`")
@@ -118,6 +116,10 @@ def run(session: Session) -> Exit:
         if session.path is not None:
             raise
         refuse([f"the run folder cannot be made: {error}"])
+        ended = Exit.BAD_INPUT
+    except PlainError as error:
+        progress.close()
+        refuse([str(error)])
         ended = Exit.BAD_INPUT
     except Diverged as error:
         progress.note(f"diverged: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trpolab.simulators import atari, cartpole, finite_simulator, gym_adapter, mujoco
 from trpolab.simulators.atari.games import Atari, AtariGame
 from trpolab.simulators.base import (
+    AnswerError,
     Scene,
     Simulator,
     Snapshot,

@@ -17,9 +17,9 @@ from trpolab.simulators.registry import SIMULATORS, Source, make
 def as_gymnasium(task: Source, *, render_mode: str | None = None, **settings: Any) -> gymnasium.Env:
     """A `gymnasium.Env` of any task that `make` takes; `settings` are the task's own, as `**{"atari.pixels": "dqn"}`.
 
-    With the same seeds and actions it gives the same numbers as `make(task)`. Actions are not clipped; to clip them,
-    wrap it in `gymnasium.wrappers.ClipAction`. Raises as `find_task` does, ConfigError for a
-    setting that the task does not have or that is out of bounds, and ValueError for a `render_mode`.
+    With the same seeds and actions it gives the same numbers as `make(task)`. Actions of our own tasks are not clipped;
+    to clip them, wrap it in `gymnasium.wrappers.ClipAction`. Raises as `find_task` does, ConfigError for a setting that
+    the task does not have or that is out of bounds, and ValueError for a `render_mode`.
     """
     if render_mode is not None:
         raise ValueError(f"render_mode = {render_mode!r}: must be None; the lab draws rollouts")
@@ -40,7 +40,7 @@ class SimulatorEnv(gymnasium.Env):
         """Begin an episode; without a seed, from one that the environment's own generator draws. No option is read."""
         super().reset(seed=seed)
         start = self.np_random.integers(2**63) if seed is None else seed
-        self._obs = self.simulator.reset(None, np.array([start]))[0].copy()
+        self._obs = self.simulator.reset(None, np.array([int(start) % 2**63]))[0].copy()
         return self._obs.copy(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

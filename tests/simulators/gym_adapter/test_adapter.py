@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import gymnasium
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
+import trpolab
 from tests.simulators.environments import Corridor, GlobalNoise, Strange, Switches, Uncopyable
 from trpolab.simulators import SnapshotUnsupported, UnknownTask, UnsupportedSpace, find_task, make
 
@@ -181,3 +183,91 @@ def test_an_environment_in_place_of_a_callable_is_refused_in_a_sentence() -> Non
     for given in (Corridor(), 3, None):
         with pytest.raises(UnknownTask, match=f"not {type(given).__name__}; for an environment"):
             find_task(given)
+
+
+class Seeded(Corridor):
+    """Keeps what it is seeded with; its generator takes 32 bits."""
+
+    seeds: list[object] = []  # noqa: RUF012
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        self.seeds.append(seed)
+        self.noise = np.random.RandomState(seed)
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, *rest = super().step(action)
+        return obs + self.noise.normal(), *rest
+
+
+@pytest.fixture
+def seeds(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    monkeypatch.setattr(Seeded, "seeds", [])
+    return Seeded.seeds
+
+
+def test_environments_get_the_lowest_31_bits_of_a_seed(seeds: list[object]) -> None:
+    simulator = make(Seeded, 4)
+    seeds.clear()
+    given = [3, 2**31 + 3, 2**63 - 1, 12345]
+    first = simulator.reset(None, np.array(given)).copy()
+    assert seeds == [3, 3, 2**31 - 1, 12345] and all(type(seed) is int for seed in seeds)
+    assert np.array_equal(first[0], first[1]) and not np.array_equal(first[0], first[3])
+    env = trpolab.as_gymnasium(Seeded)
+    env.reset(seed=2**70 + 9)
+    env.reset()
+    assert seeds[-2] == 9 and 0 <= seeds[-1] < 2**31
+
+
+TINY = {"iterations": 2, "steps_per_iteration": 64, "slots": 4, "hidden": (4,), "out": None, "threads": 1}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"path.whole": True, "advantage": "centred", "path.horizon": 8},
+        {"sampler": "vine", "vine.trunks": 2, "vine.trunk_length": 20, "vine.states": 5, "vine.rollout_length": 4},
+        {"method": "cem", "cem.population": 4, "path.horizon": 8},
+    ],
+    ids=["single path", "whole paths", "vine", "candidates"],
+)
+def test_every_sampler_seeds_with_31_bits(seeds: list[object], monkeypatch: pytest.MonkeyPatch, how: dict) -> None:
+    if how.get("sampler") == "vine":
+        monkeypatch.setattr(Seeded, "step", Corridor.step)
+        monkeypatch.setattr(Seeded, "reset", counted(Corridor.reset))
+    session = trpolab.train(Seeded, **TINY, **how)
+    trpolab.evaluate(session.policy, Seeded, episodes=3)
+    assert len(seeds) > 20 and all(type(seed) is int and 0 <= seed < 2**31 for seed in seeds)
+
+
+def counted(reset: Any) -> Any:
+    def keeping(self: Seeded, *, seed: int | None = None, options: Any = None) -> Any:
+        self.seeds.append(seed)
+        return reset(self, seed=seed, options=options)
+
+    return keeping
+
+
+def test_a_past_of_an_older_version_is_relived_with_all_its_bits() -> None:
+    """They handed over 63 bits, and wrote them down."""
+    old, env = 2**40 + 5, Corridor()
+    obs, _ = env.reset(seed=old)
+    for _ in range(3):
+        obs, *_ = env.step(np.array([1, 1]))
+    past = {"seed": np.array([old]), "steps": np.array([3]), "actions": np.array([[2, 1]] * 3), "obs": obs[None]}
+    simulator = make(Corridor, 1)
+    simulator.relive(past)
+    assert np.array_equal(simulator.past()["obs"][0], obs)
+
+
+def test_slots_whose_spaces_differ_are_refused() -> None:
+    sizes = itertools.chain([2] * 5, itertools.repeat(3))
+
+    def factory() -> gymnasium.Env:
+        env = Switches()
+        env.action_space = Discrete(next(sizes), start=5)
+        return env
+
+    with pytest.raises(UnsupportedSpace, match=r"Switches: the spaces of slot [1-9] are not those of slot 0"):
+        make(factory, 8)

@@ -19,8 +19,8 @@ def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
         return _by_id(source)
     if not callable(source):
         raise UnknownTask(
-            f"a task is a name or a callable that returns a gymnasium.Env, not {type(source).__name__}; for an "
-            "environment that takes no arguments give its class, else `lambda: ...`"
+            f"a task is a name or a callable that makes a new gymnasium.Env at each call, not {type(source).__name__}; "
+            "for an environment that takes no arguments give its class, else `lambda: MyEnv(...)`"
         )
     return source
 

@@ -4,47 +4,75 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from trpolab.simulators.base import (
+    AnswerError,
     Snapshot,
     SnapshotUnsupported,
     Task,
     TaskSimulator,
     Transition,
-    UnknownTask,
+    UnsupportedSpace,
     refuse_misfit,
 )
-from trpolab.simulators.gym_adapter.copies import copy_problem, draw_anew, layers
+from trpolab.simulators.gym_adapter.answers import Observe, of_reset, of_step, refuse_old_reset
+from trpolab.simulators.gym_adapter.copies import copy_problem, draw_anew
+from trpolab.simulators.gym_adapter.environments import Factory, close, layers, make_environments
 from trpolab.simulators.gym_adapter.replay import Past
-from trpolab.simulators.gym_adapter.spaces import encode
+from trpolab.simulators.gym_adapter.spaces import Encoding, encode
 
-Factory = Callable[[], gymnasium.Env]
+LARGEST_SEED = 2**31 - 1  # environments hand their seeds on, often to generators that take 32 bits
+LOOK = 5  # steps at the door
 
 
 def describe(factory: Factory, name: str | None = None) -> Task:
     """The task of the factory's environments; one of them is tried out to see whether it can be restored.
 
-    Raises UnknownTask where the factory makes no environment, and UnsupportedSpace for spaces that no policy here can
-    take.
+    Raises UnknownTask where the factory makes no environment, or not a new one at each call, UnsupportedSpace for
+    spaces that no policy here can take, and AnswerError for answers that are none.
     """
-    env = factory()
-    if not isinstance(env, gymnasium.Env):
-        raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env")
+    envs = make_environments(factory, 2)
     try:
-        encoding, own = encode(env), (env.observation_space, env.action_space)
+        env, encoding = envs[0], encode(envs[0])
+        look_at(env, encoding)
         limit = _time_limit(env)
         known = name or (env.spec.id if env.spec is not None else type(env.unwrapped).__name__)
     finally:
-        env.close()
+        close(envs)
     problem = copy_problem(factory, encoding)
     spaces = encoding.observation_space, encoding.action_space
-    return Task(known, *spaces, limit, not problem, problem, own, python=True)
+    return Task(known, *spaces, limit, not problem, problem, encoding.own_spaces, python=True)
+
+
+def look_at(env: gymnasium.Env, encoding: Encoding) -> None:
+    """A reset and some random steps. Raises AnswerError; what the environment itself raises, training will show.
+
+    A wrapper may fail on what came from inside: then the environment in it is asked alone.
+    """
+    refuse_old_reset(env)
+    inside = env.unwrapped
+    if not _answers(env, encoding.action_space, encoding.act, encoding.observe) and inside is not env:
+        _answers(inside, copy.deepcopy(inside.action_space), lambda action: action, lambda obs: np.zeros(0))
+
+
+def _answers(env: gymnasium.Env, actions: Any, act: Callable[[Any], Any], observe: Observe) -> bool:
+    """Whether the environment itself raises nothing. Raises AnswerError."""
+    try:
+        actions.seed(0)
+        of_reset(env.reset(seed=1), observe, env)
+        for _ in range(LOOK):
+            if any(of_step(env.step(act(actions.sample())), observe, env)[2:]):
+                break
+    except AnswerError:
+        raise
+    except Exception:  # noqa: BLE001
+        return False
+    return True
 
 
 class GymnasiumSimulator(TaskSimulator):
@@ -52,34 +80,54 @@ class GymnasiumSimulator(TaskSimulator):
 
     def __init__(self, about: Task, factory: Factory, slots: int):
         super().__init__(about, slots)
-        self._envs = [factory() for _ in range(slots)]
+        self._envs = make_environments(factory, slots)
         self._encoding = encode(self._envs[0])
+        for slot, env in enumerate(self._envs):
+            if (env.observation_space, env.action_space) != self._encoding.own_spaces:
+                close(self._envs)
+                raise UnsupportedSpace(f"{about.name}: the spaces of slot {slot} are not those of slot 0")
         self._obs = np.zeros((slots, *(self.observation_space.shape or ())), self.observation_space.dtype)
         self._past = Past(slots)
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
-        """Start new episodes from the environments' own seeds. Obs [n, *O]."""
+        """Start new episodes from the environments' own seeds: the lowest 31 bits of these. Obs [n, *O]."""
         ids = self._ids(slots)
-        for slot, seed in zip(ids, seeds, strict=True):
-            with _naming(slot):
-                obs, _ = self._envs[slot].reset(seed=int(seed))
-            self._obs[slot] = self._encoding.observe(obs)
-            self._past.begin(slot, int(seed))
+        for slot, seed in zip(ids.tolist(), seeds.tolist(), strict=True):
+            self._begin(slot, seed & LARGEST_SEED)
         return self._obs[ids]
 
+    def _begin(self, slot: int, seed: int) -> None:
+        env = self._envs[slot]
+        try:
+            answer = env.reset(seed=seed)
+        except Exception as error:
+            _name_slot(error, slot)
+            raise
+        self._obs[slot] = of_reset(answer, self._encoding.observe, env, slot)
+        self._past.begin(slot, seed)
+
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
-        """Advance by one decision; whole-number actions [n] or [n, factors] count from 0."""
+        """Advance by one decision; whole-number actions [n] or [n, factors] count from 0.
+
+        What the environments get lies within their own action spaces.
+        """
         ids = self._ids(slots)
         refuse_misfit(self.action_space, actions, len(ids))
-        reward, flags = np.empty(len(ids)), np.empty((3, len(ids)), bool)
-        for n, (slot, action) in enumerate(zip(ids, actions, strict=True)):
+        own, observe = self._encoding.act(actions), self._encoding.observe
+        reward, flags = np.empty(len(ids)), np.zeros((3, len(ids)), bool)
+        for n, slot in enumerate(ids.tolist()):
             env = self._envs[slot]
-            with _naming(slot):
-                obs, reward[n], terminated, truncated, _ = env.step(self._encoding.act(action))
-            self._obs[slot] = self._encoding.observe(obs)
-            self._past.add(slot, action)
-            unstable = was_reset_by_mujoco(env)
-            flags[:, n] = terminated and not unstable, truncated and not unstable, unstable
+            try:
+                answer = env.step(own[n])
+            except Exception as error:
+                _name_slot(error, slot)
+                raise
+            self._obs[slot], reward[n], terminated, truncated = of_step(answer, observe, env, slot)
+            self._past.add(slot, actions[n])
+            if was_reset_by_mujoco(env):
+                flags[2, n] = True
+            elif terminated or truncated:
+                flags[:2, n] = terminated, truncated
         return Transition(self._obs[ids], reward, *flags)
 
     def snapshot(self, slots: np.ndarray | None) -> Snapshot:
@@ -117,7 +165,7 @@ class GymnasiumSimulator(TaskSimulator):
             raise SnapshotUnsupported(f"the past of {len(past['seed'])} slots cannot be relived in {self.width}")
         for slot, actions in enumerate(np.split(past["actions"], np.cumsum(past["steps"])[:-1])):
             only = np.array([slot])
-            self.reset(only, past["seed"][only])
+            self._begin(slot, int(past["seed"][slot]))  # as it is: older versions gave all 63 bits
             for action in actions:
                 self.step(only, action[None])
             if self._obs[slot].tobytes() != past["obs"][slot].tobytes():
@@ -127,18 +175,12 @@ class GymnasiumSimulator(TaskSimulator):
 
     def close(self) -> None:
         """Close every environment."""
-        for env in self._envs:
-            env.close()
+        close(self._envs)
 
 
-@contextmanager
-def _naming(slot: int) -> Iterator[None]:
-    """Whatever the environment raises passes through, with a note that says in which slot."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"raised by the environment in slot {slot}")
-        raise
+def _name_slot(error: Exception, slot: int) -> None:
+    """Whatever an environment raises passes through, with a note that says in which slot."""
+    error.add_note(f"raised by the environment in slot {slot}")
 
 
 def was_reset_by_mujoco(env: gymnasium.Env) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from trpolab.simulators.gym_adapter.environments import layers
 from trpolab.simulators.gym_adapter.spaces import Encoding
 
 # Packages whose objects keep their state in C: a copy in Python does not carry it.
@@ -61,14 +62,6 @@ def native_part(env: gymnasium.Env) -> str:
             if type(value).__module__.split(".")[0] in _NATIVE:
                 return f"{name} ({type(value).__module__}.{type(value).__qualname__})"
     return ""
-
-
-def layers(env: gymnasium.Env) -> Iterator[Any]:
-    """The environment's wrappers, from the outermost, then the environment itself."""
-    while isinstance(env, gymnasium.Wrapper):
-        yield env
-        env = env.env
-    yield env
 
 
 def draw_anew(env: gymnasium.Env, seed: int) -> None:

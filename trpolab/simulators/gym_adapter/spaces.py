@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,51 +11,141 @@ import numpy as np
 from gymnasium import Env, Space
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
-from trpolab.simulators.base import UnsupportedSpace
+from trpolab.simulators.base import AnswerError, UnsupportedSpace
+from trpolab.simulators.gym_adapter.answers import as_array, in_words
+
+MOST = 2**14  # numbers of a one-hot observation, and alternatives of an action: each takes a column in every array
 
 
 @dataclass(frozen=True)
 class Encoding:
     """The spaces that a simulator shows, and how its arrays become the environment's own values."""
 
+    own_spaces: tuple[Space, Space]  # of the environment itself
     observation_space: Space
     action_space: Space
-    observe: Callable[[Any], np.ndarray]  # the environment's observation -> [*O]
-    act: Callable[[Any], Any]  # a row [*A] -> the environment's action
+    observe: Callable[[Any], np.ndarray]  # the environment's observation -> [*O]; raises AnswerError
+    act: Callable[[Any], Any]  # actions [n, *A] or [*A] -> the same within the environment's own action space
 
 
 def encode(env: Env) -> Encoding:
-    """How to talk to this environment. Raises UnsupportedSpace naming every space that cannot be taken."""
-    observations, actions = _observations(env.observation_space), _actions(env.action_space)
-    problems = []
-    if observations is None:
-        problems.append(f"the observation space {env.observation_space} is neither a Box nor Discrete")
-    if actions is None:
-        problems.append(f"the action space {env.action_space} is no Box of floats, Discrete or flat MultiDiscrete")
-    if observations is None or actions is None:
+    """How to talk to this environment. Raises UnsupportedSpace naming every space that cannot be taken.
+
+    The spaces are copies: nothing is seeded or drawn from the environment's own.
+    """
+    spaces: Any = [getattr(env, name, None) for name in ("observation_space", "action_space")]
+    observed, acted = copy.deepcopy(spaces)
+    problems = [*_observation_problems(observed), *_action_problems(acted)]
+    if problems:
         raise UnsupportedSpace("; ".join(problems))
-    return Encoding(observations[0], actions[0], observations[1], actions[1])
+    return Encoding((observed, acted), *_shown(observed, acted), _observer(observed), _actor(acted))
 
 
-def _observations(space: Space) -> tuple[Space, Callable[[Any], np.ndarray]] | None:
+def in_short(space: Any) -> str:
+    """A space on one line, without the middle of long bounds."""
+    text = " ".join(str(space).split())
+    return text if len(text) <= 160 else f"{text[:100]} ... {text[-50:]}"
+
+
+def _observation_problems(space: Any) -> list[str]:
+    """Why no policy here can take observations of this space, and what makes them such that one can."""
+    named = f"the observation space {in_short(space)}"
+    if not isinstance(space, Space):
+        return [f"{named} is no gymnasium.spaces.Space"]
+    if isinstance(space, Box) and space.dtype.kind in "biuf":
+        return [f"{named} holds no number"] if 0 in space.shape else []
+    if isinstance(space, Discrete):
+        return [] if space.n <= MOST else [f"{named} has more than {MOST:,} states: describe them by a Box of numbers"]
+    wrapper = "FlattenObservation(env)" if _flattens(space) else "TransformObservation(env, function, box)"
+    return [f"{named} is neither a Box nor Discrete: wrap the environment in gymnasium.wrappers.{wrapper}"]
+
+
+def _action_problems(space: Any) -> list[str]:
+    """The same for actions."""
+    named = f"the action space {in_short(space)}"
+    if not isinstance(space, Space):
+        return [f"{named} is no gymnasium.spaces.Space"]
+    if isinstance(space, Box) and space.dtype in (np.float16, np.float32, np.float64):
+        return [f"{named} holds no number"] if 0 in space.shape else []
+    if isinstance(space, Discrete) or (isinstance(space, MultiDiscrete) and space.nvec.ndim == 1):
+        count = int(np.sum(space.n if isinstance(space, Discrete) else space.nvec, dtype=object))
+        return (
+            [] if count <= MOST else [f"{named} has more than {MOST:,} alternatives, the most a policy chooses among"]
+        )
+    return [
+        f"{named} is no Box of floats, Discrete or flat MultiDiscrete: wrap the environment in "
+        "gymnasium.wrappers.TransformAction(env, function, space), whose function turns actions of such a space into "
+        "the environment's own"
+    ]
+
+
+def _flattens(space: Space) -> bool:
+    try:
+        return space.is_np_flattenable
+    except NotImplementedError:  # a space of the user's own
+        return False
+
+
+def _shown(observed: Any, acted: Any) -> tuple[Space, Space]:
+    """What a simulator shows: states one-hot, and whole-number actions that count from 0."""
+    if isinstance(observed, Discrete):
+        observed = Box(0.0, 1.0, (int(observed.n),), np.float32)
+    if isinstance(acted, Discrete):
+        acted = Discrete(int(acted.n))
+    elif isinstance(acted, MultiDiscrete):
+        acted = MultiDiscrete(acted.nvec)
+    return observed, acted
+
+
+def _observer(space: Any) -> Callable[[Any], np.ndarray]:
+    shape, dtype = space.shape, space.dtype
+
+    def refuse(value: Any) -> AnswerError:
+        kind = "floats" if dtype.kind == "f" else f"whole numbers of {dtype}"
+        wanted = f"{kind} of shape {list(shape)}, as" if isinstance(space, Box) else "one whole number of"
+        return AnswerError(f"returned {in_words(value)} as the observation: must be {wanted} {in_short(space)}")
+
+    def observe_box(value: Any) -> np.ndarray:
+        if type(value) is np.ndarray and value.dtype == dtype and value.shape == shape:
+            return value
+        array = as_array(value)
+        if array.shape != shape or not _holds(dtype, array):
+            raise refuse(value)
+        with np.errstate(over="ignore"):  # what becomes infinite is found, and named, where numbers are looked at
+            return array.astype(dtype)
+
+    def observe_state(value: Any) -> np.ndarray:
+        array = as_array(value)
+        if array.shape != () or array.dtype.kind not in "biu" or not 0 <= (place := int(array) - start) < states:
+            raise refuse(value)
+        row = np.zeros(states, np.float32)
+        row[place] = 1
+        return row
+
     if isinstance(space, Box):
-        dtype = space.dtype
-        return space, lambda value: np.asarray(value, dtype)
-    if isinstance(space, Discrete):
-        rows, start = np.eye(int(space.n), dtype=np.float32), int(space.start)
-        return Box(0.0, 1.0, (len(rows),), np.float32), lambda value: rows[int(value) - start]
-    return None
+        return observe_box
+    states, start = int(space.n), int(space.start)
+    return observe_state
 
 
-def _actions(space: Space) -> tuple[Space, Callable[[Any], Any]] | None:
-    """Whole-number actions count from 0 here, whatever the environment's own start."""
-    if isinstance(space, Box) and np.issubdtype(space.dtype, np.floating):
-        dtype = space.dtype
-        return space, lambda row: np.array(row, dtype)
-    if isinstance(space, Discrete):
-        first = int(space.start)
-        return Discrete(int(space.n)), lambda row: int(row) + first
-    if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1:
-        starts, kind = space.start, space.dtype
-        return MultiDiscrete(space.nvec), lambda row: np.asarray(row + starts, kind)
-    return None
+def _holds(dtype: np.dtype, array: np.ndarray) -> bool:
+    """Whether numbers of this dtype can stand for the array: floats for any, whole numbers for themselves only."""
+    if dtype.kind == "f":
+        return array.dtype.kind in "biuf"
+    return array.dtype.kind in "biu" and bool((array.astype(dtype) == array).all())
+
+
+def _actor(space: Any) -> Callable[[Any], Any]:
+    if isinstance(space, Box):
+        from trpolab.numerics.arrays import clipped, finite_bounds  # loads torch, which listing tasks does not
+
+        low, high = finite_bounds(space.low, space.high)
+
+        def within(actions: Any) -> Any:
+            inside = np.asarray(clipped(actions, low, high))
+            return inside if space.shape or not inside.ndim else [np.asarray(action) for action in inside]
+
+        return within
+    dtype = space.dtype
+    start = np.asarray(space.start, dtype)
+    return lambda actions: np.asarray(actions).astype(dtype) + start  # what overflows on the way comes back

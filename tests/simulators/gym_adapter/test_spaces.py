@@ -1,0 +1,183 @@
+"""What environments are given lies in their action spaces; spaces that can't be taken are refused with what helps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.wrappers import FlattenObservation, TransformAction, TransformObservation
+
+from tests.simulators.gym_adapter.odd import ACTIONS
+from trpolab.policies import make_policy
+from trpolab.policies.config import PolicyConfig
+from trpolab.simulators import AnswerError, UnsupportedSpace, find_task
+from trpolab.simulators.gym_adapter.spaces import encode
+
+
+class Shown(gymnasium.Env):
+    """Any spaces; it observes what its space samples."""
+
+    def __init__(self, observation_space: Any = Discrete(2), action_space: Any = Discrete(2)):  # noqa: B008
+        self.observation_space, self.action_space = observation_space, action_space
+        self.given: list[Any] = []
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.given.append(action)
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+def is_own(space: spaces.Space, action: Any) -> bool:
+    kind = np.integer if isinstance(space, Discrete) else np.ndarray
+    return isinstance(action, kind) and action.dtype == space.dtype and space.contains(action)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_is_handed_over_lies_in_the_action_space(name: str) -> None:
+    space = ACTIONS[name]()
+    encoding = encode(Shown(action_space=space))
+    if isinstance(space, Box):
+        largest = np.finfo(np.float32).max
+        rng = np.random.default_rng(0)
+        numbers = [*rng.normal(size=200), *rng.normal(size=200) * 1e5, 0.1, -0.1, 0.7, 0.3, largest, -largest, 0.0]
+        rows = np.stack([np.full(space.shape, number, np.float32) for number in numbers])
+        rows = np.concatenate([rows, np.nextafter(rows, np.float32(1)), np.nextafter(rows, np.float32(-1))])
+    else:
+        encoding.action_space.seed(0)
+        rows = np.stack([encoding.action_space.sample() for _ in range(600)])
+    own = encoding.act(rows)
+    assert all(is_own(space, own[n]) and np.isfinite(own[n]).all() for n in range(len(rows)))
+    assert all(is_own(space, encoding.act(row)) for row in rows[:20])
+    if not isinstance(space, Box):
+        assert len(np.unique([own[n] for n in range(len(rows))], axis=0)) > len(np.unique(rows, axis=0)) - 1
+    policy = make_policy(Box(-1, 1, (3,)), space, PolicyConfig(log_std=2.0), np.random.default_rng(0))
+    assert all(is_own(space, policy(np.full(3, n / 10))) for n in range(20))
+    assert all(is_own(space, action) for action in policy(np.zeros((20, 3)))) or space.shape == ()
+
+
+def test_casting_bounds_to_another_dtype_does_not_move_an_action_out_of_them() -> None:
+    """-0.1 as float32 is below -0.1 as float64."""
+    encoding = encode(Shown(action_space=Box(-0.1, 0.1, (1,), np.float64)))
+    assert encoding.act(np.float32([-0.1])).tolist() == [-0.1]
+
+
+def test_the_environments_own_spaces_are_neither_seeded_nor_drawn_from() -> None:
+    env = Shown(Box(-1, 1, (2,)), MultiDiscrete([3, 2]))
+    encoding = encode(env)
+    encoding.action_space.seed(3)
+    encoding.own_spaces[1].sample()
+    assert env.action_space._np_random is None and env.observation_space._np_random is None
+
+
+@pytest.mark.parametrize(
+    ("space", "came", "kept"),
+    [
+        (Box(-1, 1, (2,)), np.array([0.5, 0.25]), [0.5, 0.25]),
+        (Box(-1, 1, (2,)), [1, 0], [1, 0]),
+        (Box(-1, 1, ()), 0.5, 0.5),
+        (Box(0, 255, (2,), np.uint8), np.array([3, 255]), [3, 255]),
+        (Box(0, 255, (2,), np.uint8), [True, False], [1, 0]),
+        (Box(0, 1, (2,), np.bool_), [1, 0], [True, False]),
+        (Discrete(3, start=5), 6, [0, 1, 0]),
+        (Discrete(3, start=5), np.int8(7), [0, 0, 1]),
+        (Discrete(3), np.array(2), [0, 0, 1]),
+    ],
+)
+def test_observations_in_another_form(space: spaces.Space, came: Any, kept: Any) -> None:
+    encoding = encode(Shown(space))
+    found = encoding.observe(came)
+    assert found.tolist() == kept and found.dtype == encoding.observation_space.dtype
+    assert found.shape == encoding.observation_space.shape
+
+
+@pytest.mark.parametrize(
+    ("space", "came", "said"),
+    [
+        (Box(-1, 1, (4,)), np.zeros(1), r"an array of float64, shape \[1\] as .*: must be floats of shape \[4\]"),
+        (Box(-1, 1, (4,)), np.zeros((1, 4)), r"shape \[1, 4\]"),
+        (Box(-1, 1, (4,)), 0.0, "float 0.0"),
+        (Box(-1, 1, (2,)), np.array([1j, 0]), "complex128"),
+        (Box(-1, 1, (2,)), {"a": 1}, "dict"),
+        (Box(-1, 1, (2,)), [[1], [1, 2]], "list"),
+        (
+            Box(0, 255, (2,), np.uint8),
+            np.array([0.5, 0.0]),
+            r"float64.*: must be whole numbers of uint8 of shape \[2\]",
+        ),
+        (Box(0, 255, (2,), np.uint8), np.array([0, 256]), "numbers 0 to 256"),
+        (Box(-5, 5, (2,), np.int8), np.array([0, -300]), "numbers -300 to 0"),
+        (Discrete(3, start=5), 4, r"int 4 as .*: must be one whole number of Discrete\(3, start=5\)"),
+        (Discrete(3), 2.0, "float 2.0"),
+        (Discrete(3), np.array([2]), r"shape \[1\]"),
+        (Discrete(3), None, "None"),
+        (Discrete(3), 10**30, "int 10"),
+    ],
+)
+def test_observations_of_another_kind_are_refused(space: spaces.Space, came: Any, said: str) -> None:
+    with pytest.raises(AnswerError, match=said):
+        encode(Shown(space)).observe(came)
+
+
+NESTED = {
+    "dict": spaces.Dict(a=Box(-1, 1, (2,)), b=Discrete(3)),
+    "tuple": spaces.Tuple((Discrete(3), Box(-1, 1, (2,)))),
+    "text": spaces.Text(5),
+    "bits": MultiBinary(4),
+    "factors": MultiDiscrete([3, 2]),
+    "either": spaces.OneOf((Discrete(3), Box(-1, 1, (2,)))),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_the_wrapper_that_is_named_helps(name: str) -> None:
+    with pytest.raises(
+        UnsupportedSpace, match=r"wrap the environment in gymnasium\.wrappers\.FlattenObservation\(env\)$"
+    ):
+        find_task(lambda: Shown(NESTED[name]))
+    find_task(lambda: FlattenObservation(Shown(NESTED[name])))
+
+
+@pytest.mark.parametrize("space", [spaces.Sequence(Discrete(2)), spaces.Graph(Box(-1, 1, (2,)), None)], ids=str)
+def test_what_cannot_be_flattened_is_to_be_transformed(space: spaces.Space) -> None:
+    with pytest.raises(UnsupportedSpace, match=r"TransformObservation\(env, function, box\)"):
+        find_task(lambda: Shown(space))
+    find_task(lambda: TransformObservation(Shown(space), lambda obs: np.zeros(1, np.float32), Box(-1, 1, (1,))))
+
+
+@pytest.mark.parametrize(
+    ("space", "easier", "back"),
+    [
+        (MultiBinary(3), MultiDiscrete([2] * 3), lambda action: action.astype(np.int8)),
+        (Box(0, 3, (2,), np.int64), MultiDiscrete([4, 4]), lambda action: action),
+        (spaces.Dict(a=Discrete(2), b=Discrete(3)), MultiDiscrete([2, 3]), lambda a: {"a": int(a[0]), "b": int(a[1])}),
+        (spaces.Tuple((Discrete(2), Discrete(3))), MultiDiscrete([2, 3]), lambda a: tuple(a)),
+        (MultiDiscrete([[2, 3], [4, 5]]), MultiDiscrete([2, 3, 4, 5]), lambda action: action.reshape(2, 2)),
+    ],
+    ids=str,
+)
+def test_actions_of_other_kinds_are_to_be_transformed(space: spaces.Space, easier: spaces.Space, back: Any) -> None:
+    with pytest.raises(
+        UnsupportedSpace, match=r"is no Box of floats, Discrete or flat MultiDiscrete: .*TransformAction"
+    ):
+        find_task(lambda: Shown(action_space=space))
+    made: list[Shown] = []
+
+    def factory() -> gymnasium.Env:
+        made.append(Shown(action_space=space))
+        return TransformAction(made[-1], back, easier)
+
+    find_task(factory)
+    given = [action for env in made for action in env.given]
+    assert given and all(space.contains(action) for action in given)
+
+
+def test_what_is_no_space_is_said() -> None:
+    with pytest.raises(UnsupportedSpace, match=r"observation space None is no gymnasium.*; the action space 4 is no"):
+        find_task(lambda: Shown(None, 4))

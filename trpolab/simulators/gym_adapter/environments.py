@@ -1,0 +1,73 @@
+"""Environments from a factory: each a new one, none of whose parts is another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import gymnasium
+
+from trpolab.simulators.base import UnknownTask
+
+Factory = Callable[[], gymnasium.Env]
+
+
+def make_environments(factory: Factory, count: int) -> list[gymnasium.Env]:
+    """So many environments. Raises UnknownTask where the factory makes none, or gives one, or a part of it, twice.
+
+    If it fails, those made so far are closed; except where one came twice, for then somebody else has it.
+    """
+    made: list[gymnasium.Env] = []
+    seen: set[int] = set()
+    try:
+        for _ in range(count):
+            env = factory()
+            if not isinstance(env, gymnasium.Env):
+                raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env")
+            own = {id(part): part for part in parts(env)}
+            if shared := [own[key] for key in own if key in seen]:
+                made = []
+                raise UnknownTask(_given_twice(env, shared))
+            seen |= set(own)
+            made.append(env)
+    except BaseException:
+        close(made)
+        raise
+    return made
+
+
+def close(envs: list[gymnasium.Env]) -> None:
+    """Close every environment."""
+    for env in envs:
+        env.close()
+
+
+def layers(env: gymnasium.Env) -> Iterator[Any]:
+    """The environment's wrappers, from the outermost, then the environment itself."""
+    while isinstance(env, gymnasium.Wrapper):
+        yield env
+        env = env.env
+    yield env
+
+
+def parts(env: gymnasium.Env) -> Iterator[gymnasium.Env]:
+    """The environment, and every environment that one of these holds in an attribute or in a collection there."""
+    met, waiting = set[int](), [env]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in met:
+            continue
+        met.add(id(part))
+        yield part
+        for value in getattr(part, "__dict__", {}).values():
+            held = value.values() if isinstance(value, Mapping) else value
+            held = held if isinstance(value, Mapping | list | tuple | set) else (value,)
+            waiting += [each for each in held if isinstance(each, gymnasium.Env)]
+
+
+def _given_twice(env: gymnasium.Env, shared: list[gymnasium.Env]) -> str:
+    """What is said of a factory that gave an environment that it had given before, or one with a part of that one."""
+    known = any(part is env for part in shared)
+    again = "the same environment twice" if known else f"two environments that share one {type(shared[0]).__name__}"
+    made = f"{type(env.unwrapped).__name__}(...)" if env.spec is None else f"gymnasium.make({env.spec.id!r})"
+    return f"the callable returned {again}: every call must make a new one, as `lambda: {made}` does"
