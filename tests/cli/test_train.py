@@ -13,11 +13,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gymnasium
 import pytest
 
 from trpolab.cli import main, train
-from trpolab.simulators import find_task
+from trpolab.policies import PolicyFileError
+from trpolab.runs.reader import RunFolderError, RunLocked
+from trpolab.settings import ConfigError
+from trpolab.simulators import SnapshotUnsupported, UnknownTask, UnsupportedSpace, find_task
 from trpolab.simulators.base import AnswerError
+from trpolab.training import session as api
+from trpolab.training.checkpoint import CheckpointError
 from trpolab.training.config import resolve, settings
 from trpolab.training.controls import Controls
 from trpolab.training.loop import Diverged
@@ -276,6 +282,52 @@ def test_a_run_that_diverged_has_its_own_code_and_the_other_seeds_still_run(made
     out = capsys.readouterr().out
     assert "slot 3, step 7, obs" in out
     assert len(made[1].history) == 2
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [RunFolderError, RunLocked, CheckpointError, PolicyFileError, SnapshotUnsupported, UnknownTask, UnsupportedSpace],
+)
+def test_a_refusal_of_ours_is_a_sentence_wherever_it_is_raised(refusal, made, monkeypatch, capsys) -> None:
+    def refuse(session: StandIn, iteration: int) -> None:
+        if iteration == 2 and session.config.seed == 0:
+            raise refusal("another process writes this run")
+
+    scripted(monkeypatch, refuse)
+    assert main(["train", "CartPole-v1", "--iterations", "3", "--seeds", "2", "--out", "here"]) == 2
+    shown = capsys.readouterr()
+    assert shown.err == "trpolab: another process writes this run\n"
+    assert shown.out.splitlines()[-1] == str(Path("here") / "run-1") and len(made[1].history) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence_before_and_after_the_start(tmp_path: Path, capsys) -> None:
+    small = ["--steps-per-iteration", "64", "--set", "slots=2"]
+    assert main(["train", "CartPole-v1", "--iterations", "1", *small, "--out", str(tmp_path)]) == 0
+    folder = capsys.readouterr().out.splitlines()[-1]
+    (Path(folder) / "lock").unlink()
+    (Path(folder) / "lock").mkdir()
+    assert main(["train", "--resume", folder, "--iterations", "2"]) == 2
+    assert "trpolab: the run folder can't be written: " in capsys.readouterr().err
+
+
+def test_every_command_ends_with_a_sentence(monkeypatch, capsys) -> None:
+    def refuse(args: Any) -> int:
+        raise ConfigError(["one thing", "another"])
+
+    monkeypatch.setattr("trpolab.cli.bench.bench", refuse)
+    assert main(["bench"]) == 2
+    assert problems(capsys) == ["one thing", "another"]
+
+
+def test_a_run_of_a_callable_is_refused_and_what_a_resumption_finds_is_told(tmp_path: Path, capsys) -> None:
+    small = {"iterations": 1, "steps_per_iteration": 64, "slots": 2, "out": tmp_path}
+    mine = api.train(lambda: gymnasium.make("Pendulum-v1"), **small).path
+    assert main(["train", "--resume", str(mine), "--iterations", "2"]) == 2
+    assert f"trpolab.Session(make_env, resume={str(mine)!r})" in capsys.readouterr().err
+    assert main(["train", "--resume", str(mine), "--iterations", "2", "--changed-environment"]) == 0
+    assert "replaying: " in capsys.readouterr().out
+    assert main(["train", "CartPole-v1", "--changed-environment"]) == 2
+    assert "goes with --resume" in capsys.readouterr().err
 
 
 # The real thing

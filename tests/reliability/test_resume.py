@@ -142,7 +142,7 @@ def test_an_environment_that_does_not_repeat_itself_begins_new_episodes_and_says
     first = Session(Restless, out=tmp_path, iterations=2, **settings).run()
     again = Session(Restless, resume=first.path, iterations=3).run()
     (cut,) = [event for event in again.events if event["event"] == "episodes_cut"]
-    assert "does not come to the same state" in cut["message"]
+    assert "does not come to the same observation" in cut["message"]
     assert len(read_metrics(first.path)) == 3
 
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from enum import IntEnum
 
+from trpolab.settings import ConfigError, PlainError
+
 
 class Exit(IntEnum):
     """Exit codes that a script can rely on."""
@@ -17,8 +19,10 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # Ctrl-C
 
 
-def refuse(problems: Sequence[str]) -> Exit:
-    """Print everything that is wrong with the input to stderr."""
+def refuse(problems: Sequence[str] | PlainError) -> Exit:
+    """Print everything that is wrong to stderr."""
+    if isinstance(problems, PlainError):
+        problems = problems.problems if isinstance(problems, ConfigError) else [str(problems)]
     told = problems if len(problems) == 1 else [f"{len(problems)} problems", *(f"- {problem}" for problem in problems)]
     print("trpolab:", "\n".join(told), file=sys.stderr)
     return Exit.BAD_INPUT

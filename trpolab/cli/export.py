@@ -9,7 +9,6 @@ from pathlib import Path
 from trpolab.cli.exits import Exit, refuse
 from trpolab.runs.archive import unpack
 from trpolab.runs.exporter import export
-from trpolab.runs.reader import RunFolderError
 
 
 def export_run(args: Namespace) -> int:
@@ -25,6 +24,6 @@ def import_run(args: Namespace) -> int:
 def _written(work: Callable[[], Path]) -> int:
     try:
         print(work())
-    except (RunFolderError, OSError) as error:
+    except OSError as error:
         return refuse([str(error)])
     return Exit.FINISHED

@@ -15,6 +15,7 @@ from typing import Any
 from trpolab import __version__
 from trpolab.cli.exits import Exit, refuse
 from trpolab.extras import explained
+from trpolab.settings import PlainError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return int(resolve_name("trpolab.cli.lab:lab")(words[1:]))
             args = parser().parse_args(words)
             return int(resolve_name(f"trpolab.cli.{args.run}")(args))
+    except PlainError as error:
+        return refuse(error)
     except ImportError as error:
         if error.__cause__ is None:
             raise
@@ -60,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         "train",
         help="train on a task",
         description="Train on a task; the run folder is printed last.",
-        epilog="Exit codes: 0 finished, 1 crashed, 2 bad input (nothing was started), 3 diverged, 130 Ctrl-C. "
+        epilog="Exit codes: 0 finished, 1 crashed, 2 bad input, or a refusal in a sentence, 3 diverged, 130 Ctrl-C. "
         "An option wins over --set, --set over --config, and --config over the preset.",
         add_help=False,
     )
@@ -134,4 +137,5 @@ def _add_options_of_train(train: argparse.ArgumentParser) -> None:
     )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting by its name; may be repeated")
     add("--resume", metavar="FOLDER", help="go on with a run from its last checkpoint, with its own settings")
+    add("--changed-environment", action="store_true", help="with --resume: go on with other environments than it had")
     train.set_defaults(run="train:train")

@@ -19,7 +19,8 @@ from typing import Any
 from trpolab.cli.exits import Exit, refuse
 from trpolab.cli.progress import ProgressLine, number
 from trpolab.settings import ConfigError, PlainError, flatten, parse_value
-from trpolab.simulators import find_task
+from trpolab.simulators import Source, find_task
+from trpolab.simulators.registry import remembered
 from trpolab.training.config import Config, resolve, settings
 from trpolab.training.loop import Diverged
 from trpolab.training.session import Session
@@ -31,12 +32,11 @@ LARGEST_CONFIG = 2**20  # bytes
 
 def train(args: argparse.Namespace) -> int:
     """Train as the parsed command line says; prints the run folder, or those of all seeds, last."""
+    task, each = make_plan(args)
+    resumed: dict[str, Any] = {"changed_environment": True} if args.changed_environment else {}
     try:
-        task, each = make_plan(args)
-        sessions = [Session(task, out=args.out, resume=args.resume, **settings) for settings in each]
-    except ConfigError as error:
-        return refuse(error.problems)
-    except (PlainError, OSError) as error:
+        sessions = [Session(task, out=args.out, resume=args.resume, **resumed, **settings) for settings in each]
+    except OSError as error:
         return refuse([str(error)])
     ends: list[Exit] = []
     for session in sessions:
@@ -52,7 +52,7 @@ def train(args: argparse.Namespace) -> int:
     return next((code for code in worst_first if code in ends), Exit.FINISHED)
 
 
-def make_plan(args: argparse.Namespace) -> tuple[str | None, list[dict[str, Any]]]:
+def make_plan(args: argparse.Namespace) -> tuple[Source | None, list[dict[str, Any]]]:
     """The task (None: that of the run that is resumed), and the settings of each run.
 
     Settings by precedence: an option, then --set, then the file, then the preset. Raises ConfigError that lists
@@ -83,13 +83,17 @@ def make_plan(args: argparse.Namespace) -> tuple[str | None, list[dict[str, Any]
         problems += error.problems
     if args.resume is not None:
         problems += _resume_problems(chosen, seeds)
+    elif args.changed_environment:
+        problems.append("--changed-environment: goes with --resume")
     blocked = next(folder for folder in (Path(args.out), *Path(args.out).absolute().parents) if folder.exists())
     if blocked.is_file():
         problems.append(f"--out {args.out}: {blocked} is a file")
     if problems:
         raise ConfigError(problems)
     each = [chosen] if seeds is None else [{**chosen, "seed": seed} for seed in seeds]
-    return None if name is None else str(name), each
+    if task is None or args.resume is not None:
+        return None if name is None else str(name), each
+    return remembered(str(name), task), each
 
 
 def run(session: Session) -> Exit:
@@ -111,16 +115,9 @@ def run(session: Session) -> Exit:
         ended = Exit.INTERRUPTED if session.state == "stopped" else Exit.FINISHED
     except KeyboardInterrupt:
         ended = Exit.INTERRUPTED
-    except OSError as error:
+    except PlainError as error:  # ours, wherever it was raised: the run folder, a vine that can't go on
         progress.close()
-        if session.path is not None:
-            raise
-        refuse([f"the run folder cannot be made: {error}"])
-        ended = Exit.BAD_INPUT
-    except PlainError as error:
-        progress.close()
-        refuse([str(error)])
-        ended = Exit.BAD_INPUT
+        ended = refuse(error)
     except Diverged as error:
         progress.note(f"diverged: {error}")
         ended = Exit.DIVERGED

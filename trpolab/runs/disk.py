@@ -73,12 +73,17 @@ def sweep(folder: Path) -> list[str]:
         found = _TEMPORARY.match(entry.name)
         if found is None or Owner(int(found[1]), int(found[2])).alive():
             continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        remove(entry)
         swept.append(entry.name)
     return swept
+
+
+def remove(entry: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
 
 
 class LineFile:

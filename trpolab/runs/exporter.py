@@ -74,7 +74,10 @@ def to_tensorboard(folder: str | Path, target: Path) -> Path:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.record_writer import RecordWriter
-    time = datetime.fromisoformat(str(read_run(folder)["created"])).timestamp()
+    try:
+        time = datetime.fromisoformat(str(read_run(folder).get("created"))).timestamp()
+    except ValueError:
+        time = (Path(folder) / "run.json").stat().st_mtime
     segments: dict[int, list[Event]] = {}
     for record in each_metrics(folder):
         time += _number(record.get("seconds_total")) or 0.0
@@ -86,7 +89,8 @@ def to_tensorboard(folder: str | Path, target: Path) -> Path:
             ]
         )
         begins = [Event(wall_time=time, file_version="brain.Event:2")]
-        events = segments.setdefault(int(record.get("segment", 0)), begins)
+        segment = record.get("segment")
+        events = segments.setdefault(segment if isinstance(segment, int) else 0, begins)
         events.append(Event(wall_time=time, step=record["iteration"], summary=summary))
     if not segments:
         raise RunFolderError(f"{str(folder)!r} holds no iteration yet")

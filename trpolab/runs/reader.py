@@ -44,6 +44,10 @@ class RunFolderError(PlainError):
     """A folder that is not a run, or a run that cannot be used for what was asked."""
 
 
+class RunFolderUnwritable(RunFolderError, OSError):
+    """The folder can't be made or written: the disk is full, or permission is missing."""
+
+
 class RunLocked(RunFolderError):
     """Another process writes this run."""
 
@@ -99,17 +103,21 @@ def refuse_newer(about: dict[str, Any], path: Path) -> None:
 
 
 def read_status(folder: str | Path) -> Status:
-    """How the run stands now: status.json, and whether who wrote it is still there. Raises RunFolderError."""
+    """How the run stands now: status.json, and whether who wrote it is still there.
+
+    Where that file tells no state, the run counts as crashed at its newest checkpoint. Raises RunFolderError.
+    """
     path = Path(folder)
     read_run(path)
     try:
         found = parse_json((path / "status.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         found = {"state": "created", "iteration": 0}
-    except ValueError as error:
-        raise RunFolderError(f"{str(path / 'status.json')!r} is not readable JSON: {error}") from None
+    except ValueError:
+        found = None
     if not isinstance(found, dict) or found.get("state") not in STATES or not isinstance(found.get("iteration"), int):
-        raise RunFolderError(f"{str(path / 'status.json')!r} does not tell a run's state")
+        newest = max((int(entry.name) for entry in numbered(path / "ckpt")), default=0)
+        return Status("crashed", newest, "its status.json is damaged; the run's other files tell all", None, None)
     refuse_newer(found, path)
     owner, beat = Owner.of(found), _time(found.get("heartbeat"))
     state, message = found["state"], str(found.get("message") or "")
@@ -135,29 +143,34 @@ def read_metrics(folder: str | Path, most: int | None = None) -> list[dict[str, 
     return list(each_metrics(folder, most))
 
 
-def each_metrics(folder: str | Path, most: int | None = None) -> Iterator[dict[str, Any]]:
-    """What `read_metrics` returns, one at a time."""
+def each_metrics(folder: str | Path, most: int | None = None, bad: bool = True) -> Iterator[dict[str, Any]]:
+    """What `read_metrics` returns, one at a time; with `bad=False`, bad lines are passed over."""
     read_run(folder)
     path = Path(folder) / "metrics.jsonl"
     if not path.exists():
         return
-    offsets, numbers = _lines_that_count(path)
+    offsets, numbers = _lines_that_count(path, bad)
     chosen: Any = range(len(offsets))
     if most is not None and len(offsets) > most:
         chosen = np.linspace(0, len(offsets) - 1, most).astype(int).tolist()
     with path.open("rb") as file:
         for place in chosen:
             file.seek(offsets[place])
-            yield _record(path, numbers[place], file.readline())
+            if (record := _record(path, numbers[place], file.readline(), bad)) is not None:
+                yield record
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file without a torn last line. Raises RunFolderError naming any other bad line."""
+def read_lines(path: Path, bad: bool = True) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file without a torn last line.
+
+    Raises RunFolderError naming any other bad line; with `bad=False`, such lines are passed over.
+    """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
                 return
-            yield _record(path, number, line)
+            if (record := _record(path, number, line, bad)) is not None:
+                yield record
 
 
 def load_policy(folder: str | Path, which: str = "latest", task: Source | None = None) -> Policy:
@@ -183,7 +196,7 @@ def _kept_policy(folder: Path, which: str) -> Policy:
     read_run(folder)
     best: tuple[float, Policy] | None = None
     damaged: list[str] = []
-    for file in sorted((folder / "policies").glob("*.safetensors"), reverse=True):
+    for file in reversed(numbered(folder / "policies", ".safetensors")):
         try:
             policy, about = read_policy(file)
         except PolicyFileError as error:
@@ -200,6 +213,13 @@ def _kept_policy(folder: Path, which: str) -> Policy:
     return best[1]
 
 
+def numbered(folder: Path, suffix: str = "") -> list[Path]:
+    """What a folder holds under the names that this library gives, as `000012<suffix>`, by number; nothing else."""
+    known = re.compile(r"(\d{6}|[1-9]\d{6,17})" + re.escape(suffix), re.ASCII)
+    entries = [entry for entry in folder.iterdir() if known.fullmatch(entry.name)] if folder.is_dir() else []
+    return sorted(entries, key=lambda entry: int(entry.name.removesuffix(suffix)))
+
+
 def installed_versions() -> dict[str, str]:
     """Versions of what a run's numbers depend on, where installed."""
     found = {}
@@ -211,7 +231,7 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def _lines_that_count(path: Path) -> tuple[array[int], array[int]]:
+def _lines_that_count(path: Path, bad: bool) -> tuple[array[int], array[int]]:
     """Offsets and numbers of the newest line of each iteration, in the order of the iterations."""
     offsets, numbers, iterations, at = array("q"), array("q"), array("q"), 0
     with path.open("rb") as file:
@@ -219,28 +239,32 @@ def _lines_that_count(path: Path) -> tuple[array[int], array[int]]:
             if not line.endswith(b"\n"):
                 break  # torn: its writer was killed, or is still writing it
             head = line.endswith(b"}\n") and _HEAD.match(line)
-            iteration = int(head[1]) if head else _record(path, number, line).get("iteration")
+            iteration = int(head[1]) if head else (_record(path, number, line, bad) or {}).get("iteration")
+            at, begins = at + len(line), at
             if not isinstance(iteration, int):
-                raise _bad_line(path, number)
+                if bad:
+                    raise _bad_line(path, number)
+                continue
             while iterations and iterations[-1] >= iteration:
                 for column in (offsets, numbers, iterations):
                     column.pop()
             iterations.append(iteration)
             numbers.append(number)
-            offsets.append(at)
-            at += len(line)
+            offsets.append(begins)
     return offsets, numbers
 
 
-def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    """The object of a line. Raises RunFolderError."""
+def _record(path: Path, number: int, line: bytes, bad: bool) -> dict[str, Any] | None:
+    """The object of a line. For a bad one RunFolderError is raised, or None returned where `bad` is False."""
     try:
         record = parse_json(line)
     except ValueError:
         record = None
-    if not isinstance(record, dict):
+    if isinstance(record, dict):
+        return record
+    if bad:
         raise _bad_line(path, number)
-    return record
+    return None
 
 
 def _bad_line(path: Path, number: int) -> RunFolderError:

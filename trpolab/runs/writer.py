@@ -11,7 +11,6 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,12 +67,11 @@ class RunFolder:
         self._heartbeat.start()
 
     @classmethod
-    def create(
-        cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "", modules: Sequence[str] = ()
-    ) -> RunFolder:
+    def create(cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "", **needed: Any) -> RunFolder:
         """Make `<out>/<UTC>-<task>-<6 hex>/`: it appears with its run.json in it, or not at all.
 
-        `modules` are those that must be imported before the settings mean anything.
+        What else is `needed` to resume the run is written beside its settings: the `modules` to be imported before
+        they mean anything, and what the `environment` of a task from outside this package is made of.
         """
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", task).strip("-.")[:36] or "task"
         path = Path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
@@ -84,7 +82,7 @@ class RunFolder:
         try:
             for folder in FOLDERS:
                 (aside / folder).mkdir()
-            about = {**_about(path.name, task, settings, label), "modules": list(modules)}
+            about = {**_about(path.name, task, settings, label), **needed}
             write_atomically(aside / "run.json", strict_json(about, indent=1))
             os.rename(aside, path)
         finally:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from trpolab.sampling.errors import Interrupted
+from trpolab.sampling.play import Interrupt, never
 from trpolab.sampling.trajectories import Ongoing
 from trpolab.simulators.base import Replayable, Simulator, Snapshot, SnapshotUnsupported
+
+# Longer replays than these are not begun, or given up: the episodes begin anew.
+MOST_STEPS = 50_000  # of all slots together
+MOST_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,14 @@ class RunningEpisodes:
     """The episodes under way, one `Block` a simulator; none where the next iteration begins afresh.
 
     `cut` says why none are kept although some are under way: their simulators' states can't be written to a file. A
-    run that is resumed from here begins new episodes, and says so.
+    run that is resumed from here begins new episodes, and says so. Where episodes have to be replayed, `tell` is called
+    with a sentence before, and `interrupt` gives the replay up.
     """
 
     blocks: tuple[Block, ...] = ()
     cut: str = ""
+    tell: Callable[[str], None] = field(default=lambda sentence: None, compare=False)
+    interrupt: Interrupt = field(default=never, compare=False)
 
 
 def keep_episodes(simulators: Sequence[Simulator], ongoing: Sequence[Ongoing] | None) -> RunningEpisodes:
@@ -42,15 +52,36 @@ def keep_episodes(simulators: Sequence[Simulator], ongoing: Sequence[Ongoing] | 
 
 
 def restore_episodes(simulators: Sequence[Simulator], episodes: RunningEpisodes) -> list[Ongoing]:
-    """Put simulators back into their episodes. Raises SnapshotUnsupported where a simulator can't be brought back."""
+    """Put simulators back into their episodes.
+
+    Raises SnapshotUnsupported where a simulator can't be brought back, or not soon enough, and Interrupted.
+    """
     if len(simulators) != len(episodes.blocks):
         raise SnapshotUnsupported(f"{len(episodes.blocks)} blocks of slots were kept, and there are {len(simulators)}")
+    replayed: list[tuple[Replayable, dict[str, np.ndarray]]] = []
     for simulator, block in zip(simulators, episodes.blocks, strict=True):
         if isinstance(simulator, Replayable):
-            simulator.relive(block.simulator)
+            replayed.append((simulator, block.simulator))
         else:
             simulator.restore(None, Snapshot(block.simulator))
+    _replay(replayed, episodes)
     return [block.ongoing for block in episodes.blocks]
+
+
+def _replay(pasts: list[tuple[Replayable, dict[str, np.ndarray]]], episodes: RunningEpisodes) -> None:
+    """Replay episodes within the bounds. Raises SnapshotUnsupported, Interrupted."""
+    lengths = [int(steps) for _, past in pasts for steps in past["steps"] if steps]
+    steps, began = sum(lengths), time.perf_counter()
+    if steps > MOST_STEPS:
+        raise SnapshotUnsupported(f"{steps:,} steps would have to be replayed; at most {MOST_STEPS:,} are")
+    if steps:
+        episodes.tell(f"{steps:,} steps of {len(lengths)} episodes, so that they go on where they stood")
+    for simulator, past in pasts:
+        for _ in simulator.relive(past):
+            if episodes.interrupt():
+                raise Interrupted
+            if time.perf_counter() - began > MOST_SECONDS:
+                raise SnapshotUnsupported(f"replaying {steps:,} steps takes longer than {MOST_SECONDS:g} s")
 
 
 def _kept(simulator: Simulator) -> dict[str, np.ndarray]:

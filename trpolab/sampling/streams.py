@@ -26,6 +26,7 @@ class Purpose(enum.IntEnum):
     POPULATION = 13
     EVALUATION_RESET = 14
     VINE_START = 15
+    VINE_REPLAY = 16
 
 
 @dataclass(frozen=True)

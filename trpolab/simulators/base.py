@@ -8,7 +8,7 @@ next call. Copy what is to be kept. A `Snapshot` owns its arrays. A simulator is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,7 +31,7 @@ class AnswerError(PlainError):
     """An environment's `reset` or `step` gave what it must not; the message says which, what came and what is due."""
 
 
-class SnapshotUnsupported(RuntimeError):
+class SnapshotUnsupported(PlainError):
     """This simulator cannot be restored exactly; the message says why."""
 
 
@@ -161,11 +161,17 @@ class Replayable(Protocol):
     """A simulator whose states can't be written to a file, but whose episodes can be replayed from their start."""
 
     def past(self) -> dict[str, np.ndarray]:
-        """Plain arrays from which `relive` replays every slot. Raises SnapshotUnsupported with the reason."""
+        """Plain arrays from which `relive` replays every slot, with the `steps` [W] that each takes.
+
+        Raises SnapshotUnsupported with the reason.
+        """
         ...
 
-    def relive(self, past: dict[str, np.ndarray]) -> None:
-        """Replay every slot. Raises SnapshotUnsupported where a slot does not reach the state that it was in."""
+    def relive(self, past: dict[str, np.ndarray]) -> Iterator[None]:
+        """Replay every slot, one step at each call, so that the caller may give it up.
+
+        Raises SnapshotUnsupported where a slot does not reach the state that it was in.
+        """
         ...
 
 
@@ -189,6 +195,9 @@ class Task:
     sees_pixels: bool = False  # observations are stacks of the last grey frames [C, H, W] uint8, oldest first
     clip_rewards: bool = False  # learn from the sign of each reward; scores stay the task's own
     kind: str = ""  # its entry in SIMULATORS; `find_task` fills it in
+    proven: bool = False  # tests hold it to restore exactly; of other tasks a running vine replays a part
+    fingerprint: dict[str, str] = field(default_factory=dict)  # what an environment from outside is made of, by part
+    seed_problem: str = ""  # why seeds and actions do not decide its episodes, as far as a trial showed
 
     @property
     def spaces(self) -> tuple[Space, Space]:

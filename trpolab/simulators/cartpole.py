@@ -161,7 +161,8 @@ def describe(name: str) -> Task:
     high = np.array([TRACK * 2, np.inf, rules.angle * 2, np.inf], np.float32)
     actions: Space = Box(-PUSH, PUSH, (1,), np.float32) if rules.continuous else Discrete(2)
     observations = Box(-high, high, dtype=np.float32)
-    return Task(name, observations, actions, TIME_LIMIT, True, defaults=defaults, paper_defaults=paper_defaults)
+    presets: dict[str, Any] = {"defaults": defaults, "paper_defaults": paper_defaults}
+    return Task(name, observations, actions, TIME_LIMIT, True, proven=True, **presets)
 
 
 def make(name: str, slots: int, threads: int) -> CartPoleSimulator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -179,9 +180,8 @@ def describe(source: str | FiniteMDP) -> Task:
     modern = {"steps_per_iteration": 1024, "lam": 0.95, "slots": 16, "normalize_observations": False, "damping": 0.01}
     paper = {"steps_per_iteration": 5000, "path.horizon": limit}
     observations, actions = Box(0, 1, (mdp.states,), np.float32), Discrete(mdp.actions)
-    return Task(
-        mdp.name, observations, actions, mdp.time_limit, True, defaults=shared | modern, paper_defaults=shared | paper
-    )
+    presets: dict[str, Any] = {"defaults": shared | modern, "paper_defaults": shared | paper}
+    return Task(mdp.name, observations, actions, mdp.time_limit, True, proven=True, **presets)
 
 
 KIND = SimulatorKind(

@@ -23,13 +23,14 @@ class SimulatorKind(Entry):
     A worker process that makes a simulator imports `make` from its module.
     """
 
-    functions: ClassVar[tuple[str, ...]] = ("make", "describe", "takes", "names")
+    functions: ClassVar[tuple[str, ...]] = ("make", "describe", "takes", "names", "remember")
 
     takes: Callable[[Any], bool]  # whether this kind plays the task given as this source
     describe: Callable[[Any], Task]  # what is known of it, before a simulator is made
     make: Callable[[Any, int, int], Simulator]  # from a source, the number of slots, and the most threads to use
     names: Callable[[], tuple[str, ...]] = tuple  # the tasks to list
     configured: Callable[[Any, Any], Source] | None = None  # the source under the given `settings`
+    remember: Callable[[Any, Task], Source] = lambda source, about: source  # with what `describe` found out
 
 
 class Simulators(Registry[SimulatorKind]):
@@ -74,6 +75,11 @@ def configured(task: Source, config: Any) -> Source:
     """What `find_task` and `make` take for a task under a config, which holds the kind's settings as its part."""
     kind = SIMULATORS.of(task)
     return task if kind.configured is None else kind.configured(task, getattr(config, kind.part))
+
+
+def remembered(task: Source, about: Task) -> Source:
+    """What `find_task` and `make` take for a task of which they need find out nothing again: it is `about`."""
+    return SIMULATORS.of(task).remember(task, about)
 
 
 def find_task(task: Source) -> Task:

@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 
 from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
 from trpolab.policies.serialization import policy_content
-from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
-from trpolab.runs.reader import SCHEMA, RunFolderError, read_lines, read_run, refuse_newer
+from trpolab.runs.disk import parse_json, remove, strict_json, sync_folder, sync_together, temporary, write_synced
+from trpolab.runs.reader import SCHEMA, RunFolderError, numbered, read_lines, read_run, refuse_newer
 from trpolab.runs.writer import RunFolder
 from trpolab.sampling.running_episodes import Block, RunningEpisodes
 from trpolab.sampling.trajectories import Ongoing
@@ -54,6 +54,7 @@ class Saved:
     pending: dict[str, Any]  # settings that had been asked for since
     train_state: TrainState | None  # None: it was ended before its first checkpoint, and starts from its seed again
     segment: int  # the last one that wrote to the folder
+    environment: dict[str, Any] | None = None  # what its environments were made of; None: not recorded
     passed_over: tuple[str, ...] = ()  # newer checkpoints that are damaged, and how
 
     @property
@@ -98,10 +99,12 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
     about, path = read_run(folder), Path(folder)
     if task is not None and about["task"] != task:
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
-    start = Saved(path, about["task"], recorded_config(about, about["settings"]), {}, None, last_segment(path))
+    environment, config = about.get("environment"), recorded_config(about, about["settings"])
+    known = environment if isinstance(environment, dict) else None
+    start = Saved(path, about["task"], config, {}, None, last_segment(path), known)
     found: list[Saved] = []
     damaged: list[tuple[int, str]] = []
-    for entry in _entries(path / "ckpt"):
+    for entry in numbered(path / "ckpt"):
         try:
             found.append(_read_one(entry, about, start))
         except (CheckpointError, PolicyFileError) as error:
@@ -116,7 +119,7 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
 
 def newest(folder: Path) -> str | None:
     """The name of the newest checkpoint that agrees with its manifest, e.g. "ckpt/000012"; None where there is none."""
-    for entry in reversed(_entries(folder / "ckpt")):
+    for entry in reversed(numbered(folder / "ckpt")):
         try:
             _verify(entry)
         except CheckpointError:
@@ -128,11 +131,8 @@ def newest(folder: Path) -> str | None:
 def last_segment(folder: Path) -> int:
     """The highest segment that the events tell of: each begins with one."""
     events = folder / "events.jsonl"
-    return max((int(event.get("segment", 0)) for event in read_lines(events)), default=0) if events.exists() else 0
-
-
-def _entries(parent: Path) -> list[Path]:
-    return sorted(entry for entry in parent.iterdir() if entry.name.isdigit()) if parent.is_dir() else []
+    segments = [event.get("segment") for event in read_lines(events, bad=False)] if events.exists() else []
+    return max((segment for segment in segments if isinstance(segment, int)), default=0)
 
 
 def _contents(folder: RunFolder, task: str, train_state: TrainState, requested: Config) -> dict[str, bytes]:
@@ -178,7 +178,7 @@ def _demand_room(parent: Path, size: int) -> None:
 
 def _prune(parent: Path, iteration: int) -> None:
     """Remove all but the newest few and the one with the best score; later ones are not this run's."""
-    entries = [entry for entry in _entries(parent) if int(entry.name) <= iteration]
+    entries = [entry for entry in numbered(parent) if int(entry.name) <= iteration]
     scores = [_score(entry) for entry in entries]
     best = entries[int(np.argmax(scores))]
     for entry in entries[:-KEPT]:
@@ -190,7 +190,7 @@ def _take_away(entry: Path) -> None:
     """Remove a checkpoint: it is renamed first, so that no half of it ever has its name."""
     aside = temporary(entry.with_name(f"{entry.name}-old"))
     os.rename(entry, aside)
-    shutil.rmtree(aside)
+    remove(aside)
 
 
 def _score(entry: Path) -> float:
@@ -250,8 +250,9 @@ def recorded_config(about: dict[str, Any], settings: dict[str, Any]) -> Config:
         return Config().replace(**{name: as_setting(value) for name, value in settings.items()})
     except ConfigError as error:
         modules, versions = about.get("modules"), about.get("versions")
-        where = f"{str(about.get('id'))!r} was written by trpolab {versions.get('trpolab') if versions else '?'}"
-        if modules:
+        version = versions.get("trpolab") if isinstance(versions, dict) else "?"
+        where = f"{str(about.get('id'))!r} was written by trpolab {version}"
+        if isinstance(modules, list) and modules:
             where += f" with {', '.join(map(str, modules))}, to be imported first (in the terminal: --import NAME)"
         raise CheckpointError(f"{where}; its settings can't be read here: {'; '.join(error.problems)}") from error
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trpolab.runs.reader import RunFolderError
+from trpolab.runs.reader import RunFolderError, RunFolderUnwritable
 from trpolab.runs.writer import RunFolder, label_problem
 from trpolab.sampling.errors import Interrupted
 from trpolab.settings import ConfigError
+from trpolab.simulators.base import Task
 from trpolab.training import checkpoint
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config
@@ -24,11 +25,11 @@ class RunRecorder:
     """The run folder of one session, over its stops and resumptions; with `out=None` and no `saved`, only events.
 
     Where the folder can't be written, each method waits until it can; if the run is told to stop meanwhile, it raises
-    Interrupted. `tell` is called with each new sentence of `trouble`.
+    Interrupted. `tell` is called with each new sentence of `trouble`, and with what `announce` puts on record.
     """
 
     def __init__(
-        self, task: str, controls: Controls, out: str | Path | None, label: str = "", saved: Saved | None = None
+        self, task: Task, controls: Controls, out: str | Path | None, label: str = "", saved: Saved | None = None
     ):
         if problem := label_problem(label):
             raise ConfigError([problem])
@@ -37,13 +38,14 @@ class RunRecorder:
         self.tell: Callable[[str], None] = lambda sentence: None
         self._task, self._controls, self._out, self._label = task, controls, out, label
         self._saved = saved
+        self.found: list[tuple[str, str]] = []  # events of a resumption with their messages, told when it is opened
         self.path = saved.folder if saved is not None else None  # the run folder, once there is one
         self._folder: RunFolder | None = None
         self._kept = saved.train_state if saved is not None else None  # what the newest checkpoint holds
         self._patient = True
 
     def open(self, config: Config, iteration: int) -> None:
-        """Make the folder, or go on writing to it. Raises RunLocked and other RunFolderErrors, and OSError."""
+        """Make the folder, or go on writing to it. Raises RunLocked and other RunFolderErrors."""
         before = self._folder
         try:
             if before is not None:
@@ -53,8 +55,9 @@ class RunRecorder:
                 self._open_again(self._saved.folder, self._saved.segment, iteration)
                 self._tell_of(self._saved)
             elif self._out is not None:
-                modules = modules_of(config)
-                self._folder = RunFolder.create(self._out, self._task, config.settings(), self._label, modules)
+                needed = {"modules": modules_of(config), "environment": self._task.fingerprint}
+                name, settings = self._task.name, config.settings()
+                self._folder = RunFolder.create(self._out, name, settings, self._label, **needed)
                 self.path = self._folder.path
         except BaseException as error:
             if self._folder is not None and self._folder is not before:
@@ -62,6 +65,9 @@ class RunRecorder:
             self._folder = before
             if isinstance(error, Interrupted):
                 raise RunFolderError(self.trouble) from error
+            if isinstance(error, OSError):
+                done = "written" if self.path else "made"
+                raise RunFolderUnwritable(f"the run folder can't be {done}: {error}") from error
             raise
 
     def event(self, kind: str, **about: Any) -> None:
@@ -70,6 +76,11 @@ class RunRecorder:
             self.events.append({"event": kind, **about})
         self._insist(lambda folder: self.events.append(folder.event(kind, **about)))
 
+    def announce(self, kind: str, message: str, **about: Any) -> None:
+        """Put an event on record, and tell it."""
+        self.event(kind, message=message, **about)
+        self.tell(f"{kind.replace('_', ' ')}: {message}")
+
     def metrics(self, record: dict[str, Any]) -> None:
         """Put an iteration on record."""
         self._insist(lambda folder: folder.metrics(record))
@@ -77,14 +88,15 @@ class RunRecorder:
     def policy(self, train_state: TrainState, always: bool = False) -> None:
         """Keep the policy; unless `always`, only while the policies of all iterations stay small together."""
         progress = train_state.progress
-        about = (progress.learner.policy, progress.iteration, progress.score, self._task, always)
+        about = (progress.learner.policy, progress.iteration, progress.score, self._task.name, always)
         self._insist(lambda folder: folder.keep_policy(*about))
 
     def checkpoint(self, train_state: TrainState) -> None:
         """Write a checkpoint and keep the policy, unless the newest checkpoint is just this."""
         if train_state is not self._kept:
             self.policy(train_state, always=True)
-            self._insist(lambda folder: checkpoint.write(folder, self._task, train_state, self._controls.requested))
+            requested = self._controls.requested
+            self._insist(lambda folder: checkpoint.write(folder, self._task.name, train_state, requested))
             self._kept = train_state
 
     def status(self, state: str, iteration: int, message: str = "") -> None:
@@ -126,9 +138,11 @@ class RunRecorder:
         assert self._folder is not None
         found = self._folder.found
         if found.state == "crashed":
-            self.event("taken_over", iteration=found.iteration, message=found.message)
+            self.announce("taken_over", found.message, iteration=found.iteration)
         for reason in saved.passed_over:
-            self.event("checkpoint_passed_over", message=reason)
+            self.announce("checkpoint_passed_over", reason)
+        for kind, message in self.found:
+            self.announce(kind, message)
         before, now = saved.config.settings(), self._controls.requested.settings()
         given = {name: value for name, value in now.items() if value != before[name]}
         self.event("resumed", iteration=saved.iteration, settings=given)

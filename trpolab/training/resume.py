@@ -6,31 +6,52 @@ from collections.abc import Mapping
 from typing import Any
 
 from trpolab.runs.history import History
-from trpolab.runs.reader import each_metrics
+from trpolab.runs.reader import RunFolderError, each_metrics
 from trpolab.settings import ConfigError, as_setting
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.base import Task, UnknownTask
+from trpolab.simulators.gym_adapter.fingerprint import CALLABLE, differences
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config, settings
 
 OF_THE_WATCHER = ("iterations", "seconds_per_iteration")  # settings that change nothing of what is learned
 
 
-def task_of(saved: Saved, source: Source) -> Task:
-    """What is known of the task; the run's policy must fit it. Raises CheckpointError with a sentence."""
-    folder = str(saved.folder)
+def task_of(saved: Saved, source: Source, changed_environment: bool = False) -> tuple[Task, str]:
+    """What is known of the task, and what has to be said of it, or "".
+
+    The run's policy must fit it, and unless `changed_environment`, it must be made of what the run's was. Raises
+    CheckpointError with a sentence.
+    """
+    folder, made_by = str(saved.folder), (saved.environment or {}).get(CALLABLE)
+    how = f"make_env, resume={folder!r}"
+    python = f"from Python: trpolab.Session({how}).run(), or trpolab.Lab({how})"
+    if made_by and isinstance(source, str) and not changed_environment:
+        raise CheckpointError(
+            f"{folder!r} is a run of environments that a Python callable made, {made_by}: their name, "
+            f"{saved.task}, does not tell what they were. With that callable as make_env it is resumed {python}"
+        )
     try:
         task = find_task(source)
     except UnknownTask as error:
         raise CheckpointError(
-            f"{folder!r} is a run of {saved.task}, which isn't known here. If it was a Python callable, "
-            "its run is resumed from Python: Session(make_env, resume=folder)"
+            f"{folder!r} is a run of {saved.task}, which isn't known here. If it was a Python callable, it is resumed "
+            f"{python}"
         ) from error
     if saved.train_state is not None:
         policy = saved.train_state.progress.learner.policy
         if misfit := policy.misfit(task.observation_space, task.action_space):
             raise CheckpointError(f"{folder!r} holds a policy that does not fit {task.name}: {misfit}")
-    return task
+    if saved.environment is None:
+        return task, "it was written by an older version, which did not record what its environments were made of"
+    if not (other := differences(saved.environment, task.fingerprint)):
+        return task, ""
+    if not changed_environment:
+        raise CheckpointError(
+            f"{folder!r} is a run of other environments ({other}). To go on with these all the same, give "
+            "changed_environment=True, in the terminal --changed-environment"
+        )
+    return task, f"it goes on with other environments ({other})"
 
 
 def config_of(saved: Saved, given: Mapping[str, Any]) -> Config:
@@ -57,7 +78,7 @@ def turned_later(saved: Saved, given: Mapping[str, Any]) -> dict[int, dict[str, 
     """
     names = {name for name, about in settings().items() if about.live} - {*given, *OF_THE_WATCHER}
     found = {}
-    for record in each_metrics(saved.folder):
+    for record in each_metrics(saved.folder, bad=False):
         changed = record.get("changed")
         if record["iteration"] > saved.iteration and isinstance(changed, dict):
             again = {name: as_setting(value) for name, value in changed.items() if name in names}
@@ -65,6 +86,13 @@ def turned_later(saved: Saved, given: Mapping[str, Any]) -> dict[int, dict[str, 
     return found
 
 
-def history_of(saved: Saved) -> History:
-    """The records of the iterations that are done."""
-    return History(record for record in each_metrics(saved.folder) if record["iteration"] <= saved.iteration)
+def history_of(saved: Saved) -> tuple[History, str]:
+    """The records of the iterations that are done, and what has to be said of them, or ""."""
+
+    def done(bad: bool) -> History:
+        return History(row for row in each_metrics(saved.folder, bad=bad) if row["iteration"] <= saved.iteration)
+
+    try:
+        return done(bad=True), ""
+    except RunFolderError as error:  # checkpoints hold all that the next iteration needs
+        return done(bad=False), f"{error}; such lines are left out of the history"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trpolab.policies import Learner, Policy
+from trpolab.sampling.errors import Interrupted
 from trpolab.sampling.play import Interrupt
 from trpolab.sampling.population import roll_out_population
 from trpolab.sampling.running_episodes import RunningEpisodes
@@ -50,12 +51,16 @@ class Samplers:
         return next((episodes for episodes in kept if episodes.blocks or episodes.cut), RunningEpisodes())
 
     def restore(self, episodes: RunningEpisodes, config: Config) -> str:
-        """Go on with these episodes; returns why they begin anew instead, or ""."""
+        """Go on with these episodes; returns why they begin anew instead, or "". Raises Interrupted."""
         if episodes.blocks:
             try:
                 self[config.sampler].restore(episodes)
+            except Interrupted:
+                raise
             except SnapshotUnsupported as error:
                 return str(error)
+            except Exception as error:  # noqa: BLE001  an environment may fail in any way in what it did before
+                return f"they can't be brought back ({type(error).__name__}: {error})"
         return episodes.cut
 
     def collect(self, learner: Learner, config: Config, iteration: int, interrupt: Interrupt) -> Collected:

@@ -20,7 +20,8 @@ from trpolab.sampling.evaluate import evaluate
 from trpolab.sampling.streams import Streams
 from trpolab.settings import ConfigError
 from trpolab.simulators import Source, configured, find_task
-from trpolab.simulators.base import Task
+from trpolab.simulators.base import Task, UnknownTask
+from trpolab.simulators.registry import remembered
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
 from trpolab.training.controls import Controls
@@ -43,7 +44,7 @@ class Session:
     `history` holds one dict of metrics per iteration, `events` what else happened. The run folder is made when the
     first iteration starts; `out=None` keeps everything in memory. `resume` names a run folder that is gone on with,
     bit for bit, from its last checkpoint: its settings are used, and only `iterations` and other live settings may be
-    given.
+    given. `changed_environment` allows environments that are made of something else than the run's were.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Session:
         out: str | Path | None = "runs",
         resume: str | Path | None = None,
         label: str = "",
+        changed_environment: bool = False,
         **settings: Any,
     ):
         saved = checkpoint.read(resume, task if isinstance(task, str) else None) if resume is not None else None
         source = saved.task if task is None and saved is not None else task
         if source is None:
-            raise ValueError("task: give a task's name, or a run folder to resume")
+            raise UnknownTask("task: give a task's name, or a run folder to resume")
+        found: list[tuple[str, str]] = []
         if saved is None:
             task_as_named = find_task(source)
             config = resolve(task_as_named, overrides=settings)
@@ -66,20 +69,26 @@ class Session:
             self.task: Task = task_as_named if self.source is source else find_task(self.source)
         else:
             self.source = configured(source, saved.config)
-            self.task = task_of(saved, self.source)
+            self.task, said = task_of(saved, self.source, changed_environment)
+            found = [
+                ("environment", said),
+                ("episodes_not_repeated", self.task.seed_problem if saved.iteration else ""),
+            ]
             config = config_of(saved, settings)
+        self.source = remembered(self.source, self.task)
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)
         self.streams = Streams(config.seed)
         self.state = "created"
         self._warned = False  # of σ at its bounds, once a session
-        self.history = History() if saved is None else history_of(saved)
+        self.history, said = (History(), "") if saved is None else history_of(saved)
         self._redo = {} if saved is None else turned_later(saved, settings)
         config = self.controls.requested
         start = saved.train_state if saved is not None else None
         self._train_state = start or TrainState(config, Progress(start_learner(self.task, config, self.streams)))
         policy = self.policy.acting_in(*self.task.spaces)  # a file of an older version does not hold them
         self.progress.learner = replace(self.learner, policy=policy)
-        self._recorder = RunRecorder(self.task.name, self.controls, out, label, saved)
+        self._recorder = RunRecorder(self.task, self.controls, out, label, saved)
+        self._recorder.found = [(kind, message) for kind, message in (*found, ("metrics_damaged", said)) if message]
         self.events = self._recorder.events  # what happened besides iterations; it only grows
 
     @property
@@ -109,11 +118,11 @@ class Session:
 
     @property
     def trouble(self) -> str:
-        """Why the run waits for its folder to become writable again; "" while it doesn't."""
+        """Why the run waits, or what for: its folder, or a replay of its episodes; "" while it doesn't."""
         return self._recorder.trouble
 
     def on_trouble(self, tell: Callable[[str], None]) -> None:
-        """Call `tell`, in the training thread, with each new sentence of `trouble`."""
+        """Call `tell`, in the training thread, with each new sentence of `trouble`, and of what a resumption found."""
         self._recorder.tell = tell
 
     def run(self) -> Session:
@@ -138,10 +147,10 @@ class Session:
         try:
             torch.set_num_threads(threads if self.policy.network.parallel else TORCH_THREADS)
             with threadpool_limits(1, "blas"):
-                if why := samplers.restore(self._train_state.episodes, self._train_state.config):
-                    self._recorder.event("episodes_cut", iteration=progress.iteration, message=why)
-                before = replace(self._train_state.config, iterations=config.iterations)
                 self._tell("running")
+                if why := self._restore_episodes(samplers):
+                    self._recorder.announce("episodes_cut", why, iteration=progress.iteration)
+                before = replace(self._train_state.config, iterations=config.iterations)
                 self._turn_knobs_again()
                 for iteration in iterate(self.controls, self.streams, progress, samplers):
                     self._record(iteration, before, progress, samplers)
@@ -150,7 +159,7 @@ class Session:
                     self._turn_knobs_again()
             if self.progress.iteration >= self.controls.requested.iterations:
                 state = "finished"
-        except Interrupted:  # told to stop while the folder could not be written
+        except Interrupted:  # told to stop while episodes were replayed, or the folder could not be written
             return
         except Diverged as error:
             state, message = "diverged", f"{error}; {self._recorder.last_good()}"
@@ -165,6 +174,19 @@ class Session:
             self.state = state
             self._recorder.finish(state, message, self._train_state)
             samplers.close()
+
+    def _restore_episodes(self, samplers: Samplers) -> str:
+        """Go on with the episodes under way; returns why they begin anew instead. A stop gives it up: Interrupted."""
+
+        def tell(sentence: str) -> None:
+            self._recorder.announce("replaying", f"{sentence}; a stop ends it", iteration=self.progress.iteration)
+            self._recorder.trouble = f"replaying {sentence}; Stop ends it"
+
+        episodes = replace(self._train_state.episodes, tell=tell, interrupt=lambda: self.controls.stopping)
+        try:
+            return samplers.restore(episodes, self._train_state.config)
+        finally:
+            self._recorder.trouble = ""
 
     def _record(self, iteration: Iteration, before: Config, progress: Progress, samplers: Samplers) -> None:
         """Put a whole iteration on record; from here on it counts. Raises Interrupted if that was given up."""

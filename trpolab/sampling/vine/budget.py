@@ -10,6 +10,7 @@ from trpolab.sampling.config import Vine
 from trpolab.simulators.base import Task
 
 MOST_ACTIONS = 4096  # joint actions that a proposal enumerates
+BRANCHES_PER_REPLAY = 250  # where tests do not hold the task to restore exactly
 
 
 def joint_actions(space: Space) -> int | None:
@@ -33,9 +34,17 @@ def branches_per_state(vine: Vine, space: Space) -> int:
 
 
 def vine_cost(vine: Vine, task: Task) -> int:
-    """The most simulator steps that one iteration can take: trunks and branches. Early ends make it less."""
-    per_state = branches_per_state(vine, task.action_space)
-    return vine.trunks * vine.trunk_length + vine.states * per_state * longest_branch(vine, task)
+    """The most simulator steps that one iteration can take: trunks, branches and replays. Early ends make it less.
+
+    It can only take more where a generator of the whole process is drawn from: then more is replayed.
+    """
+    branches = vine.states * branches_per_state(vine, task.action_space)
+    return vine.trunks * vine.trunk_length + (branches + replays(branches, task)) * longest_branch(vine, task)
+
+
+def replays(branches: int, task: Task) -> int:
+    """How many pieces of trunks are replayed beside so many branches, to see that the task repeats itself."""
+    return 0 if task.proven else -(-branches // BRANCHES_PER_REPLAY)
 
 
 def longest_branch(vine: Vine, task: Task) -> int:

@@ -19,11 +19,14 @@ from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Reso
 from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.vine.branches import BranchPlan, Rolled, run_branches
-from trpolab.sampling.vine.budget import longest_branch, states_kept, vine_cost, vine_problems
+from trpolab.sampling.vine.budget import longest_branch, replays, states_kept, vine_cost, vine_problems
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.vine.record import make_record, trace_interval, traced_states
+from trpolab.sampling.vine.repeats import other_future
 from trpolab.sampling.vine.trunks import RolloutSet, choose_states, run_trunks
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
+from trpolab.simulators.base import SnapshotUnsupported
+from trpolab.simulators.gym_adapter.copies import global_generators, touched_since
 
 FEW_BLOCKS, MOST_BLOCKS = 4, 8  # blocks that branches are spread over
 PROCESS_BLOCKS = 16  # the same where worker processes take one block after another
@@ -52,15 +55,30 @@ class VineSampler(Sampler):
     def collect(
         self, learner: Learner, config: Vine, returns: Returns, iteration: int, interrupt: Interrupt
     ) -> Collected:
-        """One iteration's batch under a frozen policy. Raises NonFinite, Interrupted."""
+        """One iteration's batch under a frozen policy.
+
+        Raises NonFinite, Interrupted, and SnapshotUnsupported where the task does not repeat itself after a restore.
+        """
         policy, gamma, signs = learner.policy, returns.gamma, returns.signs
+        generators = {} if self.task.proven else global_generators()
         trunks, roots, old, first = self.prepare(policy, config, iteration, interrupt)
-        if signs:
-            trunks = replace(trunks, rewards=np.sign(trunks.rewards))
         try:
             rollouts = self.roll_out(policy, roots, first, config, gamma, iteration, interrupt, signs)
         except NonFinite as error:
             raise NonFinite(str(error), trunks.sim_steps + error.sim_steps) from None
+        if not self.task.proven and not trunks.episodes.unstable:  # which leaves out steps
+            touched = touched_since(generators)
+            wanted = len(roots) if touched else replays(len(rollouts.state), self.task)
+            chosen = self.streams.generator(iteration, Purpose.VINE_REPLAY).permutation(len(roots))[:wanted]
+            replayed, pool = roots.take(np.sort(chosen)), self.branch_pool(rollouts.of.size)
+            lengths = config.trunk_length, longest_branch(config, self.task)
+            why, steps = other_future(pool, trunks, replayed, *lengths, interrupt)
+            if why:
+                noise = f" (the global generator of {touched} was touched meanwhile)" if touched else ""
+                raise SnapshotUnsupported(f"{why}{noise}")
+            trunks = replace(trunks, sim_steps=trunks.sim_steps + steps)
+        if signs:
+            trunks = replace(trunks, rewards=np.sign(trunks.rewards))
         tail = learner.value if config.tail_value and learner.value is not None and learner.value.fits else None
         q = q_values(rollouts, policy, tail, gamma)
         weight_factor = gamma if returns.state_weighting == "discounted" else 1.0

@@ -29,13 +29,17 @@ class RolloutSet:
     def __len__(self) -> int:
         return len(self.t)
 
+    def take(self, rows: np.ndarray) -> RolloutSet:
+        """Some of the states."""
+        snapshot = self.snapshot.take(rows)
+        return RolloutSet(snapshot, self.obs[rows], self.trunk[rows], self.step[rows], self.t[rows])
+
     @staticmethod
     def join(parts: list[RolloutSet]) -> RolloutSet:
         """All states, in the order of trunks and steps."""
         arrays = end_to_end(parts, "obs", "trunk", "step", "t")
         order = np.lexsort((arrays["step"], arrays["trunk"]))
-        snapshot = Snapshot.concatenate([part.snapshot for part in parts]).take(order)
-        return RolloutSet(snapshot, **{name: array[order] for name, array in arrays.items()})
+        return RolloutSet(Snapshot.concatenate([part.snapshot for part in parts]), **arrays).take(order)
 
 
 def choose_states(

@@ -193,6 +193,7 @@ def describe(game: AtariGame) -> Task:
         time_limit=LONGEST // game.frame_skip,
         can_restore=game.config.sticky == 0,
         restore_reason="" if game.config.sticky == 0 else STICKY,
+        proven=True,
         typical=TYPICAL,
         defaults=DEFAULTS,
         paper_defaults=PAPER_DEFAULTS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -13,8 +14,23 @@ from trpolab.simulators.registry import SimulatorKind, find_task, nearest_tasks
 from trpolab.simulators.registry import make as make_simulator
 
 
+@dataclass(frozen=True)
+class TriedOut:
+    """A source whose environments were tried out: what was found holds wherever a run uses it."""
+
+    source: Any
+    about: Task = field(compare=False)
+
+
+def remember(source: Any, about: Task) -> Any:
+    """The source with what is known of it; one that is our own task as it is."""
+    return source if isinstance(source, TriedOut) or _task_of_ours(source) is not None else TriedOut(source, about)
+
+
 def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
     """What makes the environments of a source. Raises UnknownTask for one that makes none."""
+    if isinstance(source, TriedOut):
+        return factory_of(source.source)
     if isinstance(source, str):
         return _by_id(source)
     if not callable(source):
@@ -27,6 +43,8 @@ def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
 
 def describe(source: Any) -> Task:
     """The task of the source's environments. Raises UnknownTask and UnsupportedSpace."""
+    if isinstance(source, TriedOut):
+        return source.about
     if (ours := _task_of_ours(source)) is not None:
         return find_task(ours)
     return adapter.describe(factory_of(source), source if isinstance(source, str) else None)
@@ -74,4 +92,5 @@ KIND = SimulatorKind(
     takes=lambda source: True,  # asked last
     describe=describe,
     make=make,
+    remember=remember,
 )

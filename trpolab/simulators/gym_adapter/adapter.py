@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -21,8 +21,9 @@ from trpolab.simulators.base import (
     refuse_misfit,
 )
 from trpolab.simulators.gym_adapter.answers import Observe, of_reset, of_step, refuse_old_reset
-from trpolab.simulators.gym_adapter.copies import copy_problem, draw_anew
+from trpolab.simulators.gym_adapter.copies import draw_anew, try_out
 from trpolab.simulators.gym_adapter.environments import Factory, close, layers, make_environments
+from trpolab.simulators.gym_adapter.fingerprint import fingerprint
 from trpolab.simulators.gym_adapter.replay import Past
 from trpolab.simulators.gym_adapter.spaces import Encoding, encode
 
@@ -42,11 +43,13 @@ def describe(factory: Factory, name: str | None = None) -> Task:
         look_at(env, encoding)
         limit = _time_limit(env)
         known = name or (env.spec.id if env.spec is not None else type(env.unwrapped).__name__)
+        made_of = fingerprint(env, None if name else factory)
+        tried = try_out(envs[1], encoding)
     finally:
         close(envs)
-    problem = copy_problem(factory, encoding)
     spaces = encoding.observation_space, encoding.action_space
-    return Task(known, *spaces, limit, not problem, problem, encoding.own_spaces, python=True)
+    found: dict[str, Any] = {"fingerprint": made_of, "seed_problem": tried.seeds}
+    return Task(known, *spaces, limit, not tried.copies, tried.copies, encoding.own_spaces, python=True, **found)
 
 
 def look_at(env: gymnasium.Env, encoding: Encoding) -> None:
@@ -128,6 +131,7 @@ class GymnasiumSimulator(TaskSimulator):
                 flags[2, n] = True
             elif terminated or truncated:
                 flags[:2, n] = terminated, truncated
+        self._past.score[ids] += reward
         return Transition(self._obs[ids], reward, *flags)
 
     def snapshot(self, slots: np.ndarray | None) -> Snapshot:
@@ -156,21 +160,26 @@ class GymnasiumSimulator(TaskSimulator):
         return self._obs[ids]
 
     def past(self) -> dict[str, np.ndarray]:
-        """Each slot's seed, its actions since, and what it observes now."""
+        """Each slot's seed, its actions since, what they earned, and what it observes now."""
         return {**self._past.arrays(), "obs": self._obs.copy()}
 
-    def relive(self, past: dict[str, np.ndarray]) -> None:
-        """Reset every slot with its seed and repeat its actions; what it then observes must be what it observed."""
+    def relive(self, past: dict[str, np.ndarray]) -> Iterator[None]:
+        """Reset every slot with its seed and repeat its actions, one at each call; what comes must be what came."""
         if len(past["seed"]) != self.width:
             raise SnapshotUnsupported(f"the past of {len(past['seed'])} slots cannot be relived in {self.width}")
         for slot, actions in enumerate(np.split(past["actions"], np.cumsum(past["steps"])[:-1])):
-            only = np.array([slot])
+            only, ended = np.array([slot]), False
             self._begin(slot, int(past["seed"][slot]))  # as it is: older versions gave all 63 bits
             for action in actions:
-                self.step(only, action[None])
-            if self._obs[slot].tobytes() != past["obs"][slot].tobytes():
+                after = self.step(only, action[None])
+                ended |= bool(after.terminated[0] or after.truncated[0] or after.unstable[0])
+                yield
+            now = {"end": np.array(ended), "observation": self._obs[slot], "score": self._past.score[slot]}
+            then = {"end": np.array(False), "observation": past["obs"][slot]}
+            then["score"] = past["score"][slot] if "score" in past else now["score"]  # older versions kept none
+            if other := [name for name in now if now[name].tobytes() != then[name].tobytes()]:
                 raise SnapshotUnsupported(
-                    f"slot {slot}: {self.task} does not come to the same state from the same seed and actions"
+                    f"slot {slot}: {self.task} does not come to the same {other[0]} from the same seed and actions"
                 )
 
     def close(self) -> None:

@@ -1,58 +1,125 @@
-"""Whether a Gymnasium environment can be saved by copying it, found by a trial."""
+"""Whether copies of a Gymnasium environment repeat its future, and seeds its episodes, found by a trial."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any
+import sys
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
-from trpolab.simulators.gym_adapter.environments import layers
+from trpolab.simulators.gym_adapter.answers import of_step
+from trpolab.simulators.gym_adapter.environments import layers, parts
 from trpolab.simulators.gym_adapter.spaces import Encoding
 
 # Packages whose objects keep their state in C: a copy in Python does not carry it.
 _NATIVE = ("mujoco", "ale_py", "Box2D")
-_WARM_UP, _REPLAY = 5, 25  # steps
+_DEPTHS = (3, 8, 20, 45, 80)  # steps after which the environment is copied,
+_REPLAY = 12  # steps that each copy must repeat,
+_ASTRAY = 4  # steps that a copy of the copy is sent elsewhere before,
+_APART = 2  # and copies at least whose future must not be that of the start
+
+Step = tuple[bytes, float, bool, bool]  # observation (as bytes, so that NaN equals itself), reward, ends
 
 
-def copy_problem(factory: Callable[[], gymnasium.Env], encoding: Encoding) -> str:
-    """Why a deep copy of the environment cannot stand for its future, or "" if it replays bit for bit.
+class Findings(NamedTuple):
+    """What was found out about an environment by stepping it; "" where nothing speaks against it."""
 
-    Makes an environment of its own, steps it with random actions, copies it, and demands that the copy gives the same
-    observations, rewards and ends as the original, also after another copy went elsewhere.
+    copies: str  # why a copy cannot stand for its future
+    seeds: str  # why seeds and actions do not decide its episodes
+
+
+def try_out(env: gymnasium.Env, encoding: Encoding) -> Findings:
+    """Step an environment with random actions, copy it at several depths, and compare with what came.
+
+    Each copy must give the same observations, rewards and ends as the original, also after another copy went elsewhere.
+    A copy whose future is that of a fresh environment proves nothing. No step may touch a generator that the whole
+    process shares.
     """
-    env = factory()
+    walk, problem = _Walk(env, encoding), _refusal(env)
     try:
-        name = type(env.unwrapped).__name__
-        native = native_part(env)
-        if native:
-            return f"{name} holds {native}, whose state a copy in Python does not carry"
+        for step, action in enumerate(walk.actions):
+            walk.begin()
+            if step in _DEPTHS and not problem:
+                problem = walk.save(step)
+            touched = walk.go(action)
+            if touched and not problem:
+                problem = f"{walk.name} touches the global generator of {touched}, which a copy does not hold"
+        return Findings(problem or walk.problem_of_copies(), walk.problem_of_seeds())
+    except Exception as failure:  # noqa: BLE001  it may only fail now and then; training will show it in full
+        return Findings(problem or f"{walk.name} failed when it was tried out {_words(failure)}", "")
+
+
+class _Walk:
+    """An environment on its way through one episode after another, and copies of it."""
+
+    def __init__(self, env: gymnasium.Env, encoding: Encoding):
+        self.name = type(env.unwrapped).__name__
+        self._env, self._encoding = env, encoding
         encoding.action_space.seed(0)
-        actions = [encoding.act(encoding.action_space.sample()) for _ in range(_REPLAY)]
-        others = [encoding.act(encoding.action_space.sample()) for _ in range(_REPLAY)]
+        drawn = [encoding.act(encoding.action_space.sample()) for _ in range(_DEPTHS[-1] + _REPLAY + _ASTRAY)]
+        self.actions, self._others = drawn[:-_ASTRAY], drawn[-_ASTRAY:]
+        self._made: list[Step] = []
+        self._saved: dict[int, gymnasium.Env] = {}
+        self._episodes = 0
+
+    def begin(self) -> None:
+        """A new episode, where one ended."""
+        if not self._made or _ended(self._made[-1]):
+            self._episodes += 1
+            self._env.reset(seed=self._episodes)
+
+    def go(self, action: Any) -> str:
+        """One step; returns the module whose global generator it touched, or ""."""
+        before = global_generators()
+        self._made += _trace(self._env, self._encoding, [action])
+        return touched_since(before)
+
+    def save(self, step: int) -> str:
+        """Keep a copy, and send a copy of that elsewhere; returns why it can't be copied, or ""."""
         try:
-            env.reset(seed=1)
-            if _ended(_trace(env, encoding, others[:_WARM_UP])):
-                env.reset(seed=1)
-        except Exception as failure:  # noqa: BLE001  it may only fail now and then; training will show it in full
-            return f"{name} failed when it was tried out ({type(failure).__name__}: {failure})"
-        if sealed := [key for layer in layers(env) for key, value in vars(layer).items() if _is_sealed(value)]:
-            return f"{name} draws noise from {sealed[0]}, which only a numpy.random.Generator could draw anew"
-        try:
-            saved, spoiled = copy.deepcopy(env), copy.deepcopy(env)
-            first = _trace(env, encoding, actions)
-            _trace(spoiled, encoding, others)
-            second = _trace(copy.deepcopy(saved), encoding, actions)
-            third = _trace(saved, encoding, actions)
+            self._saved[step] = copy.deepcopy(self._env)
+            _trace(copy.deepcopy(self._saved[step]), self._encoding, self._others)
         except Exception as failure:  # noqa: BLE001  a foreign environment's copy may fail in any way
-            return f"{name} cannot be copied ({type(failure).__name__}: {failure})"
-        if first != second or first != third:
-            return f"a deep copy of {name} does not repeat its future: part of its state or noise lives elsewhere"
+            return f"{self.name} cannot be copied {_words(failure)}"
         return ""
-    finally:
-        env.close()
+
+    def problem_of_copies(self) -> str:
+        """Why the copies do not stand for the futures of the states in which they were made, or ""."""
+        if sealed := [key for layer in layers(self._env) for key, value in vars(layer).items() if _is_sealed(value)]:
+            return f"{self.name} draws noise from {sealed[0]}, which only a numpy.random.Generator could draw anew"
+        for step, env in self._saved.items():
+            try:
+                found = _trace(env, self._encoding, self.actions[step : step + _REPLAY])
+            except Exception as failure:  # noqa: BLE001  as above
+                return f"{self.name} cannot be copied {_words(failure)}"
+            if found != self._future(step):
+                why = "part of its state or noise lives elsewhere"
+                return f"a deep copy of {self.name} does not repeat its future: {why}"
+        if sum(not self._comes_from_start(step) for step in self._saved) < _APART:
+            return f"in {len(self._made)} steps {self.name} did nothing that tells a copy of it from a new environment"
+        return ""
+
+    def problem_of_seeds(self) -> str:
+        """Why the first episode does not come again from its seed and actions, or ""."""
+        if self._comes_from_start(0):
+            return ""
+        return (
+            f"{self.name} does not repeat an episode from its seed and actions: it carries something from one episode "
+            "to the next, or its noise is not decided by the seed"
+        )
+
+    def _future(self, step: int) -> list[Step]:
+        """What came after so many steps, up to the end of the episode."""
+        found = self._made[step : step + _REPLAY]
+        return found[: next((n for n, made in enumerate(found, 1) if _ended(made)), None)]
+
+    def _comes_from_start(self, step: int) -> bool:
+        """Whether the same actions in the first episode's start lead to the same future."""
+        self._env.reset(seed=1)
+        pairs = zip(self.actions[step:], self._future(step), strict=False)
+        return all(_trace(self._env, self._encoding, [action]) == [made] for action, made in pairs)
 
 
 def native_part(env: gymnasium.Env) -> str:
@@ -62,6 +129,22 @@ def native_part(env: gymnasium.Env) -> str:
             if type(value).__module__.split(".")[0] in _NATIVE:
                 return f"{name} ({type(value).__module__}.{type(value).__qualname__})"
     return ""
+
+
+def global_generators() -> dict[str, Any]:
+    """The states of the random generators that the whole process shares, by module: to be compared, never used."""
+    states: dict[str, Any] = {"random": sys.modules["random"].getstate()} if "random" in sys.modules else {}
+    inner = sys.modules["numpy.random"].get_state(legacy=False)
+    states["numpy.random"] = [np.asarray(part).tobytes() for part in (*inner["state"].values(), inner["has_gauss"])]
+    if "torch" in sys.modules:
+        states["torch"] = sys.modules["torch"].get_rng_state().numpy().tobytes()
+    return states
+
+
+def touched_since(before: dict[str, Any]) -> str:
+    """The modules whose global generators are no longer as they were, in words; or ""."""
+    after = global_generators()
+    return " and ".join(name for name, state in before.items() if state != after[name])
 
 
 def draw_anew(env: gymnasium.Env, seed: int) -> None:
@@ -77,21 +160,49 @@ def draw_anew(env: gymnasium.Env, seed: int) -> None:
         setattr(layer, name, np.random.default_rng(child))
 
 
+def _refusal(env: gymnasium.Env) -> str:
+    """Why copies are not even tried, or ""."""
+    name = type(env.unwrapped).__name__
+    if native := native_part(env):
+        return f"{name} holds {native}, whose state a copy in Python does not carry"
+    for part in parts(env):
+        if _is_built_anew(type(part)):
+            return (
+                f"a copy of {type(part).__name__} is a new one, which EzPickle builds from the constructor's "
+                "arguments; with a __deepcopy__, or a __getstate__ and __setstate__, of its own it can be copied"
+            )
+    return ""
+
+
+def _is_built_anew(kind: type) -> bool:
+    """Whether copies of a class are made by EzPickle, Gymnasium's or another package's, and nothing else."""
+    if hasattr(kind, "__deepcopy__") or (kind.__reduce__, kind.__reduce_ex__) != (
+        object.__reduce__,
+        object.__reduce_ex__,
+    ):
+        return False
+    return getattr(getattr(kind, "__getstate__", None), "__qualname__", "") == "EzPickle.__getstate__"
+
+
 def _is_sealed(value: Any) -> bool:
     """Whether it is a random generator of the older kinds, `RandomState` or `random.Random`."""
     return isinstance(value, np.random.RandomState) or type(value).__module__ == "random"
 
 
-def _trace(env: gymnasium.Env, encoding: Encoding, actions: list[Any]) -> list[tuple[bytes, float, bool, bool]]:
-    """Observations (as bytes, so that NaN equals itself), rewards and ends, up to the end of the episode."""
-    trace = []
+def _trace(env: gymnasium.Env, encoding: Encoding, actions: list[Any]) -> list[Step]:
+    """Observations, rewards and ends, up to the end of the episode."""
+    trace: list[Step] = []
     for action in actions:
-        obs, reward, terminated, truncated, _ = env.step(action)
-        trace.append((encoding.observe(obs).tobytes(), float(reward), bool(terminated), bool(truncated)))
-        if terminated or truncated:
+        obs, reward, terminated, truncated = of_step(env.step(action), encoding.observe, env)
+        trace.append((obs.tobytes(), reward, terminated, truncated))
+        if _ended(trace[-1]):
             break
     return trace
 
 
-def _ended(trace: list[tuple[bytes, float, bool, bool]]) -> bool:
-    return trace[-1][2] or trace[-1][3]
+def _ended(step: Step) -> bool:
+    return step[2] or step[3]
+
+
+def _words(failure: Exception) -> str:
+    return f"({type(failure).__name__}: {failure})"

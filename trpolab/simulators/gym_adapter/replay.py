@@ -1,4 +1,4 @@
-"""The seed and the actions of each slot's episode, from which it can be replayed."""
+"""The seed and the actions of each slot's episode, from which it can be replayed, and its score, to compare with."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class Past:
     def __init__(self, slots: int):
         self._seed = np.full(slots, _UNKNOWN, np.int64)
         self._steps = np.zeros(slots, np.int64)
+        self.score = np.zeros(slots)  # rewards since, summed; whoever steps adds them
         self._actions: list[np.ndarray | None] = [None] * slots  # [room, *A], grown by doubling
 
     def begin(self, slot: int, seed: int) -> None:
         """The slot was reset with this seed."""
-        self._seed[slot], self._steps[slot] = seed, 0
+        self._seed[slot], self._steps[slot], self.score[slot] = seed, 0, 0.0
 
     def add(self, slot: int, action: Any) -> None:
         """The slot took this action."""
@@ -44,7 +45,7 @@ class Past:
         self._seed[slot], self._steps[slot], self._actions[slot] = _UNKNOWN, 0, None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """`seed` [W], `steps` [W] and `actions` [sum of steps, *A], slot by slot.
+        """`seed` [W], `steps` [W], `score` [W] and `actions` [sum of steps, *A], slot by slot.
 
         Raises SnapshotUnsupported if a slot's past is not known from its beginning.
         """
@@ -55,4 +56,5 @@ class Past:
             )
         lived = [room[:done] for room, done in zip(self._actions, self._steps, strict=True) if room is not None]
         actions = np.concatenate(lived) if lived else np.zeros((0,))
-        return {"seed": self._seed.copy(), "steps": self._steps.copy(), "actions": actions}
+        by_slot = {"seed": self._seed.copy(), "steps": self._steps.copy(), "score": self.score.copy()}
+        return {**by_slot, "actions": actions}

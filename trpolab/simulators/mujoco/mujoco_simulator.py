@@ -184,6 +184,7 @@ def describe(about: MujocoTask) -> Task:
         action_space=Box(low, high, dtype=np.float32),
         time_limit=about.time_limit,
         can_restore=True,
+        proven=True,
         defaults=about.defaults,
         paper_defaults=about.paper_defaults,
         block=32,

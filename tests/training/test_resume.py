@@ -1,0 +1,240 @@
+"""What a run is resumed on: the environments that it was made of, or a sentence; and what is said of its episodes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward
+
+import trpolab
+from trpolab.runs.reader import RunFolderError, read_lines, read_metrics, read_run
+from trpolab.selftest.expect import expect_same
+from trpolab.training.checkpoint import CheckpointError
+from trpolab.training.session import Session, train
+
+SMALL = {"steps_per_iteration": 256, "slots": 4, "hidden": (4,), "value.hidden": (4,)}
+
+
+def scaled(factor: float = 1e-3) -> gymnasium.Env:
+    return TransformReward(gymnasium.make("Pendulum-v1"), lambda reward: reward * factor)
+
+
+def events_of(session: Session, kind: str) -> list[dict[str, Any]]:
+    return [event for event in session.events if event["event"] == kind]
+
+
+@pytest.fixture
+def wrapped(tmp_path: Path) -> Path:
+    """A run of one's own environments, with the name of a registered task."""
+    path = train(scaled, out=tmp_path, iterations=2, **SMALL).path
+    assert path is not None and read_run(path)["task"] == "Pendulum-v1"
+    return path
+
+
+def test_a_run_of_a_callable_says_so(wrapped: Path) -> None:
+    made_of = read_run(wrapped)["environment"]
+    assert made_of["callable"] == "scaled" and "TransformReward(func=<lambda><0.001>)" in made_of["wrappers"]
+    assert set(made_of) == {"callable", "environment", "wrappers", "observation space", "action space"}
+
+
+@pytest.mark.parametrize("task", [None, "Pendulum-v1"])
+@pytest.mark.parametrize("resume", [Session, partial(trpolab.Lab, iterations=4)])
+def test_without_the_callable_it_is_refused_with_the_line_that_works(wrapped: Path, task: Any, resume: Any) -> None:
+    with pytest.raises(CheckpointError) as refused:
+        resume(task, resume=wrapped)
+    line = f"trpolab.Session(make_env, resume={str(wrapped)!r})"
+    assert line in str(refused.value) and "scaled" in str(refused.value)
+    again = eval(line, {"trpolab": trpolab, "make_env": scaled})  # noqa: S307
+    again.controls.replace(iterations=4)
+    expect_same(again.run(), train(scaled, out=None, iterations=4, **SMALL))
+    assert len(read_metrics(wrapped)) == 4
+
+
+def test_another_environment_is_refused_or_said(wrapped: Path) -> None:
+    other = partial(scaled, 1e-2)
+    with pytest.raises(
+        CheckpointError,
+        match=r"other environments \(wrappers: .*0\.001.* then, .*0\.01.* now\).*changed_environment=True",
+    ):
+        Session(other, resume=wrapped)
+    again = Session(other, resume=wrapped, changed_environment=True, iterations=3).run()
+    (told,) = events_of(again, "environment")
+    assert "it goes on with other environments (wrappers: " in told["message"]
+    assert Session("Pendulum-v1", resume=wrapped, changed_environment=True, iterations=4).run().state == "finished"
+
+
+def test_an_id_that_now_means_something_else_is_told(tmp_path: Path) -> None:
+    def register(limit: int) -> None:
+        gymnasium.register("Mine-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=limit)
+
+    register(50)
+    path = train("Mine-v0", out=tmp_path, iterations=1, **SMALL).path
+    assert "callable" not in read_run(path)["environment"]
+    assert Session(resume=path).task.time_limit == 50
+    del gymnasium.registry["Mine-v0"]
+    register(60)
+    with pytest.raises(CheckpointError, match=r"max_episode_steps=50\).* then, .*max_episode_steps=60\).* now"):
+        Session(resume=path)
+    del gymnasium.registry["Mine-v0"]
+
+
+def test_a_run_of_ours_is_not_gone_on_with_by_somebody_elses_environments(tmp_path: Path) -> None:
+    path = train("CartPole-v1", out=tmp_path, iterations=1, **SMALL).path
+    with pytest.raises(CheckpointError, match=r"environment: none then, CartPoleEnv\(id='CartPole-v1'"):
+        Session(lambda: gymnasium.make("CartPole-v1"), resume=path)
+    again = Session(lambda: gymnasium.make("CartPole-v1"), resume=path, changed_environment=True, iterations=2).run()
+    (cut,) = events_of(again, "episodes_cut")
+    assert "can't be brought back" in cut["message"]
+
+
+def test_an_older_run_is_resumed_and_that_nothing_was_compared_is_said(wrapped: Path) -> None:
+    about = read_run(wrapped)
+    del about["environment"]
+    (wrapped / "run.json").write_text(json.dumps(about))
+    again = Session(resume=wrapped, iterations=3).run()
+    (told,) = events_of(again, "environment")
+    assert "older version, which did not record what its environments were made of" in told["message"]
+
+
+# What is repeated
+
+
+@pytest.mark.parametrize(("wrapper", "field"), [(NormalizeReward, "score"), (NormalizeObservation, "observation")])
+def test_numbers_that_hang_on_earlier_episodes_are_cut_and_said(wrapper: Any, field: str, tmp_path: Path) -> None:
+    def source() -> gymnasium.Env:
+        return wrapper(gymnasium.make("Pendulum-v1"))
+
+    told: list[str] = []
+    path = train(source, out=tmp_path, iterations=4, **SMALL).path
+    again = Session(source, resume=path, iterations=5)
+    again.on_trouble(told.append)
+    again.run()
+    (cut,) = events_of(again, "episodes_cut")
+    assert f"does not come to the same {field} from the same seed and actions" in cut["message"]
+    assert f"episodes cut: {cut['message']}" in told
+
+
+def test_the_same_is_said_where_no_episode_is_under_way(tmp_path: Path) -> None:
+    def source() -> gymnasium.Env:
+        return NormalizeReward(gymnasium.make("Pendulum-v1", max_episode_steps=20))
+
+    whole = {**SMALL, "path.whole": True, "advantage": "monte_carlo"}
+    path = train(source, out=tmp_path, iterations=1, **whole).path
+    again = Session(source, resume=path, iterations=2).run()
+    (told,) = events_of(again, "episodes_not_repeated")
+    assert "carries something from one episode to the next" in told["message"]
+
+
+class Slow(gymnasium.Env):
+    """A millisecond a step, without an end."""
+
+    observation_space, action_space = Box(-1, 1, (1,)), Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        time.sleep(0.001)
+        return np.zeros(1, np.float32), float(action), False, False, {}
+
+
+@pytest.mark.parametrize("how", ["session", "lab"])
+def test_a_replay_is_said_and_stops_within_a_second(how: str, tmp_path: Path) -> None:
+    path = train(Slow, out=tmp_path, iterations=2, slots=8, steps_per_iteration=1024).path
+    assert path is not None
+    lab = trpolab.Lab(Slow, resume=path, iterations=9) if how == "lab" else None
+    session = Session(Slow, resume=path, iterations=9) if lab is None else lab.session
+    runner = threading.Thread(target=session.run)
+    lab.run() if lab is not None else runner.start()
+    while not events_of(session, "replaying"):
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert "replaying 3,072 steps of 8 episodes" in session.trouble
+    assert lab is None or lab.state == "waiting"
+    session.controls.stop()
+    began = time.perf_counter()
+    while session.state != "stopped" and time.perf_counter() - began < 5:
+        time.sleep(0.01)
+    assert time.perf_counter() - began < 1
+    if lab is not None:
+        lab.close()
+    else:
+        runner.join()
+    assert len(read_metrics(path)) == 2 and session.trouble == ""
+
+
+def test_a_replay_that_is_too_long_is_not_begun_and_the_run_goes_on(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("trpolab.sampling.running_episodes.MOST_STEPS", 300)
+    path = train("Pendulum-v1", out=tmp_path, iterations=2, **SMALL).path
+    again = Session(resume=path, iterations=3).run()
+    (cut,) = events_of(again, "episodes_cut")
+    assert "would have to be replayed; at most 300 are" in cut["message"] and again.state == "finished"
+
+
+# What can be rebuilt
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"state": "gone"}', '{"state": "running", "iteration": "two"}', "\udcff"]
+)
+def test_a_damaged_status_keeps_no_run_from_going_on(content: str, wrapped: Path) -> None:
+    (wrapped / "status.json").write_bytes(content.encode(errors="surrogateescape"))
+    again = Session(scaled, resume=wrapped, iterations=3).run()
+    (told,) = events_of(again, "taken_over")
+    assert told["iteration"] == 2 and "status.json is damaged" in told["message"]
+    assert len(again.history) == 3
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "metrics.jsonl"])
+@pytest.mark.parametrize(
+    "line", [b"", b"\xff\xfe", b"[1]", b'{"segment": "x", "iteration": "y"}', b'{"segment": 0, "iteration": 1, x']
+)
+def test_a_damaged_line_keeps_no_run_from_going_on(name: str, line: bytes, wrapped: Path) -> None:
+    content = (wrapped / name).read_bytes()
+    (wrapped / name).write_bytes(line + b"\n" + content)
+    again = Session(scaled, resume=wrapped, iterations=3).run()
+    assert [row["iteration"] for row in again.history] == [1, 2, 3]
+    assert again.events[-1]["segment"] == 1
+    told = events_of(again, "metrics_damaged")
+    assert bool(told) == (name == "metrics.jsonl") and all(
+        "line 1 is not a JSON object" in each["message"] for each in told
+    )
+
+
+ODD = ["²", "000012²", "٣", "1", "000003-copy", "-1", "1e9", "9" * 40, " ", "000099.safetensors", "nul"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+@pytest.mark.parametrize("place", ["ckpt", "policies", "media", "."])
+def test_names_that_people_give_are_left_alone(place: str, kind: str, wrapped: Path, tmp_path: Path) -> None:
+    (wrapped / place).mkdir(exist_ok=True)
+    for name in ODD:
+        odd = wrapped / place / (name if place != "policies" else f"{name}.safetensors")
+        odd.mkdir() if kind == "folder" else odd.write_text("mine")
+    moved = wrapped.rename(tmp_path / "run ² of mine")
+    again = Session(scaled, resume=moved, iterations=12, checkpoint_every=1).run()
+    assert again.state == "finished" and trpolab.load_policy(moved).theta.equal(again.policy.theta)
+    suffix = ".safetensors" if place == "policies" else ""
+    assert {f"{name}{suffix}" for name in ODD} <= {path.name for path in (moved / place).iterdir()}
+
+
+def test_what_stands_where_a_checkpoint_is_to_be_is_replaced(wrapped: Path, tmp_path: Path) -> None:
+    (wrapped / "ckpt" / "000003").write_text("not a checkpoint")
+    (tmp_path / "elsewhere").mkdir()
+    (wrapped / "ckpt" / "000004").symlink_to(tmp_path / "elsewhere")
+    again = Session(scaled, resume=wrapped, iterations=4, checkpoint_every=1).run()
+    assert again.state == "finished" and Session(scaled, resume=wrapped).progress.iteration == 4
+
+
+def test_refusals_keep_their_kind(wrapped: Path) -> None:
+    assert issubclass(CheckpointError, RunFolderError)
+    assert [event["event"] for event in read_lines(wrapped / "events.jsonl")] == []
