@@ -94,6 +94,7 @@ def test_a_perceptron_takes_pictures_as_plain_numbers() -> None:
     assert session.policy.network.inputs == (HEIGHT * WIDTH * 3,) and session.policy.normalizer is not None
 
 
-def test_a_batch_that_does_not_fit_the_memory_is_refused_with_the_numbers() -> None:
+@pytest.mark.parametrize("network", ["auto", "mlp"])
+def test_a_batch_that_does_not_fit_the_memory_is_refused_with_the_numbers(network: str) -> None:
     with pytest.raises(ConfigError, match=r"a batch that keeps 1,000,000,000 states of Lights takes about [0-9.]+ GiB"):
-        trpolab.train(Lights, steps_per_iteration=1_000_000_000, out=None)
+        trpolab.train(Lights, steps_per_iteration=1_000_000_000, out=None, **{"policy.network": network})

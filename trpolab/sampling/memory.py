@@ -1,4 +1,4 @@
-"""How much memory a batch of pixels takes, estimated before anything is sampled."""
+"""How much memory a batch takes, estimated before anything is sampled."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ UPDATE = 1.2 * GIB  # activations that the Fisher products keep
 OTHERS = 200  # bytes a step besides its frame: action, reward, distribution, indices
 
 
-def memory_problems(task: Task, steps: int, named: str, threads: int | None) -> list[str]:
+def memory_problems(task: Task, steps: int, named: str, threads: int | None, pixels: bool) -> list[str]:
     """Why a batch that keeps so many steps is refused on this machine, with the numbers; nothing where it fits.
 
-    `named` are the settings that ask for it, with their values.
+    `named` are the settings that ask for it, with their values; `pixels`: observations are kept as bytes.
     """
     available, processes = usable_memory(), (threads or usable_cores()) if task.runs_in_processes else 0
     shape = task.observation_space.shape or ()
     frame = math.prod(shape[1:] if task.sees_pixels else shape)  # of stacks of frames each is kept once
-    needed = steps * (frame * COPIES + OTHERS) + (processes + 1) * PROCESS + UPDATE  # workers included
-    if needed <= MOST * available:
+    kept = steps * (frame * (1 if pixels else 4) * COPIES + OTHERS)
+    needed = kept + (processes + 1) * PROCESS + UPDATE  # workers included
+    if needed <= MOST * available or (kept < GIB and not pixels):
         return []
     workers = f" with {processes} worker processes" if processes else ""
     return [

@@ -240,8 +240,8 @@ def combination_problems(config: Config, task: Task) -> list[str]:
             problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
         if task.sees_pixels and not pixels:
             problems.append(f"policy.network = {config.policy.network!r}: {task.name} needs one that sees pixels")
-        if pixels and sampler.keeps is not None:
-            problems += memory_problems(task, *sampler.keeps(config.sampler_settings, task), config.threads)
+        if sampler.keeps is not None:
+            problems += memory_problems(task, *sampler.keeps(config.sampler_settings, task), config.threads, pixels)
     if plan.parameters > LARGEST_POLICY:
         problems.append(
             f"hidden = {list(config.policy.hidden)}: {plan.parameters:,} parameters for observations of shape "
