@@ -160,7 +160,7 @@ def test_what_cannot_be_flattened_is_to_be_transformed(space: spaces.Space) -> N
         (spaces.Tuple((Discrete(2), Discrete(3))), MultiDiscrete([2, 3]), lambda a: tuple(a)),
         (MultiDiscrete([[2, 3], [4, 5]]), MultiDiscrete([2, 3, 4, 5]), lambda action: action.reshape(2, 2)),
     ],
-    ids=str,
+    ids=["bits", "ints", "dict", "tuple", "table"],
 )
 def test_actions_of_other_kinds_are_to_be_transformed(space: spaces.Space, easier: spaces.Space, back: Any) -> None:
     with pytest.raises(
