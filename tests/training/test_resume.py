@@ -18,6 +18,7 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformR
 import trpolab
 from trpolab.runs.reader import RunFolderError, read_lines, read_metrics, read_run
 from trpolab.selftest.expect import expect_same
+from trpolab.settings import ConfigError
 from trpolab.training.checkpoint import CheckpointError
 from trpolab.training.session import Session, train
 
@@ -70,6 +71,24 @@ def test_another_environment_is_refused_or_said(wrapped: Path) -> None:
     (told,) = events_of(again, "environment")
     assert "it goes on with other environments (wrappers: " in told["message"]
     assert Session("Pendulum-v1", resume=wrapped, changed_environment=True, iterations=4).run().state == "finished"
+
+
+def test_a_run_keeps_its_verdict_on_restoring(tmp_path: Path) -> None:
+    """The environment shares its noise with its copies, but on the day of the resumption nobody sees it."""
+    seen = [True]
+
+    class Moody(Slow):
+        def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+            self.age = getattr(self, "age", 0) + 1
+            return np.full(1, time.time_ns() % 1001 if seen[0] else self.age), 0.0, False, False, {}
+
+    path = train(Moody, out=tmp_path, iterations=1, **SMALL).path
+    seen[0] = False
+    assert Session(Moody, out=None).task.can_restore
+    again = Session(Moody, resume=path)
+    assert not again.task.can_restore and "does not repeat its future" in again.task.restore_reason
+    with pytest.raises(ConfigError, match="can't be restored exactly"):
+        again.controls.replace(sampler="vine")
 
 
 def test_an_id_that_now_means_something_else_is_told(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ class Lab:
 
     `task` and `settings` are those of `trpolab.train`; without `iterations` it learns until stopped. `out=None` writes
     nothing to disk. `Lab(resume=folder)` goes on with a run that was stopped or killed, bit for bit: its history is
-    shown at once, and *Continue* does the iteration that would have come next. Running the same cell again closes the
-    lab that it made before. Raises ConfigError, listing all that is wrong, UnknownTask, and RunFolderError.
+    shown at once, and *Continue* does the iteration that would have come next; a run of a callable needs it again,
+    `Lab(make_env, resume=folder)`, and other environments `changed_environment=True`. Running the same cell again
+    closes the lab that it made before. Raises ConfigError, listing all that is wrong, UnknownTask, and RunFolderError.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from trpolab.runs.writer import RunFolder, label_problem
 from trpolab.sampling.errors import Interrupted
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import Task
+from trpolab.simulators.gym_adapter.fingerprint import VERDICT
 from trpolab.training import checkpoint
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config
@@ -55,7 +56,9 @@ class RunRecorder:
                 self._open_again(self._saved.folder, self._saved.segment, iteration)
                 self._tell_of(self._saved)
             elif self._out is not None:
-                needed = {"modules": modules_of(config), "environment": self._task.fingerprint}
+                verdict = {} if self._task.can_restore else {VERDICT: self._task.restore_reason}
+                made_of = {**self._task.fingerprint, **verdict} if self._task.fingerprint else {}
+                needed = {"modules": modules_of(config), "environment": made_of}
                 name, settings = self._task.name, config.settings()
                 self._folder = RunFolder.create(self._out, name, settings, self._label, **needed)
                 self.path = self._folder.path

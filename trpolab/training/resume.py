@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from trpolab.runs.history import History
@@ -10,7 +11,7 @@ from trpolab.runs.reader import RunFolderError, each_metrics
 from trpolab.settings import ConfigError, as_setting
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.base import Task, UnknownTask
-from trpolab.simulators.gym_adapter.fingerprint import CALLABLE, differences
+from trpolab.simulators.gym_adapter.fingerprint import CALLABLE, VERDICT, differences
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config, settings
 
@@ -44,6 +45,8 @@ def task_of(saved: Saved, source: Source, changed_environment: bool = False) -> 
             raise CheckpointError(f"{folder!r} holds a policy that does not fit {task.name}: {misfit}")
     if saved.environment is None:
         return task, "it was written by an older version, which did not record what its environments were made of"
+    if reason := saved.environment.get(VERDICT):  # a run has one verdict
+        task = replace(task, can_restore=False, restore_reason=str(reason))
     if not (other := differences(saved.environment, task.fingerprint)):
         return task, ""
     if not changed_environment:

@@ -43,7 +43,7 @@ def describe(factory: Factory, name: str | None = None) -> Task:
         look_at(env, encoding)
         limit = _time_limit(env)
         known = name or (env.spec.id if env.spec is not None else type(env.unwrapped).__name__)
-        made_of = fingerprint(env, None if name else factory)
+        made_of = fingerprint(envs[1], None if name else factory)
         tried = try_out(envs[1], encoding)
     finally:
         close(envs)

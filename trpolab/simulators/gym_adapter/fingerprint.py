@@ -18,6 +18,7 @@ from gymnasium.spaces import Box
 from trpolab.simulators.gym_adapter.environments import layers
 
 CALLABLE = "callable"  # the part that names what the environments were made by, where that was no id
+VERDICT = "cannot be restored"  # what a run adds: why its environments could not be, as it found
 LONGEST = 200  # characters of a value that are kept as they are
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -41,7 +42,8 @@ def fingerprint(env: gymnasium.Env, factory: Callable[[], gymnasium.Env] | None)
 
 def differences(then: Mapping[str, Any], now: Mapping[str, str]) -> str:
     """The parts in which two fingerprints differ, in words; "" where they agree."""
-    names = [name for name in {**then, **now} if name != CALLABLE and then.get(name) != now.get(name)]
+    parts = [name for name in {**then, **now} if name not in (CALLABLE, VERDICT)]
+    names = [name for name in parts if then.get(name) != now.get(name)]
     return "; ".join(f"{name}: {then.get(name, 'none')} then, {now.get(name, 'none')} now" for name in names)
 
 
