@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -129,6 +130,25 @@ def test_a_zip_taken_in_elsewhere_is_the_run(folder: Path, tmp_path: Path, monke
     assert main(["import", str(file), "--out", "elsewhere"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert sorted(path.name for path in Path("elsewhere").iterdir()) == [folder.name]
+
+
+def test_what_people_put_into_a_run_folder_keeps_no_run_from_being_taken_in(folder: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(folder, tmp_path / "mine"))
+    for name in ("²", "a note: 1.txt", "nul"):
+        (mine / "ckpt" / name).write_text("mine")
+    taken = unpack(export(mine, "zip", tmp_path / "run.zip"), tmp_path / "out")
+    assert read_metrics(taken) == read_metrics(folder)
+    assert {path.name for path in (taken / "ckpt").iterdir()} == {path.name for path in (folder / "ckpt").iterdir()}
+
+
+def test_a_run_without_a_time_is_exported_all_the_same(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    mine = Path(shutil.copytree(folder, tmp_path / "mine"))
+    about = json.loads((mine / "run.json").read_text())
+    (mine / "run.json").write_text(json.dumps({**about, "created": "yesterday"}))
+    with (mine / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 6, "segment": "x", "kl_mean": 0.5}\n')
+    assert list(export(mine, "tensorboard").rglob("events.out.tfevents.*"))
 
 
 def test_bad_requests_are_a_sentence(folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -25,14 +25,15 @@ DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # 
 def pack(folder: str | Path, target: Path) -> Path:
     """Write `<run id>/...` into a zip file: records, policies, checkpoints and media, no links, no half-written files.
 
-    Raises RunFolderError for a folder that is not a run, and for a run that changed meanwhile.
+    Files whose names `unpack` would refuse stay behind. Raises RunFolderError for a folder that is not a run, and for a
+    run that changed meanwhile.
     """
     source, name = Path(folder), str(read_run(folder)["id"])
     if (problem := name_problem(name)) is not None:
         raise RunFolderError(f"{str(source)!r}: {problem}")
     files = [path for path in sorted(source.rglob("*")) if path.is_file() and not path.is_symlink()]
     relative = [path.relative_to(source) for path in files]
-    chosen = [path for path in relative if path.parts[0] in TOP and not any(part[0] == "." for part in path.parts)]
+    chosen = [path for path in relative if path.parts[0] in TOP and not any(map(name_problem, path.parts))]
     aside = temporary(target)
     try:
         with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
