@@ -21,9 +21,16 @@ import gymnasium as gym
 from gymnasium.wrappers import TransformReward, RescaleAction
 import numpy as np
 scale = 1000
+class Odd:
+    def __repr__(self): raise RuntimeError("I am nobody")
+odd = dict(names={"a", "b", "c", "d"}, noise=np.random.default_rng(0), odd=Odd())
+class Mine(gym.Wrapper, gym.utils.RecordConstructorArgs):
+    def __init__(self, env, **given):
+        gym.utils.RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **given)
+        super().__init__(env)
 def make():
     rescaled = RescaleAction(gym.make("Pendulum-v1", g=9.0), np.array([-1.0]), 1.0)
-    return TransformReward(rescaled, lambda r: r / scale)
+    return Mine(TransformReward(rescaled, lambda r: r / scale), **odd)
 """
 
 
@@ -48,6 +55,9 @@ def test_it_is_the_same_in_another_process() -> None:
     }
     (text,) = seen
     assert "0x" not in text and "'callable': 'make'" in text and "PendulumEnv(id='Pendulum-v1', " in text
+    assert (
+        "Mine(names=('a', 'b', 'c', 'd'), noise=Generator(PCG64), odd=Odd)" in text and "<lambda><scale, 1000>" in text
+    )
 
 
 @pytest.mark.parametrize(

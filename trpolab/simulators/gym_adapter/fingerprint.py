@@ -53,25 +53,33 @@ def _called(part: Any, arguments: Mapping[str, Any]) -> str:
 
 
 def _told(value: Any) -> str:
-    """A value as a text without addresses; of a function its name, and the names and constants in its code."""
+    """A value as a text that is the same in every process; its type's name where it has none."""
+    try:
+        text = _ADDRESS.sub("", _text(value))
+    except Exception:  # noqa: BLE001  what a foreign object says of itself may fail in any way
+        return type(value).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... {_digest(text.encode())}"
+
+
+def _text(value: Any) -> str:
+    """Of a function its name, and the names and constants in its code; of a path its last part."""
     if isinstance(value, functools.partial):
-        return _told((value.func, *value.args, value.keywords))
-    if isinstance(value, tuple | list):
-        return f"({', '.join(map(_told, value))})"
+        value = (value.func, *value.args, value.keywords)
+    if isinstance(value, tuple | list | set | frozenset):
+        told = map(_told, value)
+        return f"({', '.join(told if isinstance(value, tuple | list) else sorted(told))})"
     if (code := getattr(value, "__code__", None)) is not None:
         known = inspect.getclosurevars(value)
         outside = (*known.nonlocals.values(), *known.globals.values(), *(value.__defaults__ or ()))
-        used = (*code.co_names, *code.co_consts, *outside)
-        plain = ", ".join(str(each) for each in used if isinstance(each, bool | int | float | str))
-        return f"{value.__name__}<{plain}>"
+        plain = [_told(each) for each in (*code.co_consts, *outside) if isinstance(each, bool | int | float | str)]
+        return f"{value.__name__}<{', '.join((*code.co_names, *plain))}>"
     if isinstance(value, str | Path) and "/" in str(value):  # the same file may lie elsewhere
         return Path(value).name
     if isinstance(value, Box):
         return f"{value} {_digest(value.low.tobytes() + value.high.tobytes())}"
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype}{list(value.shape)} {_digest(value.tobytes())}"
-    text = _ADDRESS.sub("", repr(value))
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... {_digest(text.encode())}"
+    return (
+        f"{value.dtype}{list(value.shape)} {_digest(value.tobytes())}" if isinstance(value, np.ndarray) else repr(value)
+    )
 
 
 def _model(model: Any) -> str:
