@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -222,16 +223,15 @@ def test_environments_get_the_lowest_31_bits_of_a_seed(seeds: list[object]) -> N
 TINY = {"iterations": 2, "steps_per_iteration": 64, "slots": 4, "hidden": (4,), "out": None, "threads": 1}
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {},
-        {"path.whole": True, "advantage": "centred", "path.horizon": 8},
-        {"sampler": "vine", "vine.trunks": 2, "vine.trunk_length": 20, "vine.states": 5, "vine.rollout_length": 4},
-        {"method": "cem", "cem.population": 4, "path.horizon": 8},
-    ],
-    ids=["single path", "whole paths", "vine", "candidates"],
-)
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "single path": {},
+    "whole paths": {"path.whole": True, "advantage": "centred", "path.horizon": 8},
+    "vine": {"sampler": "vine", "vine.trunks": 2, "vine.trunk_length": 20, "vine.states": 5, "vine.rollout_length": 4},
+    "candidates": {"method": "cem", "cem.population": 4, "path.horizon": 8},
+}
+
+
+@pytest.mark.parametrize("how", SAMPLERS.values(), ids=list(SAMPLERS))
 def test_every_sampler_seeds_with_31_bits(seeds: list[object], monkeypatch: pytest.MonkeyPatch, how: dict) -> None:
     if how.get("sampler") == "vine":
         monkeypatch.setattr(Seeded, "step", Corridor.step)
@@ -271,3 +271,42 @@ def test_slots_whose_spaces_differ_are_refused() -> None:
 
     with pytest.raises(UnsupportedSpace, match=r"Switches: the spaces of slot [1-9] are not those of slot 0"):
         make(factory, 8)
+
+
+class Narrow(Corridor):
+    """Its bounds are no numbers of 32 bits; it takes nothing from outside them."""
+
+    action_space = Box(-0.1, np.array([0.1, np.inf]), (2,), np.float64)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        self.drift = 0.0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        assert self.action_space.contains(action) and action.dtype == np.float64 and np.isfinite(action).all()
+        self.drift += float(action.sum())
+        self.age += 1
+        return np.array([self.drift, self.start]), self.drift, False, self.age >= 8, {}
+
+
+@pytest.mark.parametrize("how", SAMPLERS, ids=list(SAMPLERS))
+def test_every_sampler_hands_over_actions_of_the_space(how: str, tmp_path: Path) -> None:
+    settings = TINY | SAMPLERS[how] | {"policy.log_std": 1.0, "out": tmp_path}
+    session = trpolab.train(Narrow, **settings)
+    assert session.history[-1]["clipped_fraction"] > 0.3
+    trpolab.evaluate(session.policy, Narrow, episodes=3)
+    assert trpolab.Session(Narrow, resume=session.path, iterations=3).run().progress.iteration == 3
+    env = Narrow()
+    obs, _ = env.reset(seed=1)
+    for _ in range(9):
+        obs, *_ = env.step(session.policy(obs))
+
+
+def test_what_comes_to_a_simulator_from_elsewhere_is_brought_into_the_space_too() -> None:
+    simulator, env = make(Narrow, 2), trpolab.as_gymnasium(Narrow)
+    simulator.reset(None, np.arange(2))
+    env.reset(seed=0)
+    for row in ([5.0, 5.0], [-5.0, -5.0], [0.1, 3e38], [-0.1, 0.0]):
+        for kind in (np.float16, np.float32, np.float64):
+            simulator.step(None, np.array([row, row]).clip(-6e4, 6e4).astype(kind))
+        env.step(np.array(row))
