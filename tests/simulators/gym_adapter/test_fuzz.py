@@ -69,7 +69,8 @@ def compare(case: Case, batches: list[Any], records: list[Record], first: int) -
         for slot, record in enumerate(records):
             rows = np.flatnonzero(batch.path == slot)
             seen = np.array(record.obs[window])
-            np.testing.assert_array_equal(np.asarray(batch.obs[rows], np.float64), seen.astype(np.float32), str(case))
+            kept = batch.obs[rows].astype(np.float32)
+            np.testing.assert_array_equal(kept, seen.astype(np.float32), str(case))
             np.testing.assert_array_equal(batch.t[rows], record.ages[window], str(case))
             if not np.issubdtype(batch.actions.dtype, np.floating):
                 start = np.asarray(case.spaces()[1].start, int)
