@@ -121,14 +121,14 @@ def test_what_does_not_apply_is_a_dash_and_a_bad_outcome_is_named() -> None:
     ProgressLine(stream, 1, clock=Clock()).show(
         metrics(1, return_mean=None, kl_mean=None, outcome="rejected_line_search")
     )
-    assert "return -  KL -" in stream.getvalue()
+    assert "return —  KL —" in stream.getvalue()
     assert stream.getvalue().endswith("rejected_line_search\n")
 
 
-def test_a_batch_without_a_finished_episode_shows_the_recent_return() -> None:
+def test_a_batch_without_a_finished_episode_shows_no_return_of_earlier_ones() -> None:
     stream = io.StringIO()
     ProgressLine(stream, 1, clock=Clock()).show(metrics(1, return_mean=None, return_recent=7.0))
-    assert "return 7.0" in stream.getvalue()
+    assert "return —  KL 0.0098" in stream.getvalue()
 
 
 def test_a_resumed_run_counts_its_own_speed_only() -> None:

@@ -38,6 +38,7 @@ class StandIn:
         self.config = self.controls.requested
         self.progress = SimpleNamespace(iteration=0, sim_steps=0)
         self.history: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.path: Path | None = None
         self.state = "created"
 

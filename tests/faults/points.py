@@ -40,14 +40,12 @@ PLACES = {
     "single path: sums of rewards": "trpolab.sampling.single_path:discounted_sums",
     "single path: standardised advantages": "trpolab.sampling.single_path:standardized",
     "single path: rollout": "trpolab.sampling.single_path:advance",
-    "single path: advantages": "trpolab.sampling.single_path:generalized_advantage",
-    "single path: nothing earned": "trpolab.sampling.single_path:nothing_earned",
+    "single path: advantages": "trpolab.sampling.returns:generalized_advantage",
     "play: bad actions": "trpolab.sampling.play:first_bad_action",
     "play: faults of a step": "trpolab.sampling.play:first_fault",
     "play: faults of a log": "trpolab.sampling.trajectories:first_fault",
     "play: clipping": "trpolab.sampling.play:ActionBounds.clip",
     "play: counting of clipped actions": "trpolab.sampling.play:ActionBounds.count_outside",
-    "vine: nothing earned": "trpolab.sampling.vine.sampler:nothing_earned",
     "vine: noise of branches": "trpolab.sampling.vine.branches:draw_noise",
     "vine: first actions": "trpolab.sampling.vine.sampler:draw_first_actions",
     "vine's checks: first actions": "tests.sampling.vine.checks:draw_first_actions",
@@ -109,6 +107,7 @@ PLACES = {
     "loop: iterations in a row": "trpolab.training.loop:MOST_NONFINITE",
     "loop: status of the value fit": "trpolab.training.loop:FitStatus",
     "loop: value fit": "trpolab.training.loop:fit_value",
+    "loop: an untrained value function": "trpolab.training.loop:make_value",
     # what is kept
     "checkpoint: write": "trpolab.training.checkpoint:write",
     "checkpoint: verify": "trpolab.training.checkpoint:_verify",
@@ -481,8 +480,7 @@ FAULTS: dict[str, dict[str, Make]] = {
     },
     "a rejected step that counts as taken": {"line search: accepted": instead(True)},
     "noise of an untrained value function taken for advantages": {
-        "single path: nothing earned": instead(lambda *given: False),
-        "vine: nothing earned": instead(lambda *given: False),
+        "loop: an untrained value function": lambda honest: lambda *given: dataclasses.replace(honest(*given), fits=1)
     },
     "σ without bounds": {"policies: lowest log σ": instead(-1e9), "policies: highest log σ": instead(1e9)},
     "a clamped σ without a word": {"policies: clamped log σ": instead(lambda self, own: 0)},

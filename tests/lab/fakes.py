@@ -37,7 +37,7 @@ class FakeSession:
         self.progress = SimpleNamespace(iteration=0)
         self.state = "created"
         self.path = None
-        self.source, self.trouble = self.task_name, ""
+        self.source, self.trouble, self.warnings = self.task_name, "", {}
         rng = Streams(config.seed).generator(0, Purpose.INITIALISATION)
         policy = make_policy(self.task.observation_space, self.task.action_space, config.policy, rng)
         self.learner = SimpleNamespace(policy=policy.replace(normalizer=None))

@@ -15,7 +15,7 @@ from gymnasium import spaces
 import trpolab
 from tests import reference
 from trpolab.policies import Policy, make_policy
-from trpolab.policies.acting import ObservationError
+from trpolab.policies.acting import ActionBounds, ObservationError
 from trpolab.policies.config import PolicyConfig
 from trpolab.runs.reader import RunFolderError
 from trpolab.simulators import find_task
@@ -137,7 +137,19 @@ def test_actions_are_clipped_to_the_bounds_and_only_where_they_are_known() -> No
     obs, draw = np.zeros((500, 3)), lambda chosen: chosen(obs, generator=np.random.default_rng(0))
     free = draw(policy.replace(action_space=None))
     assert (np.abs(free) > 2).any()
-    np.testing.assert_array_equal(draw(policy), np.clip(free, -2, 2))
+    np.testing.assert_array_equal(draw(policy.replace(scaled_actions=False)), np.clip(free, -2, 2))
+    np.testing.assert_array_equal(draw(policy), np.clip(2 * free, -2, 2), "in units of the bounds")
+
+
+def test_bounds_become_units_where_they_are_finite_on_both_sides() -> None:
+    low, high = [5, -1, 0, -np.inf, -3e38, 7], [35, 1, np.inf, 1, 3e38, 7]
+    bounds = ActionBounds.of(spaces.Box(np.array(low, np.float32), np.array(high, np.float32)), True)
+    assert bounds.middle.tolist() == [20, 0, 0, 0, 0, 7] and bounds.half.tolist() == [15, 1, 1, 1, 1, 0]
+    ones = np.ones(6, np.float32)
+    assert bounds.clip(-2 * ones).tolist() == [5, -1, 0, -2, -2, 7] and bounds.count_outside(1.5 * ones) == 3
+    for space in (spaces.Box(-1, 1, (2,)), spaces.Box(0, np.inf, (2,))):
+        same = ActionBounds.of(space, True)
+        assert same.middle is None and same.in_task(ones) is ones
 
 
 def test_by_itself_it_draws_anew_each_time_and_each_copy_by_its_own() -> None:

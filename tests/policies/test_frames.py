@@ -123,7 +123,11 @@ def test_files_of_schema_2_are_of_stacks(tmp_path: Path) -> None:
     with safetensors.safe_open(tmp_path / "new", "np") as file:
         description = json.loads(file.metadata()[METADATA_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    assert description.pop("height_axis") == 1
+    assert [description.pop(name) for name in ("height_axis", "normalizer_epsilon", "scaled_actions")] == [
+        1,
+        None,
+        False,
+    ]
     description["schema"] = 2
     from safetensors.numpy import save_file
 

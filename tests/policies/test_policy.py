@@ -168,8 +168,20 @@ class TestNormalizer:
         far = Normalizer.empty((2,)).updated(obs).apply(np.array([[1e9, -1e9]]))
         assert far.tolist() == [[CLIP, -CLIP]]
 
-    def test_without_statistics_only_clips(self) -> None:
-        assert Normalizer.empty((2,)).apply(np.array([[3.0, 40.0]])).tolist() == [[3.0, 10.0]]
+    def test_without_statistics_all_observations_are_alike(self) -> None:
+        assert Normalizer.empty((2,)).apply(np.array([[3.0, 40.0]])).tolist() == [[0.0, 0.0]]
+
+    @pytest.mark.parametrize(("scale", "offset"), [(2.0**-24, 0.0), (2.0**30, 0.0), (1e-8, 0.0), (1.0, 1.7e9)])
+    def test_units_and_offsets_do_not_matter(self, scale: float, offset: float) -> None:
+        obs = np.random.default_rng(0).normal(size=(1000, 2)) * [1, 1e-3] + [0, 100]
+        plain, other = (Normalizer.empty((2,)).updated(x).apply(x) for x in (obs, scale * obs + offset))
+        np.testing.assert_allclose(other, plain, atol=1e-3 if offset else 1e-7)
+        if not offset and np.log2(scale) % 1 == 0:
+            np.testing.assert_array_equal(other, plain)
+
+    def test_one_of_an_old_file_adds_what_it_always_added(self) -> None:
+        normalizer = Normalizer(9.0, np.array([1.0]), np.array([1e-10]), 1e-8).updated(np.full((1, 1), 1.0))
+        np.testing.assert_allclose(normalizer.shift_and_scale[1], 1 / np.sqrt(1.009e-8), rtol=1e-6)
 
     def test_a_coordinate_that_never_moved_stays_zero(self) -> None:
         normalizer = Normalizer.empty((1,)).updated(np.full((10, 1), 7.0))

@@ -14,8 +14,8 @@ from trpolab.policies.value_fit import explained_variance, lm_step, next_mu, wit
 from trpolab.training.config import ValueConfig
 
 
-def value_function(hidden: tuple[int, ...] = (64, 64), seed: int = 0) -> ValueFunction:
-    return make_value(3, ValueConfig(hidden=hidden), np.random.default_rng(seed))
+def value_function(hidden: tuple[int, ...] = (64, 64), seed: int = 0, fits: int = 0) -> ValueFunction:
+    return dataclasses.replace(make_value(3, ValueConfig(hidden=hidden), np.random.default_rng(seed)), fits=fits)
 
 
 def task(rows: int = 1500, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ def fit(value: ValueFunction, x: np.ndarray, y: np.ndarray, seed: int = 0, **con
 
 
 def test_values_are_the_network_in_units_of_reward() -> None:
-    value = dataclasses.replace(value_function(), target_mean=100.0, target_std=7.0)
+    value = dataclasses.replace(value_function(fits=1), target_mean=100.0, target_std=7.0)
     x, _ = task(2100)
     expected = value.network.forward(value.theta, torch.from_numpy(x)).squeeze(1).numpy() * 7.0 + 100.0
     found = value.values(x)
@@ -37,9 +37,13 @@ def test_values_are_the_network_in_units_of_reward() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_a_function_that_was_never_fitted_says_one_value_of_all_states() -> None:
+    np.testing.assert_array_equal(value_function().at_level(-7.0).values(task(5)[0]), [-7.0] * 5)
+
+
 @pytest.mark.parametrize(("mean", "std"), [(40.0, 3.0), (-1.0, 0.01)])
 def test_rescaling_leaves_every_value_where_it_was(mean: float, std: float) -> None:
-    value = dataclasses.replace(value_function(), target_mean=5.0, target_std=2.0)
+    value = dataclasses.replace(value_function(fits=1), target_mean=5.0, target_std=2.0)
     moved = value.rescaled(mean, std)
     x, _ = task(50)
     assert (moved.target_mean, moved.target_std) == (mean, std)
@@ -109,24 +113,25 @@ def test_fits_learn_and_report_it_truly() -> None:
 
 def test_explained_variance_before_is_that_of_the_function_handed_in() -> None:
     x, y = task()
-    value = value_function()
+    value, first = fit(value_function(), x, y)
+    assert first.explained_variance_before == 0, "no better than a constant, which it was"
     _, report = fit(value, x, y)
     expected = 1 - (y - value.values(x)).var() / y.var()
     assert report.explained_variance_before == pytest.approx(expected, abs=1e-5)
 
 
-def test_scale_and_shift_of_the_targets_do_not_matter() -> None:
+@pytest.mark.parametrize(("scale", "shift"), [(2.0**-40, 0.0), (2.0**40, 0.0), (1e-8, 0.0), (1e8, -7.0), (1.0, 1e8)])
+def test_scale_and_shift_of_the_targets_do_not_matter(scale: float, shift: float) -> None:
     x, y = task()
-    plain, shifted = value_function(), value_function()
-    # the first fit meets other target statistics but the same initial function: start both from the same fitted state
-    plain = with_statistics(dataclasses.replace(plain, theta=torch.zeros_like(plain.theta)), y)
-    shifted = with_statistics(dataclasses.replace(shifted, theta=torch.zeros_like(shifted.theta)), 1000 * y - 7)
-    start = value_function().theta
-    plain, shifted = (dataclasses.replace(v, theta=start, fits=1000) for v in (plain, shifted))
+    plain, other = value_function(), value_function()
     for seed in range(3):
-        plain, _ = fit(plain, x, y, seed)
-        shifted, _ = fit(shifted, x, 1000 * y - 7, seed)
-    np.testing.assert_allclose((shifted.values(x) + 7) / 1000, plain.values(x), rtol=1e-3)
+        y = y + 5 * seed
+        plain, report = fit(plain, x, y, seed)
+        other, shifted = fit(other, x, scale * y + shift, seed)
+    np.testing.assert_allclose((other.values(x) - shift) / scale, plain.values(x), rtol=1e-3)
+    assert shifted.explained_variance == pytest.approx(report.explained_variance, abs=1e-4)
+    if np.log2(scale) % 1 == 0 and not shift:
+        assert torch.equal(other.theta, plain.theta)
 
 
 def test_same_generator_same_fit_and_nothing_is_written_to() -> None:
@@ -142,7 +147,7 @@ def test_same_generator_same_fit_and_nothing_is_written_to() -> None:
 
 def test_a_step_that_raises_the_error_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = task()
-    value = value_function()
+    value, _ = fit(value_function(), x, y)
     plant("a value function's step that is negated", monkeypatch)
     kept, report = fit(value, x, y)
     assert report.status is FitStatus.KEPT
@@ -169,7 +174,7 @@ def test_input_that_is_not_finite_keeps_the_old_function(where: str, bad: float)
 def test_an_error_that_overflows_keeps_the_old_function() -> None:
     x, y = task()
     value = value_function()
-    value = dataclasses.replace(value, theta=value.theta * 1e30)
+    value = dataclasses.replace(value, theta=value.theta * 1e30)  # of hidden and last layers
     kept, report = fit(value, x, y)
     assert kept is value
     assert report.status is FitStatus.NONFINITE
@@ -179,7 +184,11 @@ def test_constant_targets_have_no_explained_variance() -> None:
     x, _ = task(200)
     value, report = fit(value_function(), x, np.full(200, 3.0))
     assert report.explained_variance is None
-    assert np.isfinite(value.values(x)).all()
+    assert (report.status, value.fits) == (FitStatus.KEPT, 0), "the first fit waits for targets that vary"
+    for _ in range(50):
+        value, report = fit(dataclasses.replace(value, fits=9), x, np.full(200, 3.0))
+        assert np.isfinite(value.values(x)).all() and report.status is not FitStatus.NONFINITE
+    assert report.explained_variance is None
     assert explained_variance(torch.zeros(3), torch.ones(3)) is None
 
 

@@ -62,7 +62,7 @@ def zeros(obs):
 
 
 def loop(simulator, parameters=zeros, interrupt=lambda: False, checks=True, **given):
-    return Play(simulator, parameters, Given(simulator, **given), interrupt, checks)
+    return Play(simulator, parameters, Given(simulator, **given), interrupt, checks, scaled=False)
 
 
 def a_policy() -> Policy:
@@ -133,7 +133,7 @@ def test_episodes_under_way_go_on_at_their_age() -> None:
         def begin(self, free, play):
             return Begun(free, obs, np.array([5, 2]), np.array([0, 6])) if not play.clock else None
 
-    play = Play(simulator, zeros, GoingOn(simulator))
+    play = Play(simulator, zeros, GoingOn(simulator), scaled=False)
     ages = []
     while play.fill():
         ages.append(dict(zip(play.names.tolist(), play.ages.tolist(), strict=True)))
@@ -156,7 +156,7 @@ def test_whole_numbers_are_not_clipped() -> None:
     from gymnasium.spaces import Box, Discrete
 
     for space in (Discrete(3), Box(-np.inf, np.inf, (2,), np.float32)):
-        bounds, actions = ActionBounds.of(space), np.array([-7, 9])
+        bounds, actions = ActionBounds.of(space, True), np.array([-7, 9])
         assert bounds.clip(actions) is actions and bounds.count_outside(actions) == 0
 
 
@@ -165,7 +165,7 @@ def test_whole_numbers_are_not_clipped() -> None:
 def test_what_is_not_finite_is_named_as_its_starter_calls_it(field: str, named: str) -> None:
     """Slot 1 plays episodes 1 (eight steps) and 4 (nine): its eleventh step is the third of episode 4."""
     play = loop(Recorded(2, poison={(1, 10): field}), action=0.0)
-    with pytest.raises(NonFinite, match=rf"^episode \d, age \d: non-finite {named}$") as told:
+    with pytest.raises(NonFinite, match=rf"^episode \d, age \d: non-finite {named}( \(or one beyond .*)?$") as told:
         while play.fill():
             names, ages = dict(zip(play.slots, play.names, strict=True)), dict(zip(play.slots, play.ages, strict=True))
             play.step()
@@ -247,7 +247,7 @@ def test_fresh_episodes_have_streams_of_their_own(width: int) -> None:
     policy, draw, taken = a_policy(), Draw(Streams(3), 2), defaultdict(list)
     simulator = ScriptedSimulator(width)
     starter = FreshEpisodes(simulator, policy.distribution, draw, Quota(blocks=2, episodes=9), 1, 4)
-    play = Play(simulator, zeros, starter)
+    play = Play(simulator, zeros, starter, scaled=False)
     while play.fill():
         done = play.step()
         for name, action in zip(play.names.tolist(), done.actions, strict=True):
@@ -302,5 +302,5 @@ def test_the_first_action_of_a_branch_is_given_and_the_policy_takes_the_others()
 @pytest.mark.reliability("R10")
 def test_a_branch_is_named_by_its_state() -> None:
     simulator = Recorded(2, poison={(0, 4): "reward"})  # the second branch of slot 0
-    with pytest.raises(NonFinite, match=r"^branch of state 1, step 1: non-finite reward$"):
+    with pytest.raises(NonFinite, match=r"^branch of state 1, step 1: non-finite reward \(or one beyond ±1e\+30\)$"):
         branches(simulator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trpolab.sampling.returns import discounted_sums, generalized_advantage, standardized
+from trpolab.sampling.returns import discounted_sums, generalized_advantage, level, standardized
 
 
 def loop_sums(x, start, factor, tail):
@@ -86,3 +86,15 @@ def test_standardized_has_mean_zero_and_deviation_one():
     assert y.mean() == pytest.approx(0, abs=1e-12)
     assert y.std() == pytest.approx(1)
     np.testing.assert_array_equal(standardized(np.full(4, 2.0)), 0)
+    np.testing.assert_array_equal(standardized(0.1 + np.array([0.0, 1e-17, 2e-17])), 0)
+    np.testing.assert_allclose(standardized(1e-8 * x), y, atol=1e-9)
+    np.testing.assert_allclose(standardized(x + 1e8), y, atol=1e-6)
+
+
+@pytest.mark.parametrize(("gamma", "ends"), [(0.9, 0), (0.9, 3), (1.0, 2), (0.0, 1)])
+def test_the_level_of_an_untrained_value_makes_the_mean_td_error_zero(gamma: float, ends: int) -> None:
+    rewards = np.random.default_rng(3).normal(5, 1, 40)
+    found = level(rewards, ends, gamma)
+    ended = np.arange(40) < ends
+    assert np.mean(rewards + gamma * np.where(ended, 0, found) - found) == pytest.approx(0, abs=1e-9)
+    assert level(rewards, 0, 1.0) == 0, "there every level does"

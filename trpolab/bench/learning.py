@@ -81,8 +81,8 @@ def vine_hopper(report: Report) -> Table:
                 break
         found, forward = mean_of_last(session.history, "return_mean"), _forward_speed([one.paths for one in recent])
         spent = np.cumsum([row["seconds_total"] for row in session.history])
-        scores = np.array([row["return_mean"] or 0 for row in session.history])
-        tripled = min(spent[scores >= 3 * scores[0]], default=math.inf)
+        scores = np.array([row["return_mean"] for row in session.history], float)  # NaN where no episode ended
+        tripled = min(spent[scores >= 3 * scores[np.isfinite(scores)][0]], default=math.inf)
         reached = found >= 200 and forward >= 1 and tripled < 30
         passed += reached
         measured = f"{seed} | {found:.0f} | 200 | {forward:.2f} | 1 | {tripled:.1f} | 30"

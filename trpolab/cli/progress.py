@@ -53,10 +53,8 @@ class ProgressLine:
         rate = (metrics["sim_steps"] - self._steps) / max(now - self._last, 1e-9)
         left = (now - self._started) / (self._done - self._first) * (self._total - self._done)
         self._steps, self._last = metrics["sim_steps"], now
-        score = metrics.get("return_mean")  # null where no episode ended in this batch
-        score = metrics.get("return_recent") if score is None else score
         line = (
-            f"iteration {self._done}/{self._total}  return {number(score, '.1f')}  "
+            f"iteration {self._done}/{self._total}  return {number(metrics.get('return_mean'), '.1f')}  "
             f"KL {number(metrics.get('kl_mean'), '.4f')}  {rate:,.0f} steps/s  {duration(left)} left"
         )
         outcome = metrics.get("outcome") or "accepted"
@@ -79,7 +77,7 @@ class ProgressLine:
 
 def number(value: float | None, form: str) -> str:
     """A metric in a line; what does not apply is a dash."""
-    return "-" if value is None else format(value, form)
+    return "—" if value is None else format(value, form)
 
 
 def duration(seconds: float) -> str:

@@ -109,9 +109,13 @@ def run(session: Session) -> Exit:
     try:
         with _interrupts(session, progress):
             before_it: dict[str, Any] = {}
+            told = len(session.events)
             for iteration in session.iterate():
                 _show(iteration.metrics, before_it, progress)
-                before_it = iteration.metrics
+                for event in session.events[told:]:
+                    if event["event"] == "warning":
+                        progress.note(f"iteration {event['iteration']}: {event['message']}")
+                before_it, told = iteration.metrics, len(session.events)
         ended = Exit.INTERRUPTED if session.state == "stopped" else Exit.FINISHED
     except KeyboardInterrupt:
         ended = Exit.INTERRUPTED
@@ -133,8 +137,6 @@ def _show(metrics: dict[str, Any], before: dict[str, Any], progress: ProgressLin
     """The progress line, and what is worth a line of its own: told once, not again while it stays so."""
     progress.show(metrics)
     at = f"iteration {metrics['iteration']}:"
-    if metrics.get("log_std_clamped") and not before.get("log_std_clamped"):
-        progress.note(f"{at} {metrics['log_std_clamped']} log σ stand on a bound")
     if str(metrics["outcome"]).startswith("skipped") and metrics["outcome"] != before.get("outcome"):
         progress.note(f"{at} {metrics['outcome']}: {metrics['message']}")
     if metrics.get("evaluation_mean") is not None:
@@ -144,7 +146,7 @@ def _show(metrics: dict[str, Any], before: dict[str, Any], progress: ProgressLin
 
 def summarize(ended: list[tuple[Session, Exit]]) -> None:
     """A table of the seeds, and their mean."""
-    print(f"\n{'seed':>6}  {'return':>10}  {'steps':>12}  ended")
+    print(f"\n{'seed':>6}  {'last 100':>10}  {'steps':>12}  ended")
     scores = []
     for session, how in ended:
         score = session.history[-1]["return_recent"] if session.history else None
@@ -155,7 +157,7 @@ def summarize(ended: list[tuple[Session, Exit]]) -> None:
     if len(scores) > 1:
         spread = statistics.stdev(scores)
         print(f"{'mean':>6}  {statistics.mean(scores):>10,.1f}  standard deviation {spread:,.1f}, {len(scores)} seeds")
-    print("return: mean over a run's last 100 training episodes\n")
+    print("last 100: mean return of a run's last 100 training episodes\n")
 
 
 @contextmanager

@@ -123,7 +123,7 @@ class View:
         page.enable(ALLOWED[lab.state])
         page.name_run("Continue" if lab.state in ("stopped", "error") or (lab.state == "ready" and count) else "Run")
         failure = lab.trainer.failure
-        sentence = failure.sentence if failure else lab.session.trouble
+        sentence = failure.sentence if failure else lab.session.trouble or " ".join(lab.session.warnings.values())
         page.show_error(sentence, failure.trace if failure else "")
         page.show_folder(lab.session.path)
 

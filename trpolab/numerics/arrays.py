@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 Array = Any
+ROUNDING = 1e-14  # of sums of some thousand float64 numbers, relative to their size
 QUIET = np.errstate(over="ignore", invalid="ignore")  # a decorator: whoever asked checks the result, as with torch
 
 
@@ -41,6 +42,11 @@ def finite_bounds(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.nda
 def clipped(values: Array, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Floats within bounds and of the bounds' dtype. The cast comes last: rounding keeps the order, so none leaves."""
     return np.minimum(np.maximum(values, low), high).astype(low.dtype)
+
+
+def hardly_varies(array: np.ndarray, beside: np.ndarray) -> bool:
+    """Whether numbers [N] differ by no more than the rounding of those `beside` them that they were computed from."""
+    return float(np.ptp(array)) <= ROUNDING * float(np.abs(beside).max()) if array.size else True
 
 
 def namespace(array: Array) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,54 @@ from trpolab.policies.network import TILE
 from trpolab.policies.parts import PolicyParts
 from trpolab.settings import PlainError
 
+UNBOUNDED = 1e15  # a bound that is as good as none
+
 
 class ObservationError(PlainError):
     """An observation that a policy can't act on; the message says what it was and what may be given."""
+
+
+@dataclass(frozen=True)
+class ActionBounds:
+    """How a policy's actions become those that a task takes: into its units, then within its bounds.
+
+    None: there are no bounds, or the policy's units are the task's.
+    """
+
+    low: np.ndarray | None  # [*A] float32
+    high: np.ndarray | None
+    middle: np.ndarray | None = None  # [*A] float32: where the policy's 0 lies
+    half: np.ndarray | None = None  # [*A] float32: how long its 1 is
+
+    @staticmethod
+    def of(space: spaces.Space[Any] | None, scaled: bool) -> ActionBounds:
+        """Those of an action space; `scaled`: 0 is the middle of bounds on both sides, and 1 half their width."""
+        if not isinstance(space, spaces.Box) or not (np.isfinite(space.low).any() or np.isfinite(space.high).any()):
+            return ActionBounds(None, None)
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        both = np.maximum(np.abs(low), np.abs(high)) < UNBOUNDED
+        middle, half = np.where(both, low / 2 + high / 2, 0.0), np.where(both, high / 2 - low / 2, 1.0)
+        same = not scaled or bool((middle == 0).all() and (half == 1).all())
+        bounds = (low, high) if same else (low, high, middle, half)
+        with np.errstate(over="ignore"):  # a bound beyond float32 is none
+            return ActionBounds(*(bound.astype(np.float32) for bound in bounds))
+
+    def in_task(self, actions: np.ndarray) -> np.ndarray:
+        """Actions [..., *A] in the task's units, unclipped."""
+        return actions if self.middle is None else self.middle + self.half * actions
+
+    def clip(self, actions: np.ndarray) -> np.ndarray:
+        """Actions [..., *A] in the task's units and within its bounds."""
+        if self.low is None or self.high is None:
+            return actions
+        return np.minimum(np.maximum(self.in_task(actions), self.low), self.high)
+
+    def count_outside(self, actions: np.ndarray) -> int:
+        """How many components of actions [..., *A] lie outside."""
+        if self.low is None or self.high is None:
+            return 0
+        actions = self.in_task(actions)
+        return int(((actions < self.low) | (actions > self.high)).sum())
 
 
 class Hand(threading.local):
@@ -25,6 +71,7 @@ class Hand(threading.local):
 
     def __init__(self, policy: PolicyParts):
         self.actor = Actor(policy, TILE)
+        self.bounds = ActionBounds.of(policy.action_space, policy.scaled_actions)
         self.generator = np.random.default_rng()
 
 
@@ -37,7 +84,7 @@ def act(policy: PolicyParts, hand: Hand, obs: Any, deterministic: bool, generato
         actions = distribution.mode(u)
     else:
         actions = distribution.sample_from(u, distribution.noise(generator or hand.generator, (len(rows),)))
-    actions = in_task(policy, actions)
+    actions = in_task(policy, hand.bounds.in_task(actions))
     if not single:
         return actions
     return actions[0, ...] if isinstance(policy.action_space, spaces.Box) else actions[0]  # arrays, or whole numbers
@@ -69,16 +116,16 @@ def observed(policy: PolicyParts, obs: Any) -> tuple[np.ndarray, bool]:
     if pixels:
         return rows, single
     with np.errstate(over="ignore"):  # told below
-        rows = rows.astype(np.float32)
-    if not np.isfinite(rows).all():
-        place = np.argwhere(~np.isfinite(rows))[0][1 if single else 0 :].tolist()
+        finite = np.isfinite(rows.astype(np.float32))
+    if not finite.all():
+        place = np.argwhere(~finite)[0][1 if single else 0 :].tolist()
         value = array[tuple(place)]
         raise ObservationError(f"obs{place} = {value}: must be a finite number (of 32 bits)")
     return rows, single
 
 
 def in_task(policy: PolicyParts, actions: np.ndarray) -> np.ndarray:
-    """Sampled actions [n, *A] as the task takes them: its dtype, within its bounds, from its first number on.
+    """Actions [n, *A], in the task's units, as it takes them: its dtype, within its bounds, from its first number on.
 
     Where the task's space is not known, they stay as they were sampled.
     """

@@ -27,6 +27,7 @@ class Actor:
         self._height = policy.height_axis if network.sees_pixels else None
         shape = network.inputs if network.sees_pixels else policy.obs_shape
         self._x = np.zeros((rows, *shape), np.uint8 if network.sees_pixels else np.float32)
+        self._wide = np.zeros((rows, *policy.obs_shape) if policy.normalizer is not None else 0)
         self._run = network.runner(theta[: network.size], self._x)
         self._u = np.zeros((rows, policy.distribution.parameter_count), np.float32)
         # columns beyond the network's outputs (log σ) do not depend on the state: filled once
@@ -39,9 +40,10 @@ class Actor:
         if rows > self.block or obs.shape[1:] != self._obs_shape:
             raise ValueError(f"obs has shape {obs.shape}, expected at most ({self.block}, {self._obs_shape})")
         x = self._x
-        x[:rows] = obs if self._height is None else planes(obs, self._height)
-        if self._normalizer is not None:
-            self._normalizer.normalize_(x)
+        if self._height is not None:
+            x[:rows] = planes(obs, self._height)
+        else:
+            x[:rows] = obs if self._normalizer is None else self._normalizer.apply(obs, self._wide[:rows])
         x[rows:] = 0
         self._outputs[...] = self._run(rows)
         return self._u[:rows]
@@ -80,8 +82,6 @@ class BatchedActor:
         rows, normalizer = len(self._u), self._policy.normalizer
         if obs.shape != (rows, *self._policy.obs_shape):
             raise ValueError(f"obs has shape {obs.shape}, expected ({rows}, *{self._policy.obs_shape})")
-        x = obs.astype(np.float32)
-        if normalizer is not None:
-            normalizer.normalize_(x)
+        x = (obs if normalizer is None else normalizer.apply(obs)).astype(np.float32)
         self._u[:, : self._policy.network.outputs] = self._outputs(x.reshape(rows, -1))
         return self._u

@@ -23,6 +23,11 @@ class PolicyConfig:
         "tanh", "nonlinearity of the hidden layers", choices=("tanh", "relu", "softplus", "elu"), live=False, flat=True
     )
     log_std: float = setting(-0.5, "starting log standard deviation of a Gaussian", low=-5, high=2, live=False)
+    scale_actions: bool = setting(
+        True,
+        "a Gaussian's 0 is the middle of the actions' bounds and its 1 half their width; off: the task's own units",
+        live=False,
+    )
     output_scale: float = setting(0.01, "gain of the last layer at the start", low=0, high=10, live=False)
     bias: bool = setting(True, "biases in every layer", live=False)
     normalize_observations: bool = setting(

@@ -16,14 +16,16 @@ from trpolab.policies.distributions import Distribution
 from trpolab.policies.frames import planes_shape
 from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS
 from trpolab.policies.network import Network
+from trpolab.policies.normalizer import OLD_EPSILON
 from trpolab.policies.parts import PolicyParts
 from trpolab.registry import Registry
 from trpolab.settings import PlainError, as_setting
 
 SCHEMA = 3
-SPACES = {"obs_shape", "height_axis", "action_space", "states"}
-KEYS = {"schema", "network", "distribution", "normalizer_count", "about", *SPACES}
-STACKS = {"height_axis": 1}  # of schemas before 3, whose pictures are all [C, H, W]
+SPACES = {"obs_shape", "height_axis", "action_space", "scaled_actions", "states"}
+KEYS = {"schema", "network", "distribution", "normalizer_count", "normalizer_epsilon", "about", *SPACES}
+# What is new in schema 3, as it was before: pictures are [C, H, W].
+BEFORE = {"height_axis": 1, "normalizer_epsilon": OLD_EPSILON, "scaled_actions": False}
 OLD_KEYS = {"schema", "sizes", "activation", "bias", "distribution", "obs_shape", "normalizer_count", "about"}
 OLD_DISTRIBUTIONS = {"DiagonalGaussian": "gaussian", "Categorical": "categorical", "FactoredCategorical": "factored"}
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -43,14 +45,16 @@ def description_of(policy: PolicyParts, about: dict[str, Any]) -> dict[str, Any]
         "obs_shape": policy.obs_shape,
         "height_axis": policy.height_axis,
         "normalizer_count": None if policy.normalizer is None else policy.normalizer.count,
+        "normalizer_epsilon": None if policy.normalizer is None else policy.normalizer.epsilon,
+        "scaled_actions": policy.scaled_actions,
         "action_space": _space_entry(policy.action_space),
         "states": _space_entry(policy.states),
         "about": about,
     }
 
 
-def described(description: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-    """The fields of `PolicyParts` that are no tensors, and the normaliser's count, by a description of any schema.
+def described(description: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The fields of `PolicyParts` and those of its `Normalizer` that are no tensors, by a description of any schema.
 
     Raises PolicyFileError.
     """
@@ -58,15 +62,16 @@ def described(description: dict[str, Any]) -> tuple[dict[str, Any], float | None
     if schema not in (1, 2, SCHEMA):
         advice = "; update trpolab" if isinstance(schema, int) and schema > SCHEMA else ""
         raise PolicyFileError(f"has schema {schema!r}, this version reads up to {SCHEMA}{advice}")
-    expected = OLD_KEYS if schema == 1 else KEYS - (set(STACKS) if schema == 2 else set())
+    expected = OLD_KEYS if schema == 1 else KEYS - (set(BEFORE) if schema == 2 else set())
     if set(description) - ({"convolutions"} if schema == 1 else set()) != expected:
         raise PolicyFileError(f"its description has the keys {sorted(description)}, expected {sorted(expected)}")
     if schema == 1:
         description = _renewed(description)
-    description = STACKS | description
+    description = BEFORE | description
     count = _checked(float | None, description["normalizer_count"], "normalizer_count")
     if count is not None and count < 0:
         raise PolicyFileError(f"normalizer_count = {count!r}: must be a number >= 0, or null")
+    epsilon = _checked(float | None, description["normalizer_epsilon"], "normalizer_epsilon") or 0.0
     if not isinstance(description["about"], dict):
         raise PolicyFileError("what it says about the policy is not a table")
     network: Network = _made(NETWORKS, "network", description["network"])
@@ -86,8 +91,9 @@ def described(description: dict[str, Any]) -> tuple[dict[str, Any], float | None
         "distribution": distribution,
         "obs_shape": obs_shape,
         "height_axis": height,
+        "scaled_actions": _checked(bool, description["scaled_actions"], "scaled_actions"),
         **known,
-    }, count
+    }, None if count is None else {"count": count, "epsilon": epsilon}
 
 
 def _entry(kinds: Registry[Any], what: str, part: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Distribution:
     """
 
     action_dtype: ClassVar[np.dtype[Any]] = np.dtype(np.float32)  # of sampled actions
+    scalable: ClassVar[bool] = False  # whether its actions may be in units of the task's bounds: see `in_units`
 
     if TYPE_CHECKING:  # not there at run time: a dataclass would take them for defaults of its fields
 
@@ -142,6 +143,10 @@ class Distribution:
     def widened(self, u: np.ndarray, factor: float) -> np.ndarray:
         """Parameters [N, U] of a wider distribution, whose support is the same."""
         raise ValueError(f"{self} has no wider one: use another proposal than 'widened'")
+
+    def in_units(self, u: Tensor, middle: Tensor, half: Tensor) -> Tensor:
+        """u [B, U] of middle + half · a [*A], for actions a of the distributions u."""
+        raise NotImplementedError(f"{type(self).__name__} is not scalable")
 
     def joint_action(self, indices: np.ndarray) -> np.ndarray:
         """Actions [..., *A] from their numbers 0 … A - 1 [...]."""

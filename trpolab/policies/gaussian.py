@@ -28,6 +28,8 @@ class DiagonalGaussian(Distribution):
     next gradient move them inwards again. `clamped` counts how many stand on or beyond a bound.
     """
 
+    scalable = True
+
     size: int
     shape: tuple[int, ...] | None = None  # of one action, when it is not (size,)
 
@@ -137,6 +139,11 @@ class DiagonalGaussian(Distribution):
         wider = u.copy()
         wider[:, self.size :] += np.float32(math.log(factor))
         return wider
+
+    def in_units(self, u: Tensor, middle: Tensor, half: Tensor) -> Tensor:
+        """u [B, U] of middle + half · a [*A], for actions a of the distributions u."""
+        mean, log_std = u.chunk(2, dim=1)
+        return torch.cat([middle.flatten() + half.flatten() * mean, half.flatten().log() + log_std], dim=1)
 
     def _inside(self, own: Tensor) -> Tensor:
         return ((own >= LOG_STD_LOW) & (own <= LOG_STD_HIGH)).to(own.dtype)

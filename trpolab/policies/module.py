@@ -5,20 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trpolab.policies.acting import ActionBounds
 from trpolab.policies.frames import BRIGHTEST, planes
 from trpolab.policies.normalizer import CLIP
 from trpolab.policies.parts import PolicyParts
 
 
 class PolicyModule(nn.Module):
-    """u [B, U], the distribution's parameters, at raw observations [B, *O].
+    """u [B, U], the distribution's parameters in the task's units, at raw observations [B, *O].
 
-    θ is a parameter (`theta`), the normaliser's shift and scale are buffers. The numbers are those of the policy up to
-    rounding. Of a Gaussian u is [mean, log σ], of discrete actions the logits.
+    θ is a parameter (`theta`), the normaliser's shift and scale are buffers (float64). The numbers are those of the
+    policy up to rounding. Of a Gaussian u is [mean, log σ], of discrete actions the logits.
     """
 
     shift: Tensor
     scale: Tensor
+    action_middle: Tensor
+    action_half: Tensor
 
     def __init__(self, policy: PolicyParts):
         super().__init__()
@@ -29,11 +32,18 @@ class PolicyModule(nn.Module):
             shift, scale = policy.normalizer.shift_and_scale
             self.register_buffer("shift", torch.tensor(shift))
             self.register_buffer("scale", torch.tensor(scale))
+        bounds = ActionBounds.of(policy.action_space, policy.scaled_actions)
+        self.scaled = bounds.middle is not None
+        if self.scaled:
+            self.register_buffer("action_middle", torch.tensor(bounds.middle))
+            self.register_buffer("action_half", torch.tensor(bounds.half))
 
     def forward(self, obs: Tensor) -> Tensor:
         """u [B, U] at observations [B, *O]: floats, or bytes for a policy that sees pixels."""
-        x, size = obs.to(self.theta.dtype), self.network.size
+        size = self.network.size
         if self.normalized:
-            x = ((x - self.shift) * self.scale).clamp(-CLIP, CLIP)
+            obs = ((obs - self.shift) * self.scale).clamp(-CLIP, CLIP)
+        x = obs.to(self.theta.dtype)
         x = planes(x, self.height) / BRIGHTEST if self.network.sees_pixels else x.flatten(1)
-        return self.distribution.assemble(self.network.forward(self.theta[:size], x), self.theta[size:])
+        u = self.distribution.assemble(self.network.forward(self.theta[:size], x), self.theta[size:])
+        return self.distribution.in_units(u, self.action_middle, self.action_half) if self.scaled else u

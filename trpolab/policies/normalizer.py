@@ -2,57 +2,59 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 CLIP = 10.0  # normalised observations are clipped to ±CLIP
-EPSILON = 1e-8  # added to the variance: a coordinate that never moved stays 0
+STILL, ROUNDING = 1e-12, 1e-15  # deviations that are rounding: alone, and as a share of the mean
+OLD_EPSILON = 1e-8  # added to the variance by older versions
 
 
 @dataclass(frozen=True, eq=False)
 class Normalizer:
-    """(obs - mean) / √(var + 1e-8), clipped to ±10; before any statistics it only clips."""
+    """(obs - mean) / √(var + epsilon), clipped to ±10, in float64; 0 for a coordinate that has not moved yet.
+
+    So neither the unit of a coordinate nor an offset that float64 can hold changes what comes out.
+    """
 
     count: float
     mean: np.ndarray  # [*O] float64
     var: np.ndarray  # [*O] float64, population variance
+    epsilon: float = 0.0
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Normalizer:
-        """No statistics yet: mean 0, variance 1."""
-        return cls(0.0, np.zeros(shape), np.ones(shape))
+        """No statistics yet: all observations are alike."""
+        return cls(0.0, np.zeros(shape), np.zeros(shape))
 
     def updated(self, obs: np.ndarray) -> Normalizer:
         """Statistics with obs [N, *O] merged in (Chan et al. 1979). Raises ValueError if any of them is not finite."""
         if len(obs) == 0:
             return self
         with np.errstate(invalid="ignore", over="ignore"):  # told below, once
-            mean = obs.mean(axis=0, dtype=np.float64)
-            var = obs.var(axis=0, dtype=np.float64)
+            apart = np.subtract(obs, obs[0], dtype=np.float64)  # exactly 0 where a coordinate never moves
+            mean, var = obs[0] + apart.mean(axis=0), apart.var(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(var).all()):
             raise ValueError("observations that are not finite cannot enter the normaliser's statistics")
         total = self.count + len(obs)
         shift = mean - self.mean
         share = len(obs) / total
         merged = self.var * (1 - share) + var * share + shift**2 * share * (1 - share)
-        return Normalizer(total, self.mean + shift * share, merged)
+        return dataclasses.replace(self, count=total, mean=self.mean + shift * share, var=merged)
 
     @cached_property
     def shift_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """(mean, 1/√(var + 1e-8)) [*O] float32."""
-        return self.mean.astype(np.float32), (1 / np.sqrt(self.var + EPSILON)).astype(np.float32)
+        """(mean, 1/√(var + epsilon)) [*O] float64; the scale of a coordinate that has not moved is 0."""
+        deviation = np.sqrt(self.var + self.epsilon)
+        moves = deviation > np.maximum(STILL, ROUNDING * np.abs(self.mean))
+        return self.mean, np.divide(1.0, deviation, out=np.zeros_like(deviation), where=moves)
 
-    def normalize_(self, x: np.ndarray) -> None:
-        """Normalise x [N, *O] float32 in place."""
+    def apply(self, obs: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Normalised observations [N, *O] float64, in `out` if it is given."""
         shift, scale = self.shift_and_scale
-        x -= shift
+        x = np.subtract(obs, shift, out=out, dtype=np.float64)
         x *= scale
-        np.clip(x, -CLIP, CLIP, out=x)
-
-    def apply(self, obs: np.ndarray) -> np.ndarray:
-        """Normalised observations [N, *O] float32."""
-        result = np.array(obs, dtype=np.float32)
-        self.normalize_(result)
-        return result
+        return np.clip(x, -CLIP, CLIP, out=x)

@@ -28,6 +28,7 @@ class PolicyParts:
     normalizer: Normalizer | None
     obs_shape: tuple[int, ...]
     action_space: spaces.Space[Any] | None = None  # the task's own: its bounds, dtype and first action
+    scaled_actions: bool = False  # 0 is the middle of the action space's bounds, 1 half their width
     states: spaces.Discrete | None = None  # the task's own observations where they are numbers, one-hot in `obs_shape`
     height_axis: int = 1  # of observations that are pictures: see `trpolab.policies.frames`
 

@@ -112,7 +112,7 @@ class Policy(PolicyParts):
             raise ValueError(f"obs has shape {obs.shape}, expected (N, *{self.obs_shape})")
         if self.sees_pixels:
             return obs if isinstance(obs, Frames) else Frames.of(planes(obs, self.height_axis))
-        x = np.asarray(obs, dtype=np.float32) if self.normalizer is None else self.normalizer.apply(obs)
+        x = np.asarray(obs if self.normalizer is None else self.normalizer.apply(obs), np.float32)
         return x.reshape(len(obs), math.prod(self.obs_shape))  # -1 would not do for no rows
 
     def parameters(self, features: Tensor | np.ndarray | Frames, theta: Tensor | None = None) -> Tensor:
@@ -197,6 +197,7 @@ def make_policy(
     normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None
     height = height_axis(observation_space) if network.sees_pixels else None
     policy = Policy(network, distribution, theta, normalizer, obs_shape, height_axis=1 if height is None else height)
+    policy = policy.replace(scaled_actions=config.scale_actions and distribution.scalable)
     return policy.acting_in(*(own_spaces or (observation_space, action_space)))
 
 

@@ -70,8 +70,8 @@ def _read(path: Path) -> tuple[PolicyParts, dict[str, Any]]:
         if not isinstance(text, str):
             raise PolicyFileError("is a safetensors file, but not of a policy saved by trpolab")
         description = _table(text, "its description")
-        parts, count = described(description)
-        _check_tensors(header, parts, count)
+        parts, normalizer = described(description)
+        _check_tensors(header, parts, normalizer is not None)
         file.seek(0)
         content = file.read(size)
     try:
@@ -81,7 +81,7 @@ def _read(path: Path) -> tuple[PolicyParts, dict[str, Any]]:
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise PolicyFileError(f"{name} holds numbers that are not finite")
-    return _filled(parts, count, tensors), description["about"]
+    return _filled(parts, normalizer, tensors), description["about"]
 
 
 def _header(start: bytes, size: int) -> dict[str, Any]:
@@ -106,25 +106,25 @@ def _table(text: str | bytes, what: str) -> dict[str, Any]:
     return table
 
 
-def _filled(parts: dict[str, Any], count: float | None, tensors: dict[str, np.ndarray]) -> PolicyParts:
-    """The policy. Raises PolicyFileError if the parts do not fit each other."""
+def _filled(parts: dict[str, Any], of_it: dict[str, Any] | None, tensors: dict[str, np.ndarray]) -> PolicyParts:
+    """The policy, `of_it` its normaliser's fields. Raises PolicyFileError if the parts do not fit each other."""
     normalizer = None
-    if count is not None:
+    if of_it is not None:
         mean, var = tensors["normalizer.mean"].copy(), tensors["normalizer.var"].copy()
         if (var < 0).any():
             raise PolicyFileError("normalizer.var holds negative numbers")
-        normalizer = Normalizer(count, mean, var)
+        normalizer = Normalizer(mean=mean, var=var, **of_it)
     try:
         return PolicyParts(theta=torch.from_numpy(tensors["theta"].copy()), normalizer=normalizer, **parts)
     except ValueError as error:
         raise PolicyFileError(f"its parts do not fit: {error}") from error
 
 
-def _check_tensors(header: dict[str, Any], parts: dict[str, Any], count: float | None) -> None:
+def _check_tensors(header: dict[str, Any], parts: dict[str, Any], normalized: bool) -> None:
     """Names, dtypes, shapes and sizes of the tensors, against the description."""
     size = parts["network"].size + parts["distribution"].own_parameters
     expected: dict[str, tuple[str, tuple[int, ...]]] = {"theta": ("F32", (size,))}
-    if count is not None:
+    if normalized:
         expected |= dict.fromkeys(("normalizer.mean", "normalizer.var"), ("F64", parts["obs_shape"]))
     given = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if set(given) != set(expected):

@@ -20,7 +20,7 @@ MU_START = 0.01
 
 @dataclass(frozen=True, eq=False)
 class ValueFunction:
-    """V(s) = target_mean + target_std · net_θ(features), in units of reward."""
+    """V(s) = target_mean + target_std · net_θ(features), in units of reward; `target_mean` before the first fit."""
 
     network: MLP | ConvNet
     theta: Tensor  # [P] float32
@@ -31,15 +31,21 @@ class ValueFunction:
 
     def values(self, features: Tensor | np.ndarray | Frames) -> np.ndarray:
         """V [N] float64 at features [N, F], or at N stacks of frames."""
+        if not self.fits:
+            return np.full(len(features), self.target_mean)
         x: Any = features if isinstance(features, Frames) else torch.as_tensor(features)
         outputs = self.network.evaluate(self.theta, x)
         return outputs.squeeze(1).numpy().astype(np.float64) * self.target_std + self.target_mean
 
+    def at_level(self, level: float) -> ValueFunction:
+        """The same net around another mean."""
+        return dataclasses.replace(self, target_mean=level)
+
     def rescaled(self, mean: float, std: float) -> ValueFunction:
         """The same function with other target statistics: the last layer is rewritten (PopArt, van Hasselt 2016)."""
         theta, last = self.theta.clone(), self.network.last
-        theta[last.start : last.split] *= self.target_std / std
-        theta[last.split :] = (theta[last.split :] * self.target_std + (self.target_mean - mean)) / std
+        theta[last.start :] *= self.target_std / std
+        theta[last.split :] += (self.target_mean - mean) / std
         return dataclasses.replace(self, theta=theta, target_mean=mean, target_std=std)
 
 
@@ -55,10 +61,10 @@ def value_network(inputs: int | tuple[int, ...], config: ValueConfig) -> MLP | C
 
 
 def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np.random.Generator) -> ValueFunction:
-    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 1, biases everywhere.
+    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 0.3, biases everywhere.
 
     `inputs` as for `value_network`.
     """
     network = value_network(inputs, config)
     mu = 1.0 if network.sees_pixels else MU_START  # pixels are not centred: with less, a fit's first steps go wrong
-    return ValueFunction(network, network.initial(generator, 1.0), mu=mu)
+    return ValueFunction(network, network.initial(generator, 0.3), mu=mu)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics import conjugate_gradient
-from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
+from trpolab.numerics.arrays import QUIET, ROUNDING, Array, as_array, as_tensor, hardly_varies
 from trpolab.numerics.threads import SERIAL, ThreadTeam, in_chunks, summed
 from trpolab.policies.config import ValueConfig
 from trpolab.policies.convnet import ConvNet
@@ -23,7 +24,7 @@ from trpolab.policies.mlp import MLP
 from trpolab.policies.rows import random_rows
 from trpolab.policies.value import ValueFunction
 
-STD_FLOOR = 1e-4  # of the targets' standard deviation, for targets that hardly vary
+CONSTANT = 1e-12  # variance of normalised targets below which it is rounding
 MU_FLOOR, MU_CAP = 1e-3, 10.0
 
 
@@ -31,7 +32,7 @@ class FitStatus(enum.StrEnum):
     """How a value fit ended."""
 
     FITTED = "fitted"
-    KEPT = "kept"  # no step lowered the error; the target statistics moved all the same
+    KEPT = "kept"  # no step lowered the error; the target statistics moved all the same, if the targets vary
     NONFINITE = "nonfinite"  # nothing was changed
 
 
@@ -60,14 +61,17 @@ def fit_value(
 
     The targets' running mean and variance move first (weight max(0.05, 1/fits)), with outputs unchanged. Then each of
     `fit_steps` steps solves (JᵀJ/n + μI) s = -g by conjugate gradient, the product on a random `fit_fraction` of the
-    rows, g and the error on all of them. A step that raises the error is dropped; μ follows the gain ratio. Input or
-    error that is not finite: the old function is returned, and the status says so.
+    rows, g and the error on all of them. A step that raises the error is dropped; μ follows the gain ratio. The first
+    fit waits for targets that vary. Input or error that is not finite: the old function is returned, and the status
+    says so.
     """
     if len(targets) == 0 or len(targets) != len(features):
         raise ValueError(f"targets and features have {len(targets)} and {len(features)} rows: give equally many")
     for name, array in (("targets", targets), ("features", features)):
         if not isinstance(array, Frames) and not np.isfinite(array).all():
             return value, _kept(value, f"{name} are not finite")
+    if not value.fits and hardly_varies(targets, targets):
+        return value, _kept(value, "all targets are the same", FitStatus.KEPT)
     moved = with_statistics(value, targets)
     x: Any = features if isinstance(features, Frames) else torch.as_tensor(features).to(moved.theta.dtype)
     y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
@@ -94,7 +98,7 @@ def fit_value(
         status=FitStatus.FITTED if accepted else FitStatus.KEPT,
         message=f"{accepted} of {config.fit_steps} steps lowered the error",
         explained_variance=explained_variance(y, point.outputs),
-        explained_variance_before=explained_variance(y, start.outputs),
+        explained_variance_before=explained_variance(y, start.outputs) if value.fits else 0.0,
         loss=point.loss,
         loss_before=start.loss,
         accepted_steps=accepted,
@@ -105,16 +109,20 @@ def fit_value(
 def explained_variance(targets: Tensor, values: Tensor) -> float | None:
     """1 - Var(target - V) / Var(target): 1 is perfect, 0 no better than a constant; None where targets do not vary."""
     spread = float(targets.double().var(correction=0))
-    return 1 - float((targets - values).double().var(correction=0)) / spread if spread > 0 else None
+    return 1 - float((targets - values).double().var(correction=0)) / spread if spread > CONSTANT else None
 
 
 def with_statistics(value: ValueFunction, targets: np.ndarray) -> ValueFunction:
-    """Target statistics moved towards those of targets [N], outputs unchanged."""
+    """Target statistics moved towards those of targets [N], outputs unchanged; at the first fit, these taken whole."""
+    mean, variance = float(np.mean(targets)), float(np.var(targets))
+    if not value.fits:
+        return dataclasses.replace(value, target_mean=mean, target_std=math.sqrt(variance))
     weight = max(0.05, 1 / (value.fits + 1))
-    shift = float(np.mean(targets)) - value.target_mean
+    shift = mean - value.target_mean
     # variance of the mixture of two distributions with these means and variances
-    variance = (1 - weight) * value.target_std**2 + weight * float(np.var(targets)) + weight * (1 - weight) * shift**2
-    return value.rescaled(value.target_mean + weight * shift, max(math.sqrt(variance), STD_FLOOR))
+    variance = (1 - weight) * value.target_std**2 + weight * variance + weight * (1 - weight) * shift**2
+    mean = value.target_mean + weight * shift
+    return value.rescaled(mean, max(math.sqrt(variance), ROUNDING * abs(mean), sys.float_info.min))
 
 
 def lm_step(
@@ -188,5 +196,5 @@ def _half_mean_square(residuals: Tensor) -> float:
     return float(residuals.square().mean(dtype=torch.float64)) / 2
 
 
-def _kept(value: ValueFunction, why: str) -> ValueFit:
-    return ValueFit(FitStatus.NONFINITE, f"value function kept: {why}", None, None, None, None, 0, value.mu)
+def _kept(value: ValueFunction, why: str, status: FitStatus = FitStatus.NONFINITE) -> ValueFit:
+    return ValueFit(status, f"value function kept: {why}", None, None, None, None, 0, value.mu)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from trpolab.numerics.arrays import hardly_varies
+
+FAR = 1e3  # standard deviations of Q̂ from 0 beyond which its mean costs float32 digits that are needed
 
 
 class Estimator(enum.Enum):
@@ -31,7 +37,7 @@ class Batch:
     """What an update learns from; axes N, K, M, U, *O, *A as in the README. Arrays are never written to."""
 
     obs: Any  # [N, *O] states visited under π_old; has len() and take(rows)
-    actions: np.ndarray  # [N, K, *A] a_nk ~ q(.|s_n), unclipped
+    actions: np.ndarray  # [N, K, *A] a_nk ~ q(.|s_n), in the policy's units and unclipped
     log_q: np.ndarray  # [N, K] natural log of q(a_nk | s_n)
     q_values: np.ndarray  # [N, K] Q̂, or an advantage
     weights: np.ndarray  # [N] state weights: equal, or γ^t
@@ -57,3 +63,17 @@ class Batch:
             raise ValueError("Batch.constraint_obs and Batch.constraint_old differ in length")
         if self.estimator is Estimator.SELF_NORMALIZED and k == 1:
             raise ValueError("Eq. 16 with K = 1 has zero gradient: roll out at least two actions per state")
+
+    @property
+    def compares_within_states(self) -> bool:
+        """Whether only differences between the actions of one state count: Eq. 16, and Eq. 15 over all actions."""
+        k = self.log_q.shape[1]
+        enumerated = k > 1 and bool(np.allclose(self.log_q, -math.log(k)))
+        return self.estimator is Estimator.SELF_NORMALIZED or enumerated
+
+    def without_offset(self) -> Batch:
+        """The same without a mean of Q̂ that is far from 0, where that changes nothing of the surrogate's slope."""
+        q = self.q_values
+        if hardly_varies(q, q) or abs(q.mean()) <= FAR * q.std() or not self.compares_within_states:
+            return self
+        return dataclasses.replace(self, q_values=q - q.mean())

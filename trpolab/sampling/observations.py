@@ -17,8 +17,8 @@ ROOM = 1024  # rows that there is room for at first
 
 
 def kept_dtype(policy: Policy) -> Any:
-    """Pixels are kept as bytes, all else as float32."""
-    return np.uint8 if policy.sees_pixels else np.float32
+    """Pixels are kept as bytes, all else as float64: large numbers may have small differences."""
+    return np.uint8 if policy.sees_pixels else np.float64
 
 
 class ObservationLog:

@@ -1,10 +1,10 @@
 """The one loop that plays: episodes in the slots of a simulator under a policy that stays as it is.
 
-Here, and nowhere else, samplers step a simulator: actions are clipped, what is not finite is found and named, what
-blew up is set apart, steps are counted, and an interrupt is obeyed. Who uses the loop says which episodes begin in
-free slots, and keeps of each step what it wants.
+Here, and nowhere else, samplers step a simulator: actions are put into its units and clipped, what is not finite is
+found and named, what blew up is set apart, steps are counted, and an interrupt is obeyed. Who uses the loop says which
+episodes begin in free slots, and keeps of each step what it wants.
 
-    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt)
+    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt, scaled=policy.scaled_actions)
     while play.fill():
         ...                   # play.obs is what the policy will see
         done = play.step()
@@ -14,50 +14,25 @@ free slots, and keeps of each step what it wants.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol
 
 import numpy as np
-from gymnasium import spaces
 
 from trpolab.numerics.arrays import all_finite
+from trpolab.policies.acting import ActionBounds
 from trpolab.sampling.errors import Interrupted, NonFinite
 from trpolab.simulators.base import Simulator, Transition
 
 Interrupt = Callable[[], bool]
 NONE = np.zeros(0, np.int64)
 NEVER = np.iinfo(np.int64).max
+LARGEST_REWARD = 1e30  # in size: policies learn in float32, and squares are summed
 quietly = np.errstate(invalid="ignore", over="ignore")  # what is not finite is looked for, and named
 
 
 def never() -> bool:
     """The interrupt that doesn't come."""
     return False
-
-
-@dataclass(frozen=True)
-class ActionBounds:
-    """What actions are clipped to before a simulator takes them; None where the space has no bounds."""
-
-    low: np.ndarray | None
-    high: np.ndarray | None
-
-    @staticmethod
-    def of(space: spaces.Space) -> ActionBounds:
-        """The bounds of an action space."""
-        if not isinstance(space, spaces.Box) or not (np.isfinite(space.low).any() or np.isfinite(space.high).any()):
-            return ActionBounds(None, None)
-        return ActionBounds(space.low.astype(np.float32), space.high.astype(np.float32))
-
-    def clip(self, actions: np.ndarray) -> np.ndarray:
-        """Actions within the bounds."""
-        if self.low is None or self.high is None:
-            return actions
-        return np.minimum(np.maximum(actions, self.low), self.high)
-
-    def count_outside(self, actions: np.ndarray) -> int:
-        """How many components of actions [..., *A] lie outside."""
-        return 0 if self.low is None or self.high is None else int(((actions < self.low) | (actions > self.high)).sum())
 
 
 class Begun(NamedTuple):
@@ -80,7 +55,10 @@ class Starter(Protocol):
         ...
 
     def actions(self, parameters: np.ndarray, play: Play) -> np.ndarray:
-        """The actions [n, *A], unclipped, of the slots that play, from the policy's parameters there [n, U]."""
+        """The actions [n, *A] of the slots that play, from the policy's parameters there [n, U].
+
+        They are in the policy's units, and unclipped.
+        """
         ...
 
     def called(self, row: int, play: Play) -> str:
@@ -92,7 +70,7 @@ class PlayedStep(NamedTuple):
     """One step of the n slots that play. Arrays may be buffers: they are valid until the next `fill` or `step`."""
 
     parameters: np.ndarray  # [n, U]
-    actions: np.ndarray  # [n, *A] unclipped
+    actions: np.ndarray  # [n, *A] in the policy's units, unclipped
     result: Transition
     over: np.ndarray  # rows of the slots whose episodes ended or were cut
 
@@ -117,15 +95,19 @@ class Play:
         starter: Starter,
         interrupt: Interrupt = never,
         checks: bool = True,
+        *,
+        scaled: bool,
     ):
         """`parameters` is the policy, from observations [n, *O] to its distributions' parameters [n, U].
+
+        `scaled`: actions are in units of the simulator's bounds, as `policy.scaled_actions` says.
 
         `checks` off: rewards and observations are not looked at in each step; the caller keeps them all and has
         `first_fault` look through them later, which is faster.
         """
         self._simulator, self._parameters, self._starter = simulator, parameters, starter
         self._interrupt, self._checks = interrupt, checks
-        self.bounds = ActionBounds.of(simulator.action_space)
+        self.bounds = ActionBounds.of(simulator.action_space, scaled)
         self.clock = 0  # steps that were taken, of however many slots
         self.sim_steps = 0  # the same, each slot's counted
         self.fresh = NONE  # rows of the slots whose episodes begin, or go on, with the next step
@@ -188,7 +170,8 @@ class Play:
 
     def refuse(self, called: str, field: str) -> NoReturn:
         """Raise NonFinite for a field of a step."""
-        raise NonFinite(f"{called}: non-finite {field}", self.sim_steps)
+        beyond = f" (or one beyond ±{LARGEST_REWARD:g})" if field == "reward" else ""
+        raise NonFinite(f"{called}: non-finite {field}{beyond}", self.sim_steps)
 
     def _let_begin(self) -> None:
         gone = self.slots[self._over]
@@ -242,13 +225,15 @@ def first_bad_action(obs: np.ndarray, parameters: np.ndarray, actions: np.ndarra
 def first_fault(rewards: np.ndarray, obs: np.ndarray, unstable: np.ndarray) -> tuple[int, int, str] | None:
     """(step, row, field) of the first reward or observation that is not finite; None where all are.
 
+    So is a reward beyond ±1e30 said to be.
+
     rewards [T, n], unstable [T, n], and obs [T, n, *O] after each step, or [T + 1, n, *O] with those before the first,
     which count as the first step's. What physics that blew up says does not count.
     """
-    if all_finite(rewards) and all_finite(obs):
+    if np.abs(rewards).max(initial=0.0) <= LARGEST_REWARD and all_finite(obs):
         return None
     before = len(obs) - len(rewards)
-    bad_rewards = ~np.isfinite(rewards) & ~unstable
+    bad_rewards = ~(np.abs(rewards) <= LARGEST_REWARD) & ~unstable
     bad_obs = ~np.isfinite(obs).reshape(*obs.shape[:2], -1).all(axis=2)
     bad_obs[before:] &= ~unstable
     found = [(int(step), 0, int(row), "reward") for step, row in np.argwhere(bad_rewards)[:1]]

@@ -106,7 +106,7 @@ def play_candidates(
 
     starter = FreshEpisodes(simulator, policy.distribution, draw, quota, block, horizon, who)
     actor = BatchedActor(policy, simulator.width)
-    obs = np.zeros((simulator.width, *policy.obs_shape), np.float32)
+    obs = np.zeros((simulator.width, *policy.obs_shape))
 
     def parameters(seen: np.ndarray) -> np.ndarray:
         """Of the candidates in the slots that play; the actor evaluates those in all slots."""
@@ -115,7 +115,7 @@ def play_candidates(
         obs[play.slots] = seen
         return actor.parameters(obs)[play.slots]
 
-    play = Play(simulator, parameters, starter, interrupt)
+    play = Play(simulator, parameters, starter, interrupt, scaled=policy.scaled_actions)
     returns, lengths, unstable = np.zeros(total), np.zeros(total, np.int64), np.zeros(total, bool)
     outside = components = 0
     while play.fill():

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from trpolab.numerics.arrays import hardly_varies
+from trpolab.policies import Policy, ValueFunction
+from trpolab.sampling.trajectories import Trajectories
 
 
 def discounted_sums(x: np.ndarray, start: np.ndarray, factor: float, tail: np.ndarray | None = None) -> np.ndarray:
@@ -46,16 +52,34 @@ def generalized_advantage(
     return discounted_sums(rewards + gamma * following - values, start, gamma * lam)
 
 
-def nothing_earned(fits: int, *rewards: np.ndarray) -> bool:
-    """Whether there is nothing to learn from: only zero rewards, and a value function that was never fitted.
+def advantages_and_values(
+    tr: Trajectories, features: Any, policy: Policy, value: ValueFunction, gamma: float, lam: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """GAE(γ, λ) [N] of trajectories by V, and V [N]; all advantages are 0 where they differ by rounding alone.
 
-    Such a function's values are the noise of its initial parameters, and so are advantages and targets made from them.
+    `features` [N, F] are the network's inputs at the states. A value function that was never fitted says the same of
+    every state: `level`.
     """
-    return fits == 0 and not any(np.any(earned) for earned in rewards)
+    if not value.fits:
+        value = value.at_level(level(tr.rewards, int(tr.terminated.sum()), gamma))
+    values, last_values = value.values(features), value.values(policy.features(tr.last_obs))
+    advantages = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, lam)
+    return np.zeros_like(advantages) if hardly_varies(advantages, values) else advantages, values
+
+
+def level(rewards: np.ndarray, ends: int, gamma: float) -> float:
+    """The one value v that, given to every state, makes the mean of r + γ v' - v zero; v' is 0 at the `ends`.
+
+    It has the rewards' own unit and offset, so that what is learned from a first batch does not depend on them. Where
+    γ = 1 and nothing ended, every v does so.
+    """
+    due = len(rewards) * (1 - gamma) + gamma * ends
+    return float(rewards.sum()) / due if due > 0 else 0.0
 
 
 def standardized(advantages: np.ndarray) -> np.ndarray:
-    """Mean 0 and standard deviation 1; only centred where all are equal."""
+    """Mean 0 and standard deviation 1; all 0 where they differ by rounding alone."""
+    if hardly_varies(advantages, advantages):
+        return np.zeros_like(advantages)
     centred = advantages - advantages.mean()
-    spread = centred.std()
-    return centred / spread if spread > 1e-12 else centred
+    return centred / centred.std()

@@ -14,7 +14,7 @@ from trpolab.sampling.batch import Batch, Estimator
 from trpolab.sampling.config import SinglePath
 from trpolab.sampling.fresh_episodes import Draw, Quota
 from trpolab.sampling.play import Interrupt
-from trpolab.sampling.returns import discounted_sums, generalized_advantage, nothing_earned, standardized
+from trpolab.sampling.returns import advantages_and_values, discounted_sums, standardized
 from trpolab.sampling.running_episodes import RunningEpisodes, keep_episodes, restore_episodes
 from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
 from trpolab.sampling.streams import Purpose, Streams
@@ -107,12 +107,7 @@ def estimates(
         return (q - q.mean() if config.advantage == "centred" else q), None
     if learner.value is None:
         raise ValueError("advantage = 'gae' needs a value function; the learner has none")
-    if nothing_earned(learner.value.fits, tr.rewards):
-        return np.zeros(len(tr)), None
-    values = learner.value.values(features)
-    last_values = learner.value.values(learner.policy.features(tr.last_obs))
-    q = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, config.lam)
-    return q, values
+    return advantages_and_values(tr, features, learner.policy, learner.value, gamma, config.lam)
 
 
 def single_path_batch(

@@ -27,14 +27,14 @@ class Trajectories:
     it: there `last_obs`, the true next state, is what a value function may be asked about.
     """
 
-    obs: Any  # [N, *O] float32, or uint8 of pictures, or Frames
-    actions: np.ndarray  # [N, *A] unclipped
+    obs: Any  # [N, *O] float64, or uint8 of pictures, or Frames
+    actions: np.ndarray  # [N, *A] in the policy's units, unclipped
     old: np.ndarray  # [N, U] float32
     rewards: np.ndarray  # [N] float64
     t: np.ndarray  # [N] time step within the episode
     start: np.ndarray  # [S + 1] offsets of the pieces
     path: np.ndarray  # [S] which slot or path
-    last_obs: np.ndarray  # [S, *O] float32, or uint8 of pictures
+    last_obs: np.ndarray  # [S, *O] float64, or uint8 of pictures
     terminated: np.ndarray  # [S] bool
     episodes: Episodes
     sim_steps: int
@@ -166,7 +166,8 @@ def advance(
     noise = policy.distribution.noise(streams.generator(iteration, Purpose.ACTION, first_slot), (steps, g))
     reset_seeds = streams.generator(iteration, Purpose.RESET, first_slot)
     starter = _GoingOn(simulator, ongoing, policy, noise, reset_seeds, first_slot)
-    play = Play(simulator, policy.actor(g).parameters, starter, interrupt, checks=False)
+    parameters, scaled = policy.actor(g).parameters, policy.scaled_actions
+    play = Play(simulator, parameters, starter, interrupt, checks=False, scaled=scaled)
     log = SegmentLog(steps, simulator, policy)
     try:
         for step in range(steps):

@@ -64,7 +64,7 @@ def whole_paths(
     Raises NonFinite, Interrupted.
     """
     starter = FreshEpisodes(simulator, policy.distribution, draw, quota, block, horizon)
-    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt)
+    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt, scaled=policy.scaled_actions)
     log = _PathLog(policy, simulator)
     while play.fill():
         first = log.observed.see(play.obs, play.fresh)

@@ -146,12 +146,13 @@ _VINE = {"vine.trunks": 2, "vine.trunk_length": 500, "vine.states": 50, "vine.ro
 _SUITED = {"steps_per_iteration": 1024, "gamma": 0.99, "lam": 0.95, **_VINE}
 _PAPER = {"steps_per_iteration": 5000, "hidden": (), "path.horizon": 500, "iterations": 50}
 _LINEAR = {"hidden": (), "policy.log_std": 1.0}
+_NEWTONS = {"policy.scale_actions": False}  # in which σ and the searches' deviations are given
 # Searches over θ start this wide where observations are not normalised: angles are small, so gains must be large.
 _RAW = {"cem.std": 10.0, "cma_es.sigma": 5.0, "reps.std": 20.0}
 TASKS: dict[str, tuple[Rules, dict[str, Any], dict[str, Any]]] = {
     # with δ = 0.02 or λ = 0.98 single seeds fall back after they have solved it
     "CartPole-v1": (GYMNASIUM, {**_SUITED, "delta": 0.01, "slots": 16, "proposal": "all"}, _PAPER),
-    "paper/CartPole": (PAPER, {**_SUITED, **_LINEAR, "reps.std": 2.0}, {**_PAPER, **_LINEAR, **_RAW}),
+    "paper/CartPole": (PAPER, {**_SUITED, **_LINEAR, **_NEWTONS, "reps.std": 2.0}, {**_PAPER, **_LINEAR, **_RAW}),
 }
 
 

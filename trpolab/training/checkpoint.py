@@ -37,6 +37,7 @@ FILES = ("policy.safetensors", "train.safetensors", "state.json")
 LARGEST_FILE = 2 * 2**30  # bytes
 MANIFEST = "MANIFEST.json"
 COUNTERS = ("iteration", "sim_steps", "nonfinite_in_a_row")  # of `Progress`
+BEFORE = {"policy.scale_actions": False}  # settings that older runs did not have, as they were then
 SPARE_BYTES = 2**20  # that must be left on the disk beyond a checkpoint's own
 
 
@@ -247,7 +248,7 @@ def _read_one(entry: Path, about: dict[str, Any], start: Saved) -> Saved:
 def recorded_config(about: dict[str, Any], settings: dict[str, Any]) -> Config:
     """The config that a run recorded. Raises CheckpointError if this version can't read it."""
     try:
-        return Config().replace(**{name: as_setting(value) for name, value in settings.items()})
+        return Config().replace(**{name: as_setting(value) for name, value in (BEFORE | settings).items()})
     except ConfigError as error:
         modules, versions = about.get("modules"), about.get("versions")
         version = versions.get("trpolab") if isinstance(versions, dict) else "?"

@@ -146,6 +146,7 @@ PAPER = {
     "fisher_fraction": 0.1,
     "normalize_observations": False,
     "hidden": (50,),
+    "policy.scale_actions": False,
     "policy.output_scale": 0.1,
 }
 

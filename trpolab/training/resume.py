@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from trpolab.runs.history import History
-from trpolab.runs.reader import RunFolderError, each_metrics
+from trpolab.runs.reader import RunFolderError, each_metrics, read_lines
 from trpolab.settings import ConfigError, as_setting
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.base import Task, UnknownTask
@@ -99,3 +99,10 @@ def history_of(saved: Saved) -> tuple[History, str]:
         return done(bad=True), ""
     except RunFolderError as error:  # checkpoints hold all that the next iteration needs
         return done(bad=False), f"{error}; such lines are left out of the history"
+
+
+def warnings_of(saved: Saved) -> set[str]:
+    """The kinds of warnings that the run's events tell of."""
+    events = saved.folder / "events.jsonl"
+    told = read_lines(events, bad=False) if events.exists() else ()
+    return {str(event.get("about")) for event in told if event.get("event") == "warning"}

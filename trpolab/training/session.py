@@ -25,9 +25,10 @@ from trpolab.simulators.registry import remembered
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
 from trpolab.training.controls import Controls
+from trpolab.training.judge import Judge
 from trpolab.training.loop import Diverged, Iteration, iterate, start_learner
 from trpolab.training.recorder import RunRecorder
-from trpolab.training.resume import config_of, history_of, task_of, turned_later
+from trpolab.training.resume import config_of, history_of, task_of, turned_later, warnings_of
 from trpolab.training.samplers import Samplers
 from trpolab.training.state import Progress, TrainState
 
@@ -79,7 +80,6 @@ class Session:
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)
         self.streams = Streams(config.seed)
         self.state = "created"
-        self._warned = False  # of σ at its bounds, once a session
         self.history, said = (History(), "") if saved is None else history_of(saved)
         self._redo = {} if saved is None else turned_later(saved, settings)
         config = self.controls.requested
@@ -87,6 +87,10 @@ class Session:
         self._train_state = start or TrainState(config, Progress(start_learner(self.task, config, self.streams)))
         policy = self.policy.acting_in(*self.task.spaces)  # a file of an older version does not hold them
         self.progress.learner = replace(self.learner, policy=policy)
+        self.warnings: dict[str, str] = {}  # what is wrong now, by kind, each a sentence with advice
+        self._told = set() if saved is None else warnings_of(saved)
+        longest = 2 * (self.task.time_limit or 0) * (config.slots or 1)  # first episodes may be cut, and report nothing
+        self._judge = Judge(self.policy.distribution, longest, self.history)
         self._recorder = RunRecorder(self.task, self.controls, out, label, saved)
         self._recorder.found = [(kind, message) for kind, message in (*found, ("metrics_damaged", said)) if message]
         self.events = self._recorder.events  # what happened besides iterations; it only grows
@@ -202,9 +206,10 @@ class Session:
             recorder.event(metrics["outcome"], iteration=index, message=metrics["message"])
         for event in samplers.take_events():
             recorder.event(event.pop("event"), iteration=index, **event)
-        if metrics["log_std_clamped"] and not self._warned:
-            self._warned = True
-            recorder.event("warning", iteration=index, message=sigma_warning(iteration.learner.policy))
+        self.warnings = self._judge.see(metrics)
+        for kind in self.warnings.keys() - self._told:  # once a run
+            self._told.add(kind)
+            recorder.event("warning", iteration=index, about=kind, message=self.warnings[kind])
         if metrics["episodes_unstable"]:
             recorder.event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
         recorder.metrics(metrics)
@@ -252,14 +257,6 @@ def train(task: Source, *, out: str | Path | None = "runs", **settings: Any) -> 
     listing all that is wrong with them, and UnknownTask, before anything is written.
     """
     return Session(task, out=out, **settings).run()
-
-
-def sigma_warning(policy: Policy) -> str:
-    """What it means that log σ stands on a bound."""
-    return (
-        f"{policy.clamped()} of {policy.distribution.own_parameters} log σ stand on a bound: the policy has all but "
-        "stopped exploring there, or does little else; a smaller δ or another reward scale may help"
-    )
 
 
 def with_chosen_resources(config: Config, task: Task) -> Config:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from trpolab.numerics.arrays import all_finite
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
-from trpolab.sampling.batch import Batch, Estimator
+from trpolab.sampling.batch import Batch
 from trpolab.updates.diagnostics import Outcome
 
 CONSTANT = 1e-6  # spread of Q̂ over its largest magnitude, below which it is rounding
@@ -32,7 +30,7 @@ def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
     if largest > 0 and float(np.ptp(batch.q_values)) <= CONSTANT * largest:
         return degenerate, f"all {batch.q_values.size} values Q̂ are {largest:g} in size: no preference"
     alike = float(np.ptp(batch.q_values, axis=1).max()) <= CONSTANT * largest
-    if largest > 0 and alike and _compares_within_states(batch):
+    if largest > 0 and alike and batch.compares_within_states:
         return degenerate, (
             f"the {batch.q_values.shape[1]} actions of every state have the same Q̂: no preference; longer branches or "
             "a tail value may tell them apart"
@@ -40,13 +38,6 @@ def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
     if not batch.weights.sum() > 0:
         return degenerate, "the state weights sum to nothing"
     return None
-
-
-def _compares_within_states(batch: Batch) -> bool:
-    """Whether only differences between the actions of one state count: Eq. 16, and Eq. 15 over all actions."""
-    k = batch.log_q.shape[1]
-    enumerated = k > 1 and bool(np.allclose(batch.log_q, -math.log(k)))
-    return batch.estimator is Estimator.SELF_NORMALIZED or enumerated
 
 
 def _where(array: np.ndarray, batch: Batch, name: str) -> str:

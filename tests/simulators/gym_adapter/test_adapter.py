@@ -24,7 +24,7 @@ def test_what_the_environment_says_passes_through() -> None:
         actions = rng.uniform(-2, 2, size=(2, 1)).astype(np.float32)
         result = simulator.step(None, actions)
         expected, reward, terminated, truncated, _ = env.step(actions[1])
-        assert result.obs[1].tobytes() == expected.tobytes()
+        assert result.obs[1].tobytes() == expected.astype(np.float64).tobytes()
         assert (result.reward[1], result.terminated[1], result.truncated[1]) == (reward, terminated, truncated)
     assert result.truncated.all() and not result.terminated.any()
 

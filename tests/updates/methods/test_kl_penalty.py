@@ -67,10 +67,21 @@ def test_one_ascent_with_a_large_c_is_the_natural_gradient_with_lambda_c() -> No
 def test_an_adaptive_c_turns_towards_delta(delta: float, factor: float) -> None:
     policy = reference.small_policy()
     batch = reference.small_batch(policy, states=40)
+    spread = batch.q_values.std()
     learner, found = update("kl_penalty", policy, batch, delta=delta, **{"kl_penalty.penalty": 4.0})
-    assert found.penalty == 4.0
-    assert learner.state[STATE].tolist() == [4.0 * factor]
-    assert update("kl_penalty", policy, batch, state=learner.state)[1].penalty == 4.0 * factor
+    assert found.penalty == pytest.approx(4.0 * spread)
+    assert learner.state[STATE].tolist() == pytest.approx([4.0 * factor])
+    assert update("kl_penalty", policy, batch, state=learner.state)[1].penalty == pytest.approx(4.0 * factor * spread)
+
+
+@pytest.mark.parametrize("scale", [2.0**-30, 2.0**30])
+def test_an_adaptive_c_follows_the_unit_of_the_rewards(scale: float) -> None:
+    policy = reference.small_policy()
+    batch = reference.small_batch(policy, states=40)
+    other = dataclasses.replace(batch, q_values=scale * batch.q_values)
+    (one, _), (scaled, found) = (update("kl_penalty", policy, each) for each in (batch, other))
+    assert torch.equal(one.policy.theta, scaled.policy.theta) and one.state == scaled.state
+    assert found.kl_mean > 0
 
 
 def test_the_theorys_c_allows_hardly_any_step() -> None:

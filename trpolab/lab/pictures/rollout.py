@@ -149,7 +149,7 @@ def _play(
 
     It is looked at after `skip` decisions, then `every` so many of them and at the end of the episode.
     """
-    play = Play(simulator, policy.actor(1).parameters, episode)
+    play = Play(simulator, policy.actor(1).parameters, episode, scaled=policy.scaled_actions)
     seen: list[np.ndarray] = []
     rewards: list[float] = []
     terminated = False

@@ -134,7 +134,7 @@ def _draw_branches(ax: Axes, record: VineRecord, view: Projection, centred: bool
         low = -high
     branches = LineCollection(
         [points[piece] for piece, shown in zip(branch_pieces(record), drawn, strict=True) if shown],
-        array=q, cmap=WORSE_BETTER, norm=Normalize(low, max(high, low + 1e-9)), linewidths=1.1, zorder=3,
+        array=q, cmap=WORSE_BETTER, norm=Normalize(low, high if high > low else low + 1), linewidths=1.1, zorder=3,
     )  # fmt: skip
     ax.add_collection(branches)
     return branches

@@ -36,7 +36,7 @@ class Rolled:
     lengths: np.ndarray  # [B] steps taken
     terminated: np.ndarray  # [B] bool: the task ended, nothing comes after
     unstable: np.ndarray  # [B] bool: the physics blew up
-    last_obs: np.ndarray  # [B, *O] float32 or bytes, where the branch stopped
+    last_obs: np.ndarray  # [B, *O] float64 or bytes, where the branch stopped
     traces: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # (branches [n], steps taken [n], obs [n, *O])
     sim_steps: int
 
@@ -119,7 +119,7 @@ def run_branches(
     """
     total, kind = len(plan), kept_dtype(policy)
     starter = _FromSnapshots(simulator, policy, plan, streams, iteration, horizon)
-    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt)
+    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt, scaled=policy.scaled_actions)
     discounts = gamma ** np.arange(horizon)
     returns, lengths = np.zeros(total), np.zeros(total, np.int64)
     terminated, unstable = np.zeros(total, bool), np.zeros(total, bool)

@@ -19,9 +19,17 @@ Made = dict[str, np.ndarray]  # by field, of each of the trunks' N steps: action
 
 
 def other_future(
-    pool: SimulatorPool, trunks: Trajectories, roots: RolloutSet, length: int, horizon: int, interrupt: Interrupt
+    pool: SimulatorPool,
+    trunks: Trajectories,
+    roots: RolloutSet,
+    length: int,
+    horizon: int,
+    interrupt: Interrupt,
+    scaled: bool,
 ) -> tuple[str, int]:
     """Go on once more from the roots, at most `horizon` steps, as trunks of `length` steps each did.
+
+    `scaled`: actions are in units of the task's bounds.
 
     Returns a sentence with task, step and field of the first difference, or "", and how many steps it took.
     """
@@ -31,7 +39,7 @@ def other_future(
     made = {"actions": trunks.actions, "reward": trunks.rewards, "observation": after, "end": over}
     first = roots.trunk * length + roots.step
     left = np.minimum(trunks.start[np.searchsorted(trunks.start, first, side="right")] - first, horizon)
-    unit = partial(_replay, roots=roots, first=first, left=left, made=made)
+    unit = partial(_replay, roots=roots, first=first, left=left, made=made, scaled=scaled)
     shares = np.array_split(np.arange(len(roots)), len(pool))
     blocks = pool.map(unit, shares, interrupt=interrupt)
     found, steps = [each for block, _ in blocks for each in block], sum(taken for _, taken in blocks)
@@ -78,11 +86,16 @@ def _replay(
     first: Any,
     left: Any,
     made: Made,
+    scaled: bool,
     interrupt: Interrupt,
 ) -> tuple[list[Difference], int]:
     """Work unit: replay the pieces of some roots up to the first differences from what was made then; counts steps."""
     starter = _Again(simulator, roots, rows, left, lambda play: made["actions"][first[play.names] + play.ages])
-    play = Play(simulator, lambda obs: np.zeros((len(obs), 1), np.float32), starter, interrupt, checks=False)
+
+    def unread(obs: np.ndarray) -> np.ndarray:
+        return np.zeros((len(obs), 1), np.float32)
+
+    play = Play(simulator, unread, starter, interrupt, checks=False, scaled=scaled)
     found: list[Difference] = []
     while play.fill() and not found:
         names, ages = play.names, play.ages

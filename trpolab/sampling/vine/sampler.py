@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from trpolab.sampling.batch import Batch
 from trpolab.sampling.config import Vine
 from trpolab.sampling.errors import NonFinite
 from trpolab.sampling.play import Interrupt
-from trpolab.sampling.returns import generalized_advantage, nothing_earned
+from trpolab.sampling.returns import advantages_and_values
 from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
 from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
@@ -72,7 +71,7 @@ class VineSampler(Sampler):
             chosen = self.streams.generator(iteration, Purpose.VINE_REPLAY).permutation(len(roots))[:wanted]
             replayed, pool = roots.take(np.sort(chosen)), self.branch_pool(rollouts.of.size)
             lengths = config.trunk_length, longest_branch(config, self.task)
-            why, steps = other_future(pool, trunks, replayed, *lengths, interrupt)
+            why, steps = other_future(pool, trunks, replayed, *lengths, interrupt, policy.scaled_actions)
             if why:
                 noise = f" (the global generator of {touched} was touched meanwhile)" if touched else ""
                 raise SnapshotUnsupported(f"{why}{noise}")
@@ -84,9 +83,9 @@ class VineSampler(Sampler):
         weight_factor = gamma if returns.state_weighting == "discounted" else 1.0
         batch = vine_batch(trunks, roots, old, first, rollouts, q, weight_factor)
         features, targets, values = policy.features(trunks.obs), None, None
-        rewards = (trunks.rewards, rollouts.rolled.returns)
-        if config.tail_value and learner.value is not None and not nothing_earned(learner.value.fits, *rewards):
-            values, targets = trunk_targets(trunks, features, policy, learner.value, gamma)
+        if config.tail_value and learner.value is not None:  # the discounted returns, bootstrapped where cut
+            advantages, values = advantages_and_values(trunks, features, policy, learner.value, gamma, 1.0)
+            targets = advantages + values
         components = max(1, trunks.actions.size)
         return Collected(batch, trunks.obs, features, targets, values, trunks.clipped / components)
 
@@ -203,19 +202,6 @@ def q_values(rollouts: Rollouts, policy: Policy, value: ValueFunction | None, ga
     return q[rollouts.of]
 
 
-def trunk_targets(
-    trunks: Trajectories, features: Any, policy: Policy, value: ValueFunction, gamma: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """V at the trunk states [M], and the discounted trunk returns [M] that it is to learn, bootstrapped where cut.
-
-    `features` [M, F] are the network's inputs at the trunk states.
-    """
-    values = value.values(features)
-    last = value.values(policy.features(trunks.last_obs))
-    advantages = generalized_advantage(trunks.rewards, values, last, trunks.terminated, trunks.start, gamma, 1.0)
-    return values, advantages + values
-
-
 def vine_batch(
     trunks: Trajectories,
     roots: RolloutSet,
@@ -231,7 +217,7 @@ def vine_batch(
     """
     rolled = rollouts.rolled
     rows = np.flatnonzero(~rolled.unstable[rollouts.of].any(axis=1))
-    return Batch(
+    batch = Batch(
         obs=roots.obs[rows],
         actions=first.actions[rows],
         log_q=first.log_q[rows],
@@ -247,6 +233,7 @@ def vine_batch(
         sim_steps=trunks.sim_steps + rolled.sim_steps,
         paths=make_record(trunks, roots, rollouts.state, rollouts.of, rolled, q),
     )
+    return batch.without_offset()
 
 
 SAMPLERS.add(

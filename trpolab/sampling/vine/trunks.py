@@ -21,7 +21,7 @@ class RolloutSet:
     """The N states that branches start from, in the order of trunks and steps."""
 
     snapshot: Snapshot  # N rows
-    obs: np.ndarray  # [N, *O] float32, or bytes
+    obs: np.ndarray  # [N, *O] float64, or bytes
     trunk: np.ndarray  # [N] which trunk
     step: np.ndarray  # [N] how many-th step of the trunk
     t: np.ndarray  # [N] time step within the episode

@@ -174,7 +174,11 @@ class GymnasiumSimulator(TaskSimulator):
                 after = self.step(only, action[None])
                 ended |= bool(after.terminated[0] or after.truncated[0] or after.unstable[0])
                 yield
-            now = {"end": np.array(ended), "observation": self._obs[slot], "score": self._past.score[slot]}
+            now = {
+                "end": np.array(ended),
+                "observation": self._obs[slot].astype(past["obs"].dtype),
+                "score": self._past.score[slot],
+            }
             then = {"end": np.array(False), "observation": past["obs"][slot]}
             then["score"] = past["score"][slot] if "score" in past else now["score"]  # older versions kept none
             if other := [name for name in now if now[name].tobytes() != then[name].tobytes()]:

@@ -87,7 +87,10 @@ def _flattens(space: Space) -> bool:
 
 
 def _shown(observed: Any, acted: Any) -> tuple[Space, Space]:
-    """What a simulator shows: states one-hot, and whole-number actions that count from 0."""
+    """What a simulator shows: floats of 64 bits, states one-hot, and whole-number actions that count from 0."""
+    if isinstance(observed, Box) and observed.dtype.kind == "f":  # environments often give more digits than declared
+        with np.errstate(over="ignore"):  # Gymnasium looks whether bounds fit into float32
+            observed = Box(observed.low, observed.high, dtype=np.float64)
     if isinstance(observed, Discrete):
         observed = Box(0.0, 1.0, (int(observed.n),), np.float32)
     if isinstance(acted, Discrete):
@@ -98,15 +101,18 @@ def _shown(observed: Any, acted: Any) -> tuple[Space, Space]:
 
 
 def _observer(space: Any) -> Callable[[Any], np.ndarray]:
-    shape, dtype = space.shape, space.dtype
+    shape, declared = space.shape, space.dtype
+    dtype = np.dtype(np.float64) if declared.kind == "f" else declared
 
     def refuse(value: Any) -> AnswerError:
         kind = "floats" if dtype.kind == "f" else f"whole numbers of {dtype}"
         wanted = f"{kind} of shape {list(shape)}, as" if isinstance(space, Box) else "one whole number of"
         return AnswerError(f"returned {in_words(value)} as the observation: must be {wanted} {in_short(space)}")
 
+    exact = (declared, dtype)
+
     def observe_box(value: Any) -> np.ndarray:
-        if type(value) is np.ndarray and value.dtype == dtype and value.shape == shape:
+        if type(value) is np.ndarray and value.dtype in exact and value.shape == shape:
             return value
         array = as_array(value)
         if array.shape != shape or not _holds(dtype, array):

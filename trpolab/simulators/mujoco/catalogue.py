@@ -119,7 +119,7 @@ _TASKS = (
         _SLIGHT,
         Balancer(Layout(4, bounds=_BALANCED)),
         follow=None,
-        defaults={"steps_per_iteration": 1024, "policy.log_std": 0.0},
+        defaults={"steps_per_iteration": 1024, "policy.log_std": 0.0, "policy.scale_actions": False},
     ),
     MujocoTask(
         "InvertedDoublePendulum-v5", "inverted_double_pendulum.xml", 5, _LIVELY, DoubleBalancer(_DOUBLE), follow=None

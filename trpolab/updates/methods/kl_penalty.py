@@ -18,7 +18,7 @@ from trpolab.updates.gradient_step import damped_fisher, pose, solve, take
 from trpolab.updates.method import Context, MethodKind, PlannedRun, Step
 from trpolab.updates.problem import Problem
 
-STATE = "kl_penalty.C"  # the adaptive C for the next batch
+STATE = "kl_penalty.C"  # the adaptive C for the next batch, in standard deviations of Q̂
 BAND = 1.5  # a KL within [δ / BAND, δ · BAND] leaves C as it is
 LEAST, MOST = 1e-6, 1e9  # of an adaptive C
 FLAT = 1e-6  # an ascent that gains less than this share of what the first one did is the last
@@ -35,8 +35,8 @@ class KLPenalty:
         source="Eq. 9",
     )
     penalty: float = setting(
-        1.0, "C if it is fixed, and where an adaptive one starts", symbol="C", low=0, open_low=True, scale="log",
-        shown=(0.1, 1000), source="Section 4",
+        1.0, "C if it is fixed; where an adaptive one starts, in standard deviations of Q̂", symbol="C", low=0,
+        open_low=True, scale="log", shown=(0.1, 1000), source="Section 4",
         needs=("kl_penalty.coefficient", ("fixed", "adaptive"), "C is the theory's"),
     )  # fmt: skip
     ascents: int = setting(3, "most natural-gradient ascents on the penalised objective", low=1, shown=(1, 20))
@@ -51,7 +51,7 @@ def kl_penalty_step(learner: Learner, batch: Batch, settings: KLPenalty, context
     state = None
     if settings.coefficient == "adaptive":
         kl = math.inf if theta is problem.theta else problem.mean_kl(theta)
-        state = {STATE: np.array([adapted(penalty, kl, context.trust.delta)])}
+        state = {STATE: np.array([adapted(penalty / spread(batch), kl, context.trust.delta)])}
     if theta is problem.theta:
         why = "no step along A⁻¹g gained more surrogate than C · KL costs"
         raise Refusal(Outcome.REJECTED_LINE_SEARCH, why, state)
@@ -89,14 +89,20 @@ def coefficient(learner: Learner, batch: Batch, settings: KLPenalty, gamma: floa
 
     The theory's is 4εγ/(1-γ)² with ε = max|A| (Theorem 1), in whatever units Q̂ has. Here L is a mean over states, not
     a sum with ρ's weight 1/(1-γ), so both are multiplied by 1 - γ. It is not the theorem's bound all the same: ε
-    comes from samples, and the mean KL takes the place of the largest.
+    comes from samples, and the mean KL takes the place of the largest. An adaptive C follows the spread of Q̂, so that
+    it suits rewards of any scale; a fixed one is as given, in the units of Q̂.
     """
     if settings.coefficient == "theory":
         advantages = batch.q_values - batch.q_values.mean()
         return 4 * float(np.abs(advantages).max()) * gamma / (1 - gamma)
-    if settings.coefficient == "adaptive" and STATE in learner.state:
-        return float(learner.state[STATE][0])
+    if settings.coefficient == "adaptive":
+        return spread(batch) * float(learner.state[STATE][0] if STATE in learner.state else settings.penalty)
     return settings.penalty
+
+
+def spread(batch: Batch) -> float:
+    """The standard deviation of Q̂; 1 for the standardised advantages of single paths."""
+    return float(batch.q_values.std())
 
 
 def adapted(penalty: float, kl: float, delta: float) -> float:
