@@ -391,3 +391,26 @@ def test_what_stays_wrong_is_told_once(made, monkeypatch, capsys) -> None:
     main(["train", "CartPole-v1", "--iterations", "6"])
     told = [line for line in capsys.readouterr().out.splitlines() if "no action looks better" in line]
     assert [line.split(":")[0] for line in told] == ["iteration 1", "iteration 5"]
+
+
+def test_a_run_is_gone_back_in_and_steered_by_a_schedule(tmp_path: Path, capsys) -> None:
+    words = "--set steps_per_iteration=64 --set slots=2 --set checkpoint_every=1 --delta 0.02 --set 3:delta=0.005"
+    small = [*words.split(), "--out", str(tmp_path)]
+    assert main(["train", "CartPole-v1", "--iterations", "4", *small]) == 0
+    folder = capsys.readouterr().out.splitlines()[-1]
+    assert main(["train", "--resume", folder, "--at", "2", "--out", str(tmp_path), "--set", "4:delta=0.004"]) == 0
+    shown = capsys.readouterr().out
+    again = Path(shown.splitlines()[-1])
+    assert "going on after iteration 2" in shown and str(again) != folder
+    rows = [json.loads(line) for line in (again / "metrics.jsonl").read_text().splitlines()]
+    assert [row["delta"] for row in rows] == [0.02, 0.02, 0.02, 0.004]
+    assert json.loads((again / "run.json").read_text())["parent"] == {"run": Path(folder).name, "iteration": 2}
+    for words, said in (
+        (["--resume", folder, "--at", "9"], "at = 9: "),
+        (["--resume", folder, "--at", "x"], "at = 'x': "),
+        (["CartPole-v1", "--at", "2"], "at = 2: goes with resume"),
+        (["CartPole-v1", "--set", "x:delta=1"], "--set 'x:delta=1': must be KEY=VALUE, or N:KEY=VALUE"),
+        (["CartPole-v1", "--set", "3:delta=-1"], "schedule, iteration 3: delta = -1"),
+    ):
+        assert main(["train", *words]) == 2
+        assert said in capsys.readouterr().err

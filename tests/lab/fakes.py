@@ -38,6 +38,7 @@ class FakeSession:
         self.state = "created"
         self.path = None
         self.source, self.trouble, self.warnings = self.task_name, "", {}
+        self.named, self.first = True, config
         rng = Streams(config.seed).generator(0, Purpose.INITIALISATION)
         policy = make_policy(self.task.observation_space, self.task.action_space, config.policy, rng)
         self.learner = SimpleNamespace(policy=policy.replace(normalizer=None))

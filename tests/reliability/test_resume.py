@@ -11,7 +11,7 @@ from tests.reliability.runs import CHECKED, RUNS, killed_and_resumed, session, w
 from trpolab.runs.reader import read_metrics
 from trpolab.selftest.expect import expect_same
 from trpolab.selftest.runs import resumes_bit_for_bit
-from trpolab.training import loop
+from trpolab.training import loop, retention
 from trpolab.training.session import Session
 
 pytestmark = pytest.mark.reliability("R2")
@@ -146,7 +146,8 @@ def test_an_environment_that_does_not_repeat_itself_begins_new_episodes_and_says
     assert len(read_metrics(first.path)) == 3
 
 
-def test_the_last_three_checkpoints_stay_and_the_best(tmp_path: Path) -> None:
+def test_the_last_three_checkpoints_stay_and_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SPREAD", 0)  # those that a run can go back to are judged in tests/training
     run = session(out=tmp_path, iterations=12, checkpoint_every=1, steps_per_iteration=512)
     scores = {}
     for _ in run.iterate():

@@ -135,7 +135,14 @@ def _add_options_of_train(train: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="import a module that registers methods, samplers or tasks of its own; may be repeated, stands first",
     )
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting by its name; may be repeated")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting by its name; may be repeated. N:KEY=VALUE: from iteration N on",
+    )
     add("--resume", metavar="FOLDER", help="go on with a run from its last checkpoint, with its own settings")
     add("--changed-environment", action="store_true", help="with --resume: go on with other environments than it had")
+    add("--at", metavar="N", help="with --resume: a new run, which begins from that run's checkpoint of iteration N")
     train.set_defaults(run="train:train")

@@ -34,6 +34,7 @@ def train(args: argparse.Namespace) -> int:
     """Train as the parsed command line says; prints the run folder, or those of all seeds, last."""
     task, each = make_plan(args)
     resumed: dict[str, Any] = {"changed_environment": True} if args.changed_environment else {}
+    resumed |= {} if args.at is None else {"at": parse_value(args.at)}
     try:
         sessions = [Session(task, out=args.out, resume=args.resume, **resumed, **settings) for settings in each]
     except OSError as error:
@@ -59,7 +60,8 @@ def make_plan(args: argparse.Namespace) -> tuple[Source | None, list[dict[str, A
     everything wrong with the command line, the file and the settings together.
     """
     problems: list[str] = []
-    chosen = {**_from_file(args.config, problems), **_from_pairs(args.set, problems)}
+    pairs, schedule = _from_pairs(args.set, problems)
+    chosen = {**_from_file(args.config, problems), **pairs}
     chosen |= {name: parse_value(text) for name in FLAGS if (text := getattr(args, name)) is not None}
     named = chosen.pop("task", None)
     if args.task is not None and "task" in (pair.partition("=")[0].strip() for pair in args.set):
@@ -90,6 +92,7 @@ def make_plan(args: argparse.Namespace) -> tuple[Source | None, list[dict[str, A
         problems.append(f"--out {args.out}: {blocked} is a file")
     if problems:
         raise ConfigError(problems)
+    chosen |= {"schedule": schedule} if schedule else {}
     each = [chosen] if seeds is None else [{**chosen, "seed": seed} for seed in seeds]
     if task is None or args.resume is not None:
         return None if name is None else str(name), each
@@ -218,15 +221,19 @@ def _from_file(name: str | None, problems: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _from_pairs(pairs: list[str], problems: list[str]) -> dict[str, Any]:
-    found = {}
+def _from_pairs(pairs: list[str], problems: list[str]) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    """The settings that are given by --set, and those that are to be turned later, by iteration."""
+    found: dict[str, Any] = {}
+    schedule: dict[int, dict[str, Any]] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
-        if not equals or not name.strip():
-            problems.append(f"--set {pair!r}: must be KEY=VALUE")
+        iteration, later, name = name.strip().rpartition(":")
+        if not equals or not name or (later and not iteration.isdecimal()):
+            problems.append(f"--set {pair!r}: must be KEY=VALUE, or N:KEY=VALUE from iteration N on")
         else:
-            found[name.strip()] = parse_value(text.strip())
-    return found
+            chosen = schedule.setdefault(int(iteration), {}) if later else found
+            chosen[name] = parse_value(text.strip())
+    return found, schedule
 
 
 def _seeds(args: argparse.Namespace, problems: list[str]) -> tuple[int, ...] | None:

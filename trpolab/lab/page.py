@@ -23,7 +23,7 @@ BUTTONS = (
     ("reset", "Reset", "undo", "Start afresh with the knobs as they stand; this run becomes the dotted grey line"),
 )
 TEXTS = (
-    ("python", "copy as Python", "", "The call that repeats these settings"),
+    ("python", "copy as Python", "", "The call that does this run again, every turn of a knob included"),
     ("command", "copy as command", "", "The same for a terminal"),
 )
 INTERRUPT = "<span class='trpolab-where'>The toolbar's ■ can't reach the training thread: use Stop.</span>"

@@ -1,42 +1,64 @@
-"""A lab's settings as text to be copied: a Python call or a command line that repeats them."""
+"""A run as text to be copied: a Python call or a command line that does it again, as it was steered, bit for bit."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from typing import Any
 
-from trpolab.simulators.base import Task
-from trpolab.training.config import Config, resolve
+from trpolab.training.config import resolve
+from trpolab.training.registration import modules_of
+from trpolab.training.resume import OF_THE_WATCHER, Schedule, turned_in
+from trpolab.training.session import with_chosen_resources
 
-LEFT_OUT = ("task", "slots", "threads", "iterations", "seconds_per_iteration")  # the machine's, or the watcher's
-
-
-def differences(config: Config, task: Task) -> dict[str, Any]:
-    """Settings that differ from what the task and the preset give by themselves."""
-    usual = resolve(task, config.preset).settings()
-    changed = {name: value for name, value in config.settings().items() if value != usual[name]}
-    if config.preset != "modern":
-        changed = {"preset": config.preset, **changed}
-    return {name: value for name, value in changed.items() if name not in LEFT_OUT}
+LEFT_OUT = ("task", *OF_THE_WATCHER)
+OBJECT = "# the task was given as a Python object: "
 
 
-def as_python(config: Config, task: Task, iterations: int) -> str:
-    """A call of `trpolab.train` with these settings."""
-    given = {**differences(config, task), "iterations": iterations}
-    flat = [f"{name}={value!r}" for name, value in given.items() if "." not in name]
-    dotted = {name: value for name, value in given.items() if "." in name}
-    if dotted:
-        flat.append("**{" + ", ".join(f"{name!r}: {value!r}" for name, value in dotted.items()) + "}")
-    return f"import trpolab\n\nsession = trpolab.train({', '.join([repr(task.name), *flat])})"
+def replayed(session: Any) -> tuple[dict[str, Any], Schedule]:
+    """The settings to begin with, where they are not the usual ones, and those turned later, by iteration."""
+    first, task = session.first if session.history else session.controls.requested, session.task
+    usual = resolve(task, first.preset).settings()
+    by_rule = with_chosen_resources(replace(first, slots=usual["slots"], threads=usual["threads"]), task)
+    usual |= {"preset": "modern", "slots": by_rule.slots if first.slots else None}
+    usual |= {"threads": by_rule.threads if first.threads else None}
+    given = {name: value for name, value in first.settings().items() if value != usual[name] and name not in LEFT_OUT}
+    turned = {at: each for at, each in turned_in(session.history).items() if each}
+    return given | {"iterations": max(len(session.history), 1)}, turned
 
 
-def as_command(config: Config, task: Task, iterations: int) -> str:
-    """A `trpolab train` command line with these settings."""
-    words = ["trpolab", "train", task.name]
-    for name, value in {**differences(config, task), "iterations": iterations}.items():
-        words += ["--set", f"{name}={as_toml(value)}"]
-    return shlex.join(words)
+def modules(session: Any, turned: Schedule) -> list[str]:
+    """Those to be imported first: what they register was in use."""
+    used = [session.first, session.controls.requested, *(session.first.replace(**each) for each in turned.values())]
+    return sorted({module for config in used for module in modules_of(config)} - {"__main__"})
+
+
+def as_python(session: Any) -> str:
+    """A call of `trpolab.train` that does the run again."""
+    given, turned = replayed(session)
+    words = [f"{name}={value!r}" for name, value in given.items() if "." not in name]
+    if dotted := {name: value for name, value in given.items() if "." in name}:
+        words.append("**{" + ", ".join(f"{name!r}: {value!r}" for name, value in dotted.items()) + "}")
+    lines = [f"import {name}" for name in ("trpolab", *modules(session, turned))] + [""]
+    task = repr(session.task.name)
+    if not session.named:
+        lines, task = [*lines, f"{OBJECT}give it as task = ..."], "task"
+    if turned:
+        lines += ["schedule = {", *(f"    {at}: {each!r}," for at, each in turned.items()), "}"]
+        words.append("schedule=schedule")
+    return "\n".join([*lines, f"session = trpolab.train({', '.join([task, *words])})"])
+
+
+def as_command(session: Any) -> str:
+    """A `trpolab train` command line that does the run again."""
+    if not session.named:
+        return f"{OBJECT}it has no command, only a Python call"
+    given, turned = replayed(session)
+    named = [*given.items(), *((f"{at}:{name}", value) for at, each in turned.items() for name, value in each.items())]
+    imported = [word for name in modules(session, turned) for word in ("--import", name)]
+    pairs = [word for name, value in named for word in ("--set", f"{name}={as_toml(value)}")]
+    return shlex.join(["trpolab", "train", *imported, session.task.name, *pairs])
 
 
 def as_toml(value: Any) -> str:

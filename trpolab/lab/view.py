@@ -64,7 +64,7 @@ class View:
             return
         if name in ("python", "command"):
             text = as_python if name == "python" else as_command
-            self.page.show_code(name, text(lab.controls.requested, lab.session.task, max(len(lab.history), 1)))
+            self.page.show_code(name, text(lab.session))
             return
         asks = {"run": lab.run, "pause": lab.pause, "step": lab.step, "stop": lab.stop, "reset": lab.ask_for_reset}
         asks[name]()

@@ -93,6 +93,13 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     return about
 
 
+def parent_of(about: dict[str, Any]) -> dict[str, Any] | None:
+    """What run.json says of the run that this one was rewound from: its id as `run`, and the `iteration`."""
+    parent = about.get("parent")
+    told = isinstance(parent, dict) and isinstance(parent.get("run"), str) and isinstance(parent.get("iteration"), int)
+    return parent if told else None
+
+
 def refuse_newer(about: dict[str, Any], path: Path) -> None:
     """Raise RunFolderError for a schema that only later versions know."""
     if isinstance(schema := about.get("schema"), int) and schema > SCHEMA:

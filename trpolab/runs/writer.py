@@ -71,7 +71,8 @@ class RunFolder:
         """Make `<out>/<UTC>-<task>-<6 hex>/`: it appears with its run.json in it, or not at all.
 
         What else is `needed` to resume the run is written beside its settings: the `modules` to be imported before
-        they mean anything, and what the `environment` of a task from outside this package is made of.
+        they mean anything, what the `environment` of a task from outside this package is made of, and the `parent`, the
+        run and the iteration that it was rewound to.
         """
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", task).strip("-.")[:36] or "task"
         path = Path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"

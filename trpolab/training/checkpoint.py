@@ -23,16 +23,16 @@ from safetensors import SafetensorError
 
 from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
 from trpolab.policies.serialization import policy_content
-from trpolab.runs.disk import parse_json, remove, strict_json, sync_folder, sync_together, temporary, write_synced
-from trpolab.runs.reader import SCHEMA, RunFolderError, numbered, read_lines, read_run, refuse_newer
+from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
+from trpolab.runs.reader import SCHEMA, RunFolderError, numbered, parent_of, read_lines, read_run, refuse_newer
 from trpolab.runs.writer import RunFolder
 from trpolab.sampling.running_episodes import Block, RunningEpisodes
 from trpolab.sampling.trajectories import Ongoing
 from trpolab.settings import ConfigError, as_setting
 from trpolab.training.config import Config
+from trpolab.training.retention import prune, take_away
 from trpolab.training.state import SCORE_WINDOW, Progress, TrainState
 
-KEPT = 3  # newest checkpoints that stay, besides the best
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
 LARGEST_FILE = 2 * 2**30  # bytes
 MANIFEST = "MANIFEST.json"
@@ -52,11 +52,13 @@ class Saved:
     folder: Path
     task: str
     config: Config  # that was in use
+    first: Config  # that the run began with
     pending: dict[str, Any]  # settings that had been asked for since
     train_state: TrainState | None  # None: it was ended before its first checkpoint, and starts from its seed again
     segment: int  # the last one that wrote to the folder
     environment: dict[str, Any] | None = None  # what its environments were made of; None: not recorded
     passed_over: tuple[str, ...] = ()  # newer checkpoints that are damaged, and how
+    parent: dict[str, Any] | None = None  # the run, by its id, and the iteration that it was rewound to
 
     @property
     def iteration(self) -> int:
@@ -65,7 +67,7 @@ class Saved:
 
 
 def write(folder: RunFolder, task: str, train_state: TrainState, requested: Config) -> Path:
-    """Write `ckpt/<iteration>/`, read it back, and only then remove old ones: the newest few and the best stay.
+    """Write `ckpt/<iteration>/`, read it back, and only then remove old ones: see `prune` for those that stay.
 
     `requested` are the settings for the next iteration. Raises OSError, leaving older ones intact and nothing half
     done.
@@ -82,17 +84,17 @@ def write(folder: RunFolder, task: str, train_state: TrainState, requested: Conf
         sync_together([*(aside / name for name in contents), aside, *folder.line_files])
         _verify(aside)
         if target.exists():  # a damaged one, or one of a segment that was given up
-            _take_away(target)
+            take_away(target)
         os.rename(aside, target)
         sync_folder(parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _prune(parent, train_state.progress.iteration)
+    prune(parent, train_state.progress.iteration)
     return target
 
 
-def read(folder: str | Path, task: str | None = None) -> Saved:
-    """The newest whole checkpoint of a run folder: the last segment's last.
+def read(folder: str | Path, task: str | None = None, at: int | None = None) -> Saved:
+    """The newest whole checkpoint of a run folder: the last segment's last; with `at`, that of this iteration.
 
     Raises RunFolderError where the folder isn't a run, and CheckpointError where it is another task's or where none of
     its checkpoints agrees with its manifest.
@@ -100,9 +102,9 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
     about, path = read_run(folder), Path(folder)
     if task is not None and about["task"] != task:
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
-    environment, config = about.get("environment"), recorded_config(about, about["settings"])
+    first, parent, environment = recorded_config(about, about["settings"]), parent_of(about), about.get("environment")
     known = environment if isinstance(environment, dict) else None
-    start = Saved(path, about["task"], config, {}, None, last_segment(path), known)
+    start = Saved(path, about["task"], first, first, {}, None, last_segment(path), known, parent=parent)
     found: list[Saved] = []
     damaged: list[tuple[int, str]] = []
     for entry in numbered(path / "ckpt"):
@@ -114,8 +116,20 @@ def read(folder: str | Path, task: str | None = None) -> Saved:
         reasons = "; ".join(reason for _, reason in damaged)
         raise CheckpointError(f"{str(folder)!r} holds no checkpoint to go on from ({reasons})")
     last = max(found, key=lambda saved: (saved.segment, saved.iteration), default=start)
+    if at is not None:
+        return _rewound(at, [start, *(saved for saved in found if saved.iteration <= last.iteration)], about["id"])
+    if parent is not None and parent["iteration"] and not found:
+        raise CheckpointError(
+            f"{str(folder)!r} was ended before anything was written to it; rewind {parent['run']} again, to iteration "
+            f"{parent['iteration']}"
+        )
     newer = tuple(reason for number, reason in damaged if number > last.iteration)
     return replace(last, segment=max(start.segment, last.segment), passed_over=newer)
+
+
+def kept(folder: Path) -> list[int]:
+    """The iterations that a run can go back to, by the names of its checkpoints; 0 is its start."""
+    return [0, *(int(entry.name) for entry in numbered(folder / "ckpt"))]
 
 
 def newest(folder: Path) -> str | None:
@@ -177,31 +191,6 @@ def _demand_room(parent: Path, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(parent))
 
 
-def _prune(parent: Path, iteration: int) -> None:
-    """Remove all but the newest few and the one with the best score; later ones are not this run's."""
-    entries = [entry for entry in numbered(parent) if int(entry.name) <= iteration]
-    scores = [_score(entry) for entry in entries]
-    best = entries[int(np.argmax(scores))]
-    for entry in entries[:-KEPT]:
-        if entry != best:
-            _take_away(entry)
-
-
-def _take_away(entry: Path) -> None:
-    """Remove a checkpoint: it is renamed first, so that no half of it ever has its name."""
-    aside = temporary(entry.with_name(f"{entry.name}-old"))
-    os.rename(entry, aside)
-    remove(aside)
-
-
-def _score(entry: Path) -> float:
-    try:
-        score = parse_json((entry / "state.json").read_bytes()).get("score")
-    except (OSError, ValueError, AttributeError):  # a damaged one is the best of nothing
-        return -np.inf
-    return float(score) if isinstance(score, int | float) else -np.inf
-
-
 def _verify(entry: Path) -> None:
     """Raise CheckpointError unless sizes and SHA-256 of the files are those of the manifest."""
     try:
@@ -218,6 +207,19 @@ def _verify(entry: Path) -> None:
         raise CheckpointError(f"cannot be read ({error})") from error
     if wrong:
         raise CheckpointError(f"{', '.join(wrong)} differs from the manifest")
+
+
+def _rewound(at: int, found: list[Saved], run: str) -> Saved:
+    """The checkpoint of an iteration, for a new run. Raises CheckpointError telling which iterations there are."""
+    known = {saved.iteration: saved for saved in found}
+    if at not in known or type(at) is not int:
+        folder, places = found[0].folder, ", ".join(map(str, sorted(known)))
+        said = f"at = {at!r}: {str(folder)!r} can go back to iterations {places}; there is no checkpoint of others"
+        policy = folder / "policies" / f"{at:06d}.safetensors" if type(at) is int else folder
+        if policy.is_file():
+            said += f", and of {at} the policy only: trpolab.load_policy({str(policy)!r})"
+        raise CheckpointError(said)
+    return replace(known[at], pending={}, parent={"run": run, "iteration": at})
 
 
 def _read_one(entry: Path, about: dict[str, Any], start: Saved) -> Saved:

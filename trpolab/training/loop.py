@@ -57,11 +57,11 @@ def iterate(
     blew up; whatever else a task raises passes through.
     """
     try:
-        if progress.iteration == 0:
-            _first_statistics(controls, progress, samplers)
         while progress.iteration < controls.requested.iterations and controls.wait_for_turn():
-            began = time.perf_counter()
             config, index = controls.take(), progress.iteration + 1
+            if index == 1:
+                _first_statistics(config, controls, progress, samplers)
+            began = time.perf_counter()
             learner = _with_value_function(progress.learner, config, streams)
             done = _learn_once(learner, config, index, streams, samplers, controls)
             _advance(progress, done, index)
@@ -124,13 +124,13 @@ def _advance(progress: Progress, done: Done, index: int) -> None:
         progress.recent_returns.extend(done.collected.batch.episodes.returns.tolist())
 
 
-def _first_statistics(controls: Controls, progress: Progress, samplers: Samplers) -> None:
+def _first_statistics(config: Config, controls: Controls, progress: Progress, samplers: Samplers) -> None:
     """Give the normaliser its first statistics from steps under the starting policy; they count as simulator steps."""
     policy = progress.learner.policy
     if policy.normalizer is None:
         return
     try:
-        seen = samplers.first_look(policy, controls.requested, controls.aborting)
+        seen = samplers.first_look(policy, config, controls.aborting)
     except NonFinite:
         return  # the first iteration will meet it again, and report it
     progress.sim_steps += seen.sim_steps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,13 @@ class RunRecorder:
     """
 
     def __init__(
-        self, task: Task, controls: Controls, out: str | Path | None, label: str = "", saved: Saved | None = None
+        self,
+        task: Task,
+        controls: Controls,
+        out: str | Path | None,
+        label: str = "",
+        saved: Saved | None = None,
+        parent: dict[str, Any] | None = None,
     ):
         if problem := label_problem(label):
             raise ConfigError([problem])
@@ -38,7 +44,7 @@ class RunRecorder:
         self.trouble = ""
         self.tell: Callable[[str], None] = lambda sentence: None
         self._task, self._controls, self._out, self._label = task, controls, out, label
-        self._saved = saved
+        self._saved, self._parent = saved, parent
         self.found: list[tuple[str, str]] = []  # events of a resumption with their messages, told when it is opened
         self.path = saved.folder if saved is not None else None  # the run folder, once there is one
         self._folder: RunFolder | None = None
@@ -58,7 +64,7 @@ class RunRecorder:
             elif self._out is not None:
                 verdict = {} if self._task.can_restore else {VERDICT: self._task.restore_reason}
                 made_of = {**self._task.fingerprint, **verdict} if self._task.fingerprint else {}
-                needed = {"modules": modules_of(config), "environment": made_of}
+                needed = {"modules": modules_of(config), "environment": made_of, "parent": self._parent}
                 name, settings = self._task.name, config.settings()
                 self._folder = RunFolder.create(self._out, name, settings, self._label, **needed)
                 self.path = self._folder.path
@@ -87,6 +93,18 @@ class RunRecorder:
     def metrics(self, record: dict[str, Any]) -> None:
         """Put an iteration on record."""
         self._insist(lambda folder: folder.metrics(record))
+
+    def take_over(self, rows: Iterable[dict[str, Any]], train_state: TrainState) -> None:
+        """Put on record what a run that was rewound has of its parent: its iterations so far, and the checkpoint."""
+        parent, self._parent = self._parent, None
+        if parent is not None:
+            self.event("rewound", parent=parent["run"], iteration=parent["iteration"])
+            for kind, message in self.found:
+                self.announce(kind, message)
+            for row in rows:
+                self.metrics({name: value for name, value in row.items() if name != "segment"})
+            if train_state.progress.iteration:
+                self.checkpoint(train_state)
 
     def policy(self, train_state: TrainState, always: bool = False) -> None:
         """Keep the policy; unless `always`, only while the policies of all iterations stay small together."""

@@ -1,8 +1,8 @@
-"""Resuming a run: its task, its config and its history, from what the run folder holds."""
+"""Resuming a run: its task, its config, its history and its schedule, from what the run folder holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,9 @@ from trpolab.simulators import Source, find_task
 from trpolab.simulators.base import Task, UnknownTask
 from trpolab.simulators.gym_adapter.fingerprint import CALLABLE, VERDICT, differences
 from trpolab.training.checkpoint import CheckpointError, Saved
-from trpolab.training.config import Config, settings
+from trpolab.training.config import Config, check, settings
+
+Schedule = dict[int, dict[str, Any]]  # settings by the iteration from which on they are in use
 
 OF_THE_WATCHER = ("iterations", "seconds_per_iteration")  # settings that change nothing of what is learned
 
@@ -74,18 +76,55 @@ def config_of(saved: Saved, given: Mapping[str, Any]) -> Config:
     return config
 
 
-def turned_later(saved: Saved, given: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-    """Settings that changed after the checkpoint, by iteration, so that these iterations are repeated alike.
+def turned_later(saved: Saved, given: Mapping[str, Any]) -> Schedule:
+    """Settings that changed or were scheduled to change after the checkpoint, so that these iterations are alike.
 
     Settings that are given now take precedence.
     """
-    names = {name for name, about in settings().items() if about.live} - {*given, *OF_THE_WATCHER}
-    found = {}
-    for record in each_metrics(saved.folder, bad=False):
-        changed = record.get("changed")
-        if record["iteration"] > saved.iteration and isinstance(changed, dict):
-            again = {name: as_setting(value) for name, value in changed.items() if name in names}
-            found[record["iteration"]] = again
+    events = saved.folder / "events.jsonl"
+    found: Schedule = {}
+    for event in read_lines(events, bad=False) if events.exists() else ():
+        if event.get("event") == "scheduled" and isinstance(told := event.get("schedule"), dict):
+            found |= {int(at): again for at, again in told.items() if at.isdecimal() and isinstance(again, dict)}
+    found |= turned_in(each_metrics(saved.folder, bad=False))
+    return {
+        iteration: {name: as_setting(value) for name, value in changes.items() if name not in given}
+        for iteration, changes in found.items()
+        if iteration > saved.iteration
+    }
+
+
+def turned_in(rows: Iterable[Mapping[str, Any]]) -> Schedule:
+    """The schedule that a run's iterations tell of: what was turned while it went on."""
+    live = {name for name, about in settings().items() if about.live} - {*OF_THE_WATCHER}
+    return {
+        row["iteration"]: {name: as_setting(value) for name, value in row["changed"].items() if name in live}
+        for row in rows
+        if isinstance(row.get("changed"), dict)
+    }
+
+
+def checked(schedule: Any, config: Config, task: Task, done: int) -> Schedule:
+    """A schedule as what changes in each iteration. Raises ConfigError that lists all that can't be."""
+    problems, found = [], {}
+    given = schedule if isinstance(schedule, Mapping) else {}
+    if given is not schedule or not all(isinstance(changes, Mapping) for changes in given.values()):
+        form = "a table of settings by iteration, such as {3: {'delta': 0.05}}"
+        raise ConfigError([f"schedule = {schedule!r}: must be {form}"])
+    for at in given:
+        if not isinstance(at, int) or isinstance(at, bool) or at <= done:
+            problems.append(f"schedule, iteration {at!r}: must be a whole number > {done}, the iterations done")
+    for at in sorted(given) if not problems else ():
+        before, known = config, settings()
+        fixed = [name for name in given[at] if name in known and not known[name].live]
+        problems += [f"schedule, iteration {at}: {name} can't change while a run goes on" for name in fixed]
+        try:
+            check(config := config.replace(**given[at]), task)
+        except ConfigError as error:
+            problems += [f"schedule, iteration {at}: {problem}" for problem in error.problems]
+        found[at] = {name: value for name, value in config.settings().items() if value != before.get(name)}
+    if problems:
+        raise ConfigError(problems)
     return found
 
 

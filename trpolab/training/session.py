@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from trpolab.sampling.streams import Streams
 from trpolab.settings import ConfigError
 from trpolab.simulators import Source, configured, find_task
 from trpolab.simulators.base import Task, UnknownTask
+from trpolab.simulators.gym_adapter.fingerprint import CALLABLE
 from trpolab.simulators.registry import remembered
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
@@ -28,7 +29,7 @@ from trpolab.training.controls import Controls
 from trpolab.training.judge import Judge
 from trpolab.training.loop import Diverged, Iteration, iterate, start_learner
 from trpolab.training.recorder import RunRecorder
-from trpolab.training.resume import config_of, history_of, task_of, turned_later, warnings_of
+from trpolab.training.resume import checked, config_of, history_of, task_of, turned_later, warnings_of
 from trpolab.training.samplers import Samplers
 from trpolab.training.state import Progress, TrainState
 
@@ -45,7 +46,9 @@ class Session:
     `history` holds one dict of metrics per iteration, `events` what else happened. The run folder is made when the
     first iteration starts; `out=None` keeps everything in memory. `resume` names a run folder that is gone on with,
     bit for bit, from its last checkpoint: its settings are used, and only `iterations` and other live settings may be
-    given. `changed_environment` allows environments that are made of something else than the run's were.
+    given. With `at`, a new run begins from the checkpoint of that iteration, with the settings that it used, and names
+    the old one as its parent. `schedule` turns live settings on the way: `{30: {"delta": 0.005}}` from iteration 30 on.
+    `changed_environment` allows environments that are made of something else than the run's were.
     """
 
     def __init__(
@@ -54,11 +57,15 @@ class Session:
         *,
         out: str | Path | None = "runs",
         resume: str | Path | None = None,
+        at: int | None = None,
+        schedule: Mapping[int, Mapping[str, Any]] | None = None,
         label: str = "",
         changed_environment: bool = False,
         **settings: Any,
     ):
-        saved = checkpoint.read(resume, task if isinstance(task, str) else None) if resume is not None else None
+        if at is not None and resume is None:
+            raise ConfigError([f"at = {at!r}: goes with resume, the run folder to go back in"])
+        saved = checkpoint.read(resume, task if isinstance(task, str) else None, at) if resume is not None else None
         source = saved.task if task is None and saved is not None else task
         if source is None:
             raise UnknownTask("task: give a task's name, or a run folder to resume")
@@ -76,22 +83,30 @@ class Session:
                 ("episodes_not_repeated", self.task.seed_problem if saved.iteration else ""),
             ]
             config = config_of(saved, settings)
+        made_of = self.task.fingerprint  # nothing, where it is a task of ours
+        self.named = isinstance(source, str) or (bool(made_of) and CALLABLE not in made_of)  # by its name alone
         self.source = remembered(self.source, self.task)
         self.controls = Controls(with_chosen_resources(config, self.task), self.task)
         self.streams = Streams(config.seed)
         self.state = "created"
         self.history, said = (History(), "") if saved is None else history_of(saved)
-        self._redo = {} if saved is None else turned_later(saved, settings)
+        self._schedule = turned_later(saved, settings) if saved is not None and at is None else {}
         config = self.controls.requested
+        self.first = config if saved is None else saved.first  # what iteration 1 began with
+        self.parent = None if saved is None else saved.parent  # the run and the iteration that it was rewound to
         start = saved.train_state if saved is not None else None
         self._train_state = start or TrainState(config, Progress(start_learner(self.task, config, self.streams)))
         policy = self.policy.acting_in(*self.task.spaces)  # a file of an older version does not hold them
         self.progress.learner = replace(self.learner, policy=policy)
         self.warnings: dict[str, str] = {}  # what is wrong now, by kind, each a sentence with advice
-        self._told = set() if saved is None else warnings_of(saved)
+        self._told = set() if saved is None or at is not None else warnings_of(saved)
         longest = 2 * (self.task.time_limit or 0) * (config.slots or 1)  # first episodes may be cut, and report nothing
         self._judge = Judge(self.policy.distribution, longest, self.history)
-        self._recorder = RunRecorder(self.task, self.controls, out, label, saved)
+        self._new_schedule = checked(schedule, config, self.task, self.progress.iteration) if schedule else {}
+        for iteration, changes in self._new_schedule.items():
+            self._schedule[iteration] = {**self._schedule.get(iteration, {}), **changes}
+        about = (label, saved, None) if at is None else (label, None, self.parent)
+        self._recorder = RunRecorder(self.task, self.controls, out, *about)
         self._recorder.found = [(kind, message) for kind, message in (*found, ("metrics_damaged", said)) if message]
         self.events = self._recorder.events  # what happened besides iterations; it only grows
 
@@ -143,12 +158,16 @@ class Session:
         """
         self.controls.rearm()
         config, progress = self.controls.requested, self.progress.copy()
-        self._recorder.open(config, progress.iteration)
+        self._recorder.open(self.first if self.parent else config, progress.iteration)
         self.history.keep_until(progress.iteration)
         torch_threads, state, message = torch.get_num_threads(), "stopped", ""
         threads = config.threads or usable_cores()
         samplers = Samplers(self.source, self.task, config.slots or SLOTS[0], threads, self.streams)
         try:
+            self._recorder.take_over(self.history, self._train_state)
+            if self._new_schedule:
+                self._recorder.event("scheduled", schedule=self._new_schedule)
+                self._new_schedule = {}
             torch.set_num_threads(threads if self.policy.network.parallel else TORCH_THREADS)
             with threadpool_limits(1, "blas"):
                 self._tell("running")
@@ -238,10 +257,10 @@ class Session:
         }
 
     def _turn_knobs_again(self) -> None:
-        """Where iterations of a killed run are done again, so are the settings that changed in them."""
+        """Turn what the schedule has for the next iteration: also what changed where iterations are done again."""
         index = self.progress.iteration + 1
         try:
-            self.controls.replace(**self._redo.pop(index, {}))
+            self.controls.replace(**self._schedule.pop(index, {}))
         except ConfigError as error:  # they don't go with what was given when the run was taken up
             self._recorder.event("settings_refused", iteration=index, message=str(error))
 
