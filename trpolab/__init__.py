@@ -13,7 +13,7 @@ import gymnasium
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from trpolab import theory
+    from trpolab import runs, theory
     from trpolab.lab import Lab
     from trpolab.numerics import backtrack, conjugate_gradient
     from trpolab.policies.kinds import DistributionKind, NetworkKind
@@ -51,6 +51,7 @@ _HOMES = {
     "load_policy": "trpolab.runs.reader",
     "make": "trpolab.simulators",
     "register": "trpolab.training.registration",
+    "runs": "trpolab.runs",
     "setting": "trpolab.settings",
     "theory": "trpolab.theory",
     "train": "trpolab.training.session",

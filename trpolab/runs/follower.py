@@ -1,0 +1,57 @@
+"""Following a run that another process writes: what is new in its folder since the last look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trpolab.runs.disk import parse_json
+from trpolab.runs.reader import read_lines, read_run
+
+
+class Follower:
+    """The iterations of a run as they come, by `new`. Only whole lines are read, and nothing is written.
+
+    Raises RunFolderError for a folder that is no run.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.about = read_run(folder)
+        self.folder = Path(folder)
+        self._offset = 0  # of the first line that is not read yet
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Rows of metrics since the last call; bad lines are passed over.
+
+        One of an iteration that was there before comes from a resumption: what was there from it on no longer counts.
+        """
+        path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):  # it is being written
+                    return
+                self._offset += len(line)
+                try:
+                    row = parse_json(line)
+                except ValueError:
+                    continue
+                if isinstance(row, dict) and isinstance(row.get("iteration"), int):
+                    yield row
+
+    def iterations(self) -> int:
+        """How many the run was last asked for."""
+        events = self.folder / "events.jsonl"
+        asked = [self.about["settings"].get("iterations")]
+        for event in read_lines(events, bad=False) if events.exists() else ():
+            if isinstance(given := event.get("settings"), dict):
+                asked.append(given.get("iterations"))
+        return next((count for count in reversed(asked) if isinstance(count, int)), 0)
+
+
+def printable(text: Any) -> str:
+    """A text from a run folder without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
