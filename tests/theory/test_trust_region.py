@@ -125,6 +125,58 @@ class TestConstrained:
             update(mdp, theory.uniform_policy(mdp), delta)
 
 
+def peaked(count: int, seed: int, sharpest: float):
+    """MDPs with policies whose logits spread up to `sharpest`: all but certain of an action, right or wrong."""
+    generator = np.random.default_rng(seed)
+    for mdp, *_ in twins.random_cases(count, seed):
+        logits = generator.uniform(1, sharpest) * generator.normal(size=(mdp.states, mdp.actions))
+        yield mdp, np.maximum(theory.softmax(logits), 1e-300)
+
+
+@pytest.mark.parametrize("sharpest", [10.0, 60.0, 400.0])
+@pytest.mark.parametrize("delta", [1e-6, 0.01, 0.33, 5.0])
+def test_peaked_policies_keep_to_delta(delta: float, sharpest: float) -> None:
+    for mdp, old in peaked(40, seed=71, sharpest=sharpest):
+        by_mean, by_max = theory.mean_kl_step(mdp, old, delta), theory.max_kl_step(mdp, old, delta)
+        assert by_mean.kl_mean <= delta * (1 + 1e-6) and by_max.kl_max <= delta * (1 + 1e-6)
+        assert by_mean.residual <= 1e-6 and by_max.residual <= 1e-6
+        for step in (by_mean, by_max):
+            assert (step.policy[mdp.living] > 0).all() and step.surrogate >= theory.eta(mdp, old) - 1e-9
+        # no mixture with the greedy policy, and no step that TRPO's direction leads to, gains more
+        for share in (1e-6, 1e-3, 0.1, 0.5):
+            other = theory.mixture(old, np.maximum(theory.greedy(mdp, old), 1e-300), share)
+            if theory.mean_kl(mdp, old, other) <= delta:
+                assert theory.local_model(mdp, old, other) <= by_mean.surrogate + 1e-9
+            if theory.max_kl(mdp, old, other) <= delta:
+                assert theory.local_model(mdp, old, other) <= by_max.surrogate + 1e-9
+
+
+def test_peaked_policies_spend_delta_where_they_can() -> None:
+    """Where the best action has probability 1e-300, it has a way to go, and it goes as far as the KL allows."""
+    mdp = FiniteMDP(np.full((2, 2, 2), 0.5), np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0.5, 0.5]), 0.5)
+    for tiny in (1e-12, 1e-200, 1e-300, 5e-324):
+        old = np.array([[1 - tiny, tiny], [0.5, 0.5]])
+        for delta in (1e-4, 0.1, 3.0):
+            by_max = theory.max_kl_step(mdp, old, delta)
+            assert by_max.kl_max == pytest.approx(delta, rel=1e-6)
+            kl = theory.kl_by_state(mdp, old, by_max.policy)
+            np.testing.assert_allclose(kl, delta, rtol=1e-6)
+            # by hand: (1 - p) -> KL = -log(1 - p) with p the new probability of the better action
+            assert by_max.policy[0, 1] == pytest.approx(-np.expm1(-delta), rel=1e-6)
+            assert theory.mean_kl_step(mdp, old, delta).kl_mean == pytest.approx(delta, rel=1e-6)
+        step = theory.algorithm_1_step(mdp, old)
+        assert step.residual <= 1e-6 and theory.eta(mdp, step.policy) >= step.guaranteed - 1e-12
+
+
+def test_a_policy_that_is_as_good_as_it_gets_takes_the_end_of_its_curves() -> None:
+    """Only 1e-300 is left to move, which no δ of a usual size is spent by."""
+    mdp = FiniteMDP(np.full((2, 2, 2), 0.5), np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0.5, 0.5]), 0.5)
+    old = np.array([[1e-300, 1.0], [1.0, 1e-300]])
+    for update in (theory.max_kl_step, theory.mean_kl_step):
+        step = update(mdp, old, 0.01)
+        assert step.kl_max <= 1e-290 and step.policy.argmax(1).tolist() == [1, 0] and (step.policy > 0).all()
+
+
 def test_the_mean_constraint_allows_more_than_the_max() -> None:
     for mdp, old, _ in twins.random_cases(30, seed=67):
         by_mean, by_max = theory.mean_kl_step(mdp, old, 0.05), theory.max_kl_step(mdp, old, 0.05)

@@ -21,11 +21,10 @@ def kl_by_state(mdp: FiniteMDP, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """KL(π‖π̃) [S], in the paper's order; infinite where π takes an action that π̃ never takes."""
     p, q = checked(mdp, old, "old policy"), checked(mdp, new, "new policy")
     taken = p > 0
-    change = np.divide(q - p, p, out=np.zeros(p.shape), where=taken)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
+        change = np.divide(q - p, p, out=np.zeros(p.shape), where=taken)
         log_ratio = np.log(q) - np.log(np.where(taken, p, 1))
-    # p log(p/q) - p + q: no large terms cancel where the policies are close
-    terms = np.where(taken, p * without_log(change, log_ratio), q)
+    terms = np.where(taken, kl_terms(p, q, change, log_ratio), q)
     return np.where(mdp.living, terms.sum(1), 0.0)
 
 
@@ -48,6 +47,16 @@ def mean_over_visits(values: Values, by_state: np.ndarray) -> float:
     """The mean over s ~ ρ_π of numbers [S]; states that are never visited are left out."""
     seen = values.visits > 0
     return float(values.state_weights[seen] @ by_state[seen])
+
+
+def kl_terms(p: np.ndarray, q: np.ndarray, change: np.ndarray, log_ratio: np.ndarray) -> np.ndarray:
+    """p log(p/q) - p + q for p > 0, where `change` = q/p - 1 and `log_ratio` = log(q/p).
+
+    No term is negative, and their sum over actions is the KL: no large terms cancel where the policies are close. The
+    ratio itself may be infinite, for p may be as small as numbers get.
+    """
+    near = p * without_log(np.minimum(change, 1.0), log_ratio)
+    return np.where(change < 1, near, (q - p) - p * np.where(change < 1, 0.0, log_ratio))
 
 
 def without_log(c: np.ndarray, log: np.ndarray) -> np.ndarray:

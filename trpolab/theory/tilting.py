@@ -3,25 +3,27 @@
 maximise_π̃ Σ_a π̃(a) A(a) subject to KL(π‖π̃) <= d has the solution π̃(a) ∝ π(a) / (1 - t A(a)) with 0 <= t < 1/max A, A
 centred under π. The curve runs from π (t = 0) towards the best action (t -> 1/max A). Along it the constraint's
 multiplier μ = dA/dd falls from infinity to 0. The parameter is y > 0 with t = (1 - e^-y)/max A, which keeps all digits
-at both ends.
+at both ends. Probabilities may be as small as 1e-300, so 1/π and e^y are only ever used as logarithms.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from trpolab.numerics.roots import increasing_roots
 from trpolab.simulators.finite_mdp import FiniteMDP
-from trpolab.theory.divergences import without_log
+from trpolab.theory.divergences import kl_terms
 from trpolab.theory.values import Values, checked
 
 Rising = Callable[["Tilt"], tuple[np.ndarray, np.ndarray]]  # a log that rises along the curves, and its slope
 FLAT = 1e-13  # relative: a state whose best advantage is smaller has nothing to gain
-LAST = math.log(600.0)  # the end of a curve: the other actions' probabilities are near 1e-260, and no digits are left
+LONGEST = 600.0  # y past where the best action has half of the probability: that of the others is near 1e-260 there
+LEAST = float(np.finfo(np.float64).tiny)  # of a new probability: at 0 the KL would be infinite
+quietly = np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore")  # limits are infinities
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Tilt:
 
     log_y: np.ndarray  # [S] where on the curve
     policy: np.ndarray  # [S, A] π̃
-    kl: np.ndarray  # [S] KL(π‖π̃)
-    multiplier: np.ndarray  # [S] μ
+    log_kl: np.ndarray  # [S] log KL(π‖π̃)
+    log_multiplier: np.ndarray  # [S] log μ
     kl_slope: np.ndarray  # [S] d log KL / d log y
     multiplier_slope: np.ndarray  # [S] d log μ / d log y
 
@@ -63,56 +65,72 @@ class Curves:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property
     def spread(self) -> np.ndarray:
         """[S'] σ, the standard deviation of A under π: for small steps KL = ½t²σ² and μ = 1/t."""
         return np.asarray(np.sqrt((self.p * self.a**2).sum(1)))
 
-    @property
+    @cached_property
     def top(self) -> np.ndarray:
         """[S'] max A."""
         return np.asarray(self.a.max(1))
 
+    @cached_property
+    def log_p(self) -> np.ndarray:
+        """[S', A] log π."""
+        return np.log(self.p)
+
+    @cached_property
+    def last(self) -> np.ndarray:
+        """[S'] log y at the end of a curve: beyond it no digits are left."""
+        best = np.where(self.a == self.top[:, None], self.p, 0.0).sum(1)
+        return np.log(LONGEST - np.log(best))
+
+    @quietly
     def at(self, log_y: np.ndarray) -> Tilt:
         """The points at log y [S']."""
         p, a, top = self.p, self.a, self.top[:, None]
-        y = np.exp(np.minimum(log_y, LAST))[:, None]
-        share = -np.expm1(-y)  # t · max A
-        t = share / top
-        z = t * a
-        rest = ((top - a) + a * np.exp(-y)) / top  # 1 - t A, without subtracting numbers close to each other
-        w = 1 / rest
-        grown = (p * z**2 * w).sum(1)  # Z - 1, with Z = Σ p w and Σ p z = 0
-        total = 1 + grown
-        t, share = t[:, 0], share[:, 0]
-        new = p * w / total[:, None]
-        log_ratio = -np.log(rest) - np.log(total)[:, None]  # log π̃/π
-        kl = (p * without_log((z * w - grown[:, None]) / total[:, None], log_ratio)).sum(1)
-        log_z_by_t = (new * a * z * (w + 1)).sum(1)  # Σ p A w² / Z, as Σ p A = 0
-        kl_by_t = log_z_by_t - grown / t
-        stretch = (y * np.exp(-y))[:, 0] / share  # d log t / d log y
+        log_y = np.minimum(log_y, self.last)
+        y = np.exp(log_y)[:, None]
+        share, left = -np.expm1(-y), np.exp(-y)  # t · max A, and the rest of it to 1
+        t, z = share / top, share * (a / top)  # z = t A
+        rest = ((top - a) + a * left) / top  # 1 - t A = 1/w, without subtracting numbers close to each other
+        log_rest = np.where(a == top, -y, np.log(rest))
+        w, scaled = 1 / rest, np.exp(-log_rest - y)  # scaled: e^-y w, at most 1
+        grown = (p * z**2 * w).sum(1, keepdims=True)  # Z - 1, with Z = Σ p w and Σ p z = 0
+        far = ~np.isfinite(grown)
+        log_z = np.where(far, y + np.log((p * scaled).sum(1, keepdims=True)), np.log1p(grown))
+        log_ratio = -log_rest - log_z  # log π̃/π
+        change = np.where(far, np.expm1(log_ratio), (z * w - grown) / (1 + grown))
+        new = np.where(np.abs(change) < 0.5, p * (1 + change), np.exp(self.log_p + log_ratio))
+        kl = kl_terms(p, new, change, log_ratio).sum(1)
+        log_z_by_t = (new * a * z * (scaled + left)).sum(1)  # times e^-y: Σ p A w² / Z, as Σ p A = 0
+        kl_by_t = log_z_by_t - (p * z**2 * scaled).sum(1) / t[:, 0]
+        stretch = y[:, 0] / self.top  # dt / d log y, times e^y
         return Tilt(
-            log_y=np.minimum(log_y, LAST),
-            policy=new,
-            kl=kl,
-            multiplier=1 / (t * total),
-            kl_slope=stretch * t * kl_by_t / kl,
-            multiplier_slope=-stretch * (1 + t * log_z_by_t),
+            log_y=log_y,
+            policy=np.maximum(new, LEAST),
+            log_kl=np.log(kl),
+            log_multiplier=-(np.log(t) + log_z)[:, 0],
+            kl_slope=stretch * kl_by_t / kl,
+            multiplier_slope=-((y * left / share)[:, 0] + stretch * log_z_by_t),
         )
 
-    def at_kl(self, kl: float, near: Tilt | None = None) -> Tilt:
-        """The points with KL(π‖π̃) = kl in every state; `near` is where to start looking.
+    @quietly
+    def at_kl(self, log_kl: float, near: Tilt | None = None) -> Tilt:
+        """The points with this log KL(π‖π̃) in every state; `near` is where to start looking.
 
         A state whose curve ends before that (its best action is almost certain) gets the end of its curve.
         """
-        small_step = np.log(np.sqrt(2 * kl) / self.spread * self.top)
-        return self._solved(lambda tilt: (np.log(tilt.kl), tilt.kl_slope), np.log(kl), small_step, near)
+        small_step = 0.5 * (np.log(2) + log_kl) - np.log(self.spread / self.top)
+        return self._solved(lambda tilt: (tilt.log_kl, tilt.kl_slope), log_kl, small_step, near)
 
-    def at_multiplier(self, multiplier: float, near: Tilt | None = None) -> Tilt:
-        """The points where the gain per unit of KL is `multiplier` in every state; `near` is where to start looking."""
-        small_step = np.log(self.top / multiplier)
+    @quietly
+    def at_multiplier(self, log_multiplier: float, near: Tilt | None = None) -> Tilt:
+        """The points where the gain per unit of KL has this log in every state; `near` is where to start looking."""
+        small_step = np.log(self.top) - log_multiplier
         return self._solved(
-            lambda tilt: (-np.log(tilt.multiplier), -tilt.multiplier_slope), -np.log(multiplier), small_step, near
+            lambda tilt: (-tilt.log_multiplier, -tilt.multiplier_slope), -log_multiplier, small_step, near
         )
 
     def filled(self, tilt: Tilt) -> np.ndarray:
@@ -129,6 +147,6 @@ class Curves:
 
         def miss(log_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             value, slope = rising(self.at(log_y))
-            return np.where((log_y >= LAST) & (value < goal), 0.0, value - goal), slope
+            return np.where((log_y >= self.last) & (value < goal), 0.0, value - goal), slope
 
-        return self.at(increasing_roots(miss, np.minimum(start, LAST - 1)).x)
+        return self.at(increasing_roots(miss, np.minimum(start, self.last - 1)).x)

@@ -19,13 +19,14 @@ from trpolab.theory.bounds import mean_kl_bound, penalty_constant
 from trpolab.theory.divergences import mean_kl
 from trpolab.theory.steps import Step, step_to
 from trpolab.theory.surrogate import local_model
-from trpolab.theory.tilting import LAST, Curves, Tilt
+from trpolab.theory.tilting import Curves, Rising, Tilt, quietly
 from trpolab.theory.values import Values, checked, evaluate, softmax
 
-Parts = Callable[[Tilt], tuple[np.ndarray, np.ndarray]]  # each state's part of a sum, and d log part / d log x
+Along = Callable[[float, Tilt | None], Tilt]  # the points at x, which rises along all curves; near these
 TOLERANCE = 1e-8  # of the condition for the optimum, relative; the optimum itself is then off by its square
 
 
+@quietly
 def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
     """Algorithm 1: maximise M(π̃) = L_π(π̃) - C max_s KL(π‖π̃), C = 4εγ/(1-γ)², over all policies; solved exactly.
 
@@ -38,12 +39,15 @@ def algorithm_1_step(mdp: FiniteMDP, policy: np.ndarray) -> Step:
     slope = float(curves.weights @ curves.spread)
     if not slope > 0:
         return step_to(mdp, checked(mdp, policy), checked(mdp, policy), guaranteed=values.eta)
-    distance, reached, residual = _balanced(
-        curves.at_kl,
-        lambda tilt: (curves.weights * tilt.multiplier, tilt.multiplier_slope / tilt.kl_slope),
-        penalty,
-        2 * math.log(slope / penalty) - math.log(2),  # exact for small steps: μ = σ / √(2d)
-    )
+    goal, log_weights = math.log(penalty), np.log(curves.weights)
+
+    def slackness(tilt: Tilt) -> tuple[np.ndarray, np.ndarray]:
+        total, rate = _log_sum(log_weights + tilt.log_multiplier, tilt.multiplier_slope / tilt.kl_slope)
+        return goal - total, -rate
+
+    small_step = 2 * math.log(slope / penalty) - math.log(2)  # exact for small steps: μ = σ / √(2d)
+    log_distance, reached, residual = _balanced(curves, curves.at_kl, slackness, small_step)
+    distance = math.exp(log_distance)
     surrogate = values.eta + float(curves.weights @ (reached.policy * curves.a).sum(1))  # states without a curve stay
     return step_to(mdp, curves.whole, curves.filled(reached), surrogate - penalty * distance, residual)
 
@@ -57,11 +61,12 @@ def max_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
     curves = _curves(mdp, policy, values, delta)
     if not len(curves):
         return step_to(mdp, curves.whole, curves.whole)
-    reached = curves.at_kl(delta)
-    residual = float(np.abs(reached.kl / delta - 1)[reached.log_y < LAST].max(initial=0.0))
+    reached = curves.at_kl(math.log(delta))
+    residual = float(np.abs(reached.log_kl - math.log(delta))[reached.log_y < curves.last].max(initial=0.0))
     return _constrained(mdp, curves.whole, curves.filled(reached), residual)
 
 
+@quietly
 def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
     """Eq. 12 and 13: maximise L_π(π̃) subject to the mean of KL(π‖π̃) over s ~ ρ_π <= δ, exactly.
 
@@ -72,12 +77,14 @@ def mean_kl_step(mdp: FiniteMDP, policy: np.ndarray, delta: float) -> Step:
     weights = values.state_weights[curves.rows]
     if not (weights > 0).any():
         return step_to(mdp, curves.whole, curves.whole)
-    _, reached, residual = _balanced(
-        curves.at_multiplier,
-        lambda tilt: (weights * tilt.kl, tilt.kl_slope / tilt.multiplier_slope),
-        delta,
-        0.5 * math.log(float(weights @ curves.spread**2) / (2 * delta)),  # for small steps: KL = ½(σ/μ)²
-    )
+    goal, log_weights = math.log(delta), np.log(weights)
+    small_step = -0.5 * float(np.log(weights @ curves.spread**2 / (2 * delta)))  # KL = ½(σ/μ)² for small steps
+
+    def spent(tilt: Tilt) -> tuple[np.ndarray, np.ndarray]:
+        total, rate = _log_sum(log_weights + tilt.log_kl, -tilt.kl_slope / tilt.multiplier_slope)
+        return total - goal, rate
+
+    _, reached, residual = _balanced(curves, lambda x, near: curves.at_multiplier(-x, near), spent, small_step)
     return _constrained(mdp, curves.whole, curves.filled(reached), residual)
 
 
@@ -114,23 +121,27 @@ def _curves(mdp: FiniteMDP, policy: np.ndarray, values: Values, delta: float) ->
     return Curves.of(mdp, policy, values)
 
 
-def _balanced(
-    at: Callable[[float, Tilt | None], Tilt], parts: Parts, goal: float, log_guess: float
-) -> tuple[float, Tilt, float]:
-    """The x at which the parts of all states add up to the goal, the points at x, and the relative error.
+def _log_sum(log_parts: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log Σ of parts [S] that change with these slopes of their logs, and the sum's own: [1] each."""
+    total = np.logaddexp.reduce(log_parts, keepdims=True)
+    return total, np.sum(np.exp(log_parts - total) * slopes, keepdims=True)
 
-    The sum falls with x.
+
+def _balanced(curves: Curves, at: Along, rising: Rising, guess: float) -> tuple[float, Tilt, float]:
+    """The x at which `rising` is 0, the points at x, and the relative error.
+
+    Where it stays below 0 up to the ends of all curves, these are the points.
     """
     tilt: Tilt | None = None
 
-    def miss(log_x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def miss(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         nonlocal tilt
-        tilt = at(float(np.exp(log_x[0])), tilt)
-        part, slope = parts(tilt)
-        return np.array([math.log(goal / part.sum())]), np.array([-(part @ slope) / part.sum()])
+        tilt = at(float(x[0]), tilt)
+        value, slope = rising(tilt)
+        return np.where((tilt.log_y >= curves.last).all() & (value < 0), 0.0, value), slope
 
-    found = increasing_roots(miss, np.array([log_guess]), tolerance=TOLERANCE)
-    x = float(np.exp(found.x[0]))
+    found = increasing_roots(miss, np.array([guess]), tolerance=TOLERANCE)
+    x = float(found.x[0])
     return x, at(x, tilt), found.residual
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.reference import propose, step
 from tests.updates.methods.searches import config, population, quadratic, start
+from trpolab.numerics.roots import NoConvergence
 from trpolab.updates.methods.reps import reweight
 
 
@@ -38,6 +39,24 @@ def test_a_wide_bound_leaves_the_best_alone() -> None:
     found = reweight(np.array([1.0, 3.0, 3.0, 2.0]), 5.0)
     assert found.weights.tolist() == [0.0, 0.5, 0.5, 0.0]
     assert found.kl == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-8, 1.0, 1e8, 1e300])
+@pytest.mark.parametrize("epsilon", [1e-9, 0.1, 1.0])
+def test_the_bound_is_met_on_any_scale(scale: float, epsilon: float) -> None:
+    returns = scale * np.random.default_rng(3).normal(size=30)
+    assert reweight(returns, epsilon).kl == pytest.approx(epsilon, rel=1e-5)
+
+
+def test_the_bound_is_met_between_all_but_equal_candidates() -> None:
+    """Two all but equal ones far above a third: only a tiny temperature tells them apart."""
+    assert reweight(np.array([1 - 1e-15, 1.0, 0.0, 0.0]), 1.2).kl == pytest.approx(1.2, rel=1e-5)
+
+
+def test_a_bound_that_is_not_met_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NoConvergence, match=r"reps\.epsilon = 1e-30: the candidates' weights came to a KL of"):
+        monkeypatch.setattr("trpolab.updates.methods.reps._weights_and_kl", lambda *_: (np.ones(3) / 3, 0.5))
+        reweight(np.array([0.0, 1.0, 2.0]), 1e-30)
 
 
 def test_adding_to_or_scaling_all_returns_changes_no_weight() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trpolab.numerics.roots import NoConvergence
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
 from trpolab.settings import setting
@@ -73,13 +74,16 @@ def reweight(returns: np.ndarray, epsilon: float) -> Reweighting:
     """w ∝ exp(R/η) [P], η the minimum of the dual ηε + η log((1/P) Σ exp(R/η)), at which KL(w‖uniform) = ε.
 
     The dual's slope is ε - KL, and the KL falls as η rises, so bisection finds it. Where even the best candidates alone
-    are within ε, they share the weight.
+    are within ε, they share the weight. Raises NoConvergence where the KL does not come to ε.
     """
     advantage = returns - returns.max()
     count, best = len(returns), int((advantage == 0).sum())
     if math.log(count / best) <= epsilon:
         return Reweighting((advantage == 0) / best, 0.0, math.log(count / best))
-    low, high = 1e-12 * -advantage.min(), 1e12 * -advantage.min()
+    power = math.frexp(advantage.min())[1]
+    advantage = np.ldexp(advantage, -power)  # exact, and no product of temperatures leaves the range of numbers
+    spread, gap = -advantage.min(), -advantage[advantage < 0].max()
+    low, high = min(1e-12 * spread, gap / 1000), max(1e12 * spread, spread / math.sqrt(epsilon))
     for _ in range(200):
         middle = math.sqrt(low * high)
         if _weights_and_kl(advantage, middle)[1] > epsilon:
@@ -87,7 +91,9 @@ def reweight(returns: np.ndarray, epsilon: float) -> Reweighting:
         else:
             high = middle
     weights, kl = _weights_and_kl(advantage, high)
-    return Reweighting(weights, high, kl)
+    if not abs(kl - epsilon) <= 1e-6 * epsilon + 1e-12:
+        raise NoConvergence(f"reps.epsilon = {epsilon:g}: the candidates' weights came to a KL of {kl:g}")
+    return Reweighting(weights, float(np.ldexp(high, power)), kl)
 
 
 def _weights_and_kl(advantage: np.ndarray, temperature: float) -> tuple[np.ndarray, float]:
