@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from trpolab.numerics.threads import LEAST, SERIAL, ThreadTeam, in_chunks, summed
+from trpolab.numerics.threads import LEAST, SERIAL, ThreadTeam, few_threads, in_chunks, summed
 
 
 def blas_threads() -> list[int]:
@@ -59,6 +59,70 @@ def test_libraries_have_one_thread_inside_and_what_they_had_after() -> None:
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_threads():
+    """BLAS and torch have two threads, as on a machine with two cores, in this thread and in new ones."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with threadpool_limits(2, "blas"):
+        yield
+    torch.set_num_threads(before)
+
+
+def in_a_new_thread(work):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(work()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_who_leaves_first_does_not_take_the_threads_from_who_stays(two_threads) -> None:
+    """First in, first out: each has what it asked for to its end, and all is as before afterwards."""
+    both_in, first_out = threading.Barrier(2, timeout=30), threading.Event()
+    seen: dict[str, list] = {"first": [], "last": []}
+
+    def look(name: str) -> None:
+        seen[name].append((torch.get_num_threads(), *set(blas_threads())))
+
+    def first() -> None:
+        with few_threads(1):
+            both_in.wait()
+            look("first")
+        look("first")
+        first_out.set()
+
+    def last() -> None:
+        with few_threads(2):
+            both_in.wait()
+            first_out.wait(30)
+            look("last")
+        look("last")
+
+    threads = [threading.Thread(target=work) for work in (first, last)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert seen == {"first": [(1, 1), (2, 1)], "last": [(2, 1), (2, 2)]}
+    assert set(blas_threads()) == {2} and torch.get_num_threads() == 2
+    assert in_a_new_thread(torch.get_num_threads) == 2
+
+
+def test_blocks_in_one_thread_lie_within_each_other(two_threads) -> None:
+    with few_threads(2):
+        with few_threads(1):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2 and set(blas_threads()) == {1}
+    assert set(blas_threads()) == {2}
+
+
+def test_helpers_use_one_thread_beside_a_run_that_uses_two(two_threads) -> None:
+    with few_threads(2), ThreadTeam(2) as workers:
+        torch.set_num_threads(2)
+        assert workers.map(lambda item: torch.get_num_threads(), range(2 * LEAST))[1] == 1
 
 
 def test_no_thread_is_left_behind() -> None:

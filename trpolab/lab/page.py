@@ -122,9 +122,21 @@ class Page:
         self.code.value = f"<pre title='click, then copy'>{html.escape(text)}</pre>" if self._code_shown else ""
 
     def close(self) -> None:
-        """Close every widget of the page, the figure of five megabytes included."""
-        self.figure.close()
-        self.widget.close()
+        """Close every widget of the page."""
+        close_tree(self.widget)
+
+
+def close_tree(widget: w.Widget) -> None:
+    """Close a widget and every one that it holds: children, layouts, styles.
+
+    A page that is loaded again asks for all open widgets, and gives all of them up where one holds a closed one.
+    """
+    held = [getattr(widget, name) for name in widget.keys]
+    w.Widget.close(widget)
+    for value in held:
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, w.Widget) and one.comm is not None:
+                close_tree(one)
 
 
 def card_title(name: str, caption: str) -> str:

@@ -16,6 +16,7 @@ import ipywidgets as w
 
 from trpolab.lab.cells import claim
 from trpolab.lab.knobs import in_words
+from trpolab.lab.page import close_tree
 from trpolab.lab.pictures.explorer import legend, panels, to_svg
 from trpolab.lab.style import BLUE, CSS, GREEN, ORANGE
 from trpolab.settings import ConfigError
@@ -69,6 +70,7 @@ class Race(w.VBox):
         **settings: Any,
     ):
         self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
         self._stopping = threading.Event()
         if not 1 <= len(methods) <= len(LOOKS) or not set(methods) <= set(METHODS):
             raise ValueError(f"methods = {methods!r}: give one to {len(LOOKS)} of {', '.join(METHODS)}")
@@ -92,7 +94,7 @@ class Race(w.VBox):
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, *, block: bool = False) -> Race:
-        """Start the chosen methods; with `block` the call returns when all are done."""
+        """Start the chosen methods; with `block` the call returns when all are done, and raises what one did."""
         if self.running:
             return self
         chosen = dict.fromkeys(lane.value for lane in self.lanes if lane.value != NOBODY)
@@ -100,13 +102,18 @@ class Race(w.VBox):
             self.runners = [RaceLane(name, self._session(name)) for name in chosen]
         except ConfigError as problem:
             self._tell(str(problem))
+            if block:
+                raise
             return self
         self._stopping.clear()
+        self._failure = None
         self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
         self.button.description = "Stop"
         self._thread.start()
         if block:
             self._thread.join()
+            if self._failure is not None:
+                raise self._failure
         return self
 
     def stop(self) -> None:
@@ -119,7 +126,7 @@ class Race(w.VBox):
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         if not keep_view:
-            super().close()
+            close_tree(self)
 
     def redraw(self) -> None:
         """Draw the curves so far."""
@@ -152,9 +159,10 @@ class Race(w.VBox):
                     drawn = time.monotonic()
             self._tell("")
         except Exception as error:  # noqa: BLE001 - a thread's error has no cell to show it in: the widget says it
+            self._failure = error
             self._tell(f"{type(error).__name__}: {error}")
         finally:
-            for loop in reversed(loops):  # the reverse of how they began, for they lend each other torch's threads
+            for loop in loops:
                 loop.close()
             self.redraw()
             self.button.description = "Start"

@@ -1,10 +1,11 @@
-"""Sums over chunks of rows, computed on a few threads; NumPy's and torch's own threads are held at one meanwhile."""
+"""Sums over chunks of rows, computed on a few threads, and how NumPy's and torch's own threads are held down."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -16,6 +17,66 @@ Result = TypeVar("Result")
 
 
 LEAST = 2  # items for each thread: with fewer, starting threads costs more than it gains
+
+
+class _Holders:
+    """Who holds the threads of BLAS and torch down now: the numbers are the process's own, so their state is as well.
+
+    BLAS has one number for the process. The first holder sets it, the last one restores what was there. Torch has one
+    for each thread, and gives new threads the number that was set last, wherever that was. So what a thread goes back
+    to is what torch had before the first holder, unless the thread holds it down in an outer block.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads: list[int] = []  # of every open block, its thread
+        self.torch_before, self.blas_before = 1, list[int]()
+
+    def enter(self) -> int:
+        """A block begins; returns the number of torch's threads to go back to."""
+        if not self.threads:
+            self.torch_before = torch.get_num_threads()
+            self.blas_before = [library.num_threads for library in _blas()]
+            self.set_blas([1] * len(self.blas_before))
+        before = torch.get_num_threads() if threading.get_ident() in self.threads else self.torch_before
+        self.threads.append(threading.get_ident())
+        return before
+
+    def leave(self) -> None:
+        """A block ends."""
+        self.threads.remove(threading.get_ident())
+        if not self.threads:
+            self.set_blas(self.blas_before)
+
+    def set_blas(self, counts: list[int]) -> None:
+        """Set the threads of each BLAS library, whichever thread has set them before."""
+        for library, count in zip(_blas(), counts, strict=True):
+            clear = getattr(library, "clear_controlling_thread", lambda force: None)
+            if library.num_threads != count:
+                clear(force=True)  # threadpoolctl >= 3.7 would let only one thread set them
+                library.set_num_threads(count)
+                clear(force=True)
+
+
+_HOLDERS = _Holders()
+torch.get_num_threads()  # a thread keeps the number that it finds when it first asks: this one asks before any run
+
+
+@contextlib.contextmanager
+def few_threads(of_torch: int = 1) -> Iterator[None]:
+    """Inside, BLAS uses one thread an operation, and torch so many in this thread.
+
+    Several threads may be inside at a time, and leave in any order: each computes as if it were alone.
+    """
+    with _HOLDERS.lock:
+        before = _HOLDERS.enter()
+        torch.set_num_threads(of_torch)
+    try:
+        yield
+    finally:
+        with _HOLDERS.lock:
+            torch.set_num_threads(before)
+            _HOLDERS.leave()
 
 
 class ThreadTeam:
@@ -38,14 +99,11 @@ class ThreadTeam:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> ThreadTeam:
-        if (before := torch.get_num_threads()) > 1:
-            torch.set_num_threads(1)
-            self._open.callback(torch.set_num_threads, before)
-        blas = _blas()
-        if any(library["num_threads"] > 1 for library in blas.info()):
-            self._open.enter_context(blas.limit(limits=1))
+        self._open.enter_context(few_threads())
         if self.threads > 1:
-            self._pool = self._open.enter_context(ThreadPoolExecutor(self.threads - 1))
+            self._pool = self._open.enter_context(
+                ThreadPoolExecutor(self.threads - 1, initializer=torch.set_num_threads, initargs=(1,))
+            )
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -104,6 +162,6 @@ def summed(
 
 
 @functools.cache
-def _blas() -> Any:
+def _blas() -> list[Any]:
     """The BLAS libraries of this process; looking for them takes a millisecond."""
-    return ThreadpoolController().select(user_api="blas")
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)

@@ -9,14 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from threadpoolctl import threadpool_limits
-
 from trpolab.machine import usable_cores
+from trpolab.numerics.threads import few_threads
 from trpolab.policies import Learner, Policy
 from trpolab.runs.history import History
 from trpolab.sampling.errors import Interrupted
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.sampling.streams import Streams
 from trpolab.settings import ConfigError
 from trpolab.simulators import Source, configured, find_task
@@ -110,6 +108,12 @@ class Session:
         self._recorder.found = [(kind, message) for kind, message in (*found, ("metrics_damaged", said)) if message]
         self.events = self._recorder.events  # what happened besides iterations; it only grows
 
+    def __repr__(self) -> str:
+        said = [f"{self.state}, iteration {self.progress.iteration} of {self.controls.requested.iterations}"]
+        said += [f"return {self.progress.score:,.1f}"] if self.progress.score is not None else []
+        said += [str(self.path)] if self.path is not None else []
+        return f"Session({self.task.name}: {', '.join(said)})"
+
     @property
     def config(self) -> Config:
         """The config of the iteration under way, or of the last one."""
@@ -160,7 +164,7 @@ class Session:
         config, progress = self.controls.requested, self.progress.copy()
         self._recorder.open(self.first if self.parent else config, progress.iteration)
         self.history.keep_until(progress.iteration)
-        torch_threads, state, message = torch.get_num_threads(), "stopped", ""
+        state, message = "stopped", ""
         threads = config.threads or usable_cores()
         samplers = Samplers(self.source, self.task, config.slots or SLOTS[0], threads, self.streams)
         try:
@@ -168,18 +172,23 @@ class Session:
             if self._new_schedule:
                 self._recorder.event("scheduled", schedule=self._new_schedule)
                 self._new_schedule = {}
-            torch.set_num_threads(threads if self.policy.network.parallel else TORCH_THREADS)
-            with threadpool_limits(1, "blas"):
-                self._tell("running")
-                if why := self._restore_episodes(samplers):
-                    self._recorder.announce("episodes_cut", why, iteration=progress.iteration)
-                before = replace(self._train_state.config, iterations=config.iterations)
-                self._turn_knobs_again()
-                for iteration in iterate(self.controls, self.streams, progress, samplers):
+            of_torch = threads if self.policy.network.parallel else TORCH_THREADS
+            self._tell("running")
+            with few_threads(of_torch):
+                why = self._restore_episodes(samplers)
+            if why:
+                self._recorder.announce("episodes_cut", why, iteration=progress.iteration)
+            before = replace(self._train_state.config, iterations=config.iterations)
+            self._turn_knobs_again()
+            loop = iterate(self.controls, self.streams, progress, samplers)
+            while True:
+                with few_threads(of_torch):  # not while others have their turn
+                    if (iteration := next(loop, None)) is None:
+                        break
                     self._record(iteration, before, progress, samplers)
-                    before = iteration.config
-                    yield iteration
-                    self._turn_knobs_again()
+                before = iteration.config
+                yield iteration
+                self._turn_knobs_again()
             if self.progress.iteration >= self.controls.requested.iterations:
                 state = "finished"
         except Interrupted:  # told to stop while episodes were replayed, or the folder could not be written
@@ -193,7 +202,6 @@ class Session:
             message = f"{type(error).__name__}: {error}"
             raise
         finally:
-            torch.set_num_threads(torch_threads)
             self.state = state
             self._recorder.finish(state, message, self._train_state)
             samplers.close()
@@ -243,7 +251,7 @@ class Session:
         began = time.perf_counter()
         how = (config.evaluate_episodes, config.seed, config.evaluate_deterministic, config.threads or 1)
         try:
-            found = evaluate(iteration.learner.policy, self.source, *how, interrupt=self.controls.aborting)
+            found = play_episodes(iteration.learner.policy, self.source, *how, interrupt=self.controls.aborting)
         except Interrupted:
             return {"evaluation_mean": None}
         except ArithmeticError as error:  # NaN, or physics that blew up: the training goes on
@@ -253,6 +261,7 @@ class Session:
             "evaluation_mean": found.mean,
             "evaluation_std": found.std,
             "evaluation_episodes": len(found.returns),
+            "evaluation_alike": found.alike,
             "seconds_evaluation": time.perf_counter() - began,
         }
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from trpolab.extras import explained, install_line
+from trpolab.numerics.threads import few_threads
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
 from trpolab.settings import setting
@@ -133,7 +133,7 @@ def _engine(learner: Learner, settings: Covariance, generator: np.random.Generat
         engine.adapt_sigma.ps = state[PATH_SIGMA].copy()
         if full:
             engine.sm.C = state[FULL].copy()
-            with threadpool_limits(1, "blas"):  # several threads may flip an eigenvector's sign
+            with few_threads():  # several threads may flip an eigenvector's sign
                 engine.sm.update_now(-1)  # decompose it
         else:
             engine.sigma_vec = cma.transformations.DiagonalDecoding(state[SCALES])
