@@ -58,7 +58,7 @@ ALLOWED_RANDOM = {"Generator", "Philox", "PCG64", "SeedSequence", "BitGenerator"
 def room_of(path: Path) -> str:
     """The top-level part of the package that a file belongs to; "" is the package itself."""
     name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return "" if name == "__init__" else name
+    return "" if name in ("__init__", "__main__") else name
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:

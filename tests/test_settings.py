@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trpolab.cli import main
 from trpolab.runs.reader import RunFolderError
-from trpolab.settings import ConfigError, PlainError, names_elsewhere, unknown_setting
+from trpolab.sampling.config import SinglePath
+from trpolab.settings import ConfigError, PlainError, describe_kind, names_elsewhere, unknown_setting, whole_number
 from trpolab.simulators import UnknownTask, UnsupportedSpace
 from trpolab.training.config import Config, settings
 
@@ -44,6 +47,49 @@ def test_the_frames_of_the_library_are_left_out() -> None:
     assert any("test_settings.py" in line for line in lines)
     assert not any("training/config.py" in line for line in lines)
     assert lines[-1] == "ConfigError: delta = -1: must be > 0"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("seed", np.int64(3), 3),
+        ("iterations", np.uint16(7), 7),
+        ("slots", np.array(8), 8),
+        ("delta", np.float32(0.5), 0.5),
+        ("line_search", np.bool_(False), False),
+        ("hidden", np.array([32, 16]), (32, 16)),
+        ("hidden", [np.int32(32), np.int8(16)], (32, 16)),
+        ("method", np.str_("cem"), "cem"),
+        ("sampler", SinglePath(steps_per_iteration=np.int64(4000), lam=np.float64(0.5)), "single-path"),
+    ],
+)
+def test_numbers_of_numpy_are_taken_as_pythons(name: str, given, kept) -> None:
+    config = Config().replace(**{name: given})
+    assert config.get(name) == kept and type(config.get(name)) is type(kept)
+    json.dumps(config.settings())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, about in settings().items() if "whole number" in describe_kind(about.kind)]
+)
+@pytest.mark.parametrize("value", [2**70, -(2**70), 10**400, np.float64(2.0**70)])
+def test_whole_numbers_without_end_are_refused_in_a_sentence(name: str, value) -> None:
+    given = (value,) if "list" in describe_kind(settings()[name].kind) else value
+    with pytest.raises(ConfigError, match=rf"^{name} = .*must be "):
+        Config().replace(**{name: given})
+
+
+@pytest.mark.parametrize("value", [np.int64(3), np.uint8(3), 3])
+def test_an_argument_that_is_a_whole_number(value) -> None:
+    assert whole_number("count", value, 1) == 3 and type(whole_number("count", value)) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**63, 2**70, 1.0, np.float64(2), True, "3", None])
+def test_an_argument_that_is_none(value) -> None:
+    with pytest.raises(
+        PlainError, match=r"count = .*: must be a whole number, at least 1 and at most 9223372036854775807"
+    ):
+        whole_number("count", value, 1)
 
 
 # What others call it, and what the answer must contain.

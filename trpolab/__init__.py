@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from trpolab.runs.reader import load_policy
     from trpolab.sampling.batch import Batch
     from trpolab.sampling.config import SinglePath, Vine
-    from trpolab.sampling.evaluate import evaluate
     from trpolab.sampling.sampler import SamplerKind
     from trpolab.settings import setting
     from trpolab.simulators import as_gymnasium, make
     from trpolab.simulators.registry import SimulatorKind
     from trpolab.training.config import Config
     from trpolab.training.controls import Controls
+    from trpolab.training.evaluation import evaluate
     from trpolab.training.registration import register
     from trpolab.training.session import Session, train
     from trpolab.updates.method import MethodKind
@@ -47,7 +47,7 @@ _HOMES = {
     "as_gymnasium": "trpolab.simulators",
     "backtrack": "trpolab.numerics",
     "conjugate_gradient": "trpolab.numerics",
-    "evaluate": "trpolab.sampling.evaluate",
+    "evaluate": "trpolab.training.evaluation",
     "load_policy": "trpolab.runs.reader",
     "make": "trpolab.simulators",
     "register": "trpolab.training.registration",

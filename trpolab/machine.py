@@ -12,6 +12,11 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "<microseconds> <period>" or "max <per
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes or "max"
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path as people give it: `~` is the home folder."""
+    return Path(os.path.expanduser(path))
+
+
 def usable_memory() -> int:
     """Bytes of memory that this process and its children may use: the machine's, cut by the control group's limit."""
     physical: int = psutil.virtual_memory().total

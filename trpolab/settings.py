@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import operator
 import tomllib
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,6 +18,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
+
+LARGEST = 2**63 - 1  # of whole numbers that are given: seeds, sizes and counts
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -117,6 +121,8 @@ class Setting:
             return f"{self.name} = {value!r}: must be {describe_kind(self.kind)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
+        if isinstance(value, int) and abs(value) > LARGEST:
+            return f"{self.name} = {value}: must be {self.allowed()}, and at most {LARGEST}"
         if not math.isfinite(value):
             return f"{self.name} = {value!r}: must be a finite number, {self.allowed()}"
         inside = True
@@ -144,7 +150,7 @@ def fits(kind: Any, value: Any) -> bool:
     if kind in plain:
         return isinstance(value, plain[kind]) and (kind is bool or not isinstance(value, bool))
     if kind == tuple[int, ...]:
-        return isinstance(value, tuple) and all(fits(int, width) and width >= 1 for width in value)
+        return isinstance(value, tuple) and all(fits(int, width) and 1 <= width <= LARGEST for width in value)
     return any(value is None if option is type(None) else fits(option, value) for option in kind.__args__)
 
 
@@ -213,8 +219,21 @@ def parse_value(text: str) -> Any:
 
 
 def as_setting(value: Any) -> Any:
-    """Lists (from TOML or JSON) become tuples."""
-    return tuple(as_setting(item) for item in value) if isinstance(value, list) else value
+    """A value as settings hold it: lists and arrays become tuples, NumPy's numbers Python's."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    return tuple(as_setting(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def whole_number(name: str, value: Any, low: int = 0) -> int:
+    """An argument that is a whole number, NumPy's included, as Python's. Raises PlainError."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = low - 1
+    if isinstance(value, bool) or not low <= number <= LARGEST:
+        raise PlainError(f"{name} = {value!r}: must be a whole number, at least {low} and at most {LARGEST}")
+    return number
 
 
 def flatten(table: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -39,6 +40,18 @@ def test_unknown_names_are_told_before_anything_runs(monkeypatch, capsys: pytest
     assert "did you mean sampling" in told and "'nonsense'" in told and "cartpole" in told
 
 
-def test_the_names_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--list"]) == 0
-    assert capsys.readouterr().out.split() == list(names())
+@pytest.mark.parametrize("words", [[], ["--list"]], ids=["nothing", "--list"])
+def test_without_a_name_they_are_listed_with_a_title_and_a_time(words: list[str], monkeypatch, capsys) -> None:
+    monkeypatch.setattr(bench, "run", lambda *args: pytest.fail("ran"))
+    assert main(["bench", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(names())
+    assert all(re.match(r"\S+ +\d+ (min|h)  [A-Za-z]", line) for line in lines)
+    assert lines[names().index("cartpole")].endswith("  CartPole-v1 within 100,000 steps")
+
+
+def test_all_of_them_are_run_when_asked_for(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(bench, "run", lambda name, report: ran.append(name) or "a table")
+    assert main(["bench", "--all"]) == 0
+    assert ran == list(names()) and capsys.readouterr().out.count("a table") == len(ran)

@@ -56,6 +56,21 @@ def test_a_terminal_gets_one_line_that_is_redrawn() -> None:
     assert stream.lines() == ["iteration 2/4  return 12.3  KL 0.0098  2,000 steps/s  0:01 left", ""]
 
 
+def test_a_long_iteration_is_said_to_be_under_way_less_and_less_often() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = ProgressLine(stream, 4, clock=clock)
+    for _ in range(70):
+        progress.wait()
+        clock.now += 1
+    told = stream.getvalue().splitlines()
+    assert told[0] == "iteration 1/4 has been under way for 0:05"
+    assert [line.split()[-1] for line in told] == ["0:05", "0:10", "0:20", "0:40"]
+    progress.show(metrics(1))
+    clock.now += 6
+    progress.wait()
+    assert stream.getvalue().splitlines()[-1] == "iteration 2/4 has been under way for 0:06"
+
+
 @pytest.mark.parametrize("columns", [10, 30, 64, 100])
 def test_a_line_never_grows_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from ipywidgets import Widget
+from ipywidgets.widgets.widget import _instances
 
 from trpolab.lab import cells
 from trpolab.lab.charts import CHARTS
@@ -181,6 +182,27 @@ def test_running_a_cell_again_closes_its_earlier_lab_only(make_lab, monkeypatch:
     shell.cell, shell.execution_count = "a", 3
     again = make_lab()
     assert [lab.state for lab in (first, beside, other, again)] == ["closed", "closed", "ready", "ready"]
+
+
+def test_a_closed_lab_leaves_no_widget_open(make_lab) -> None:
+    """One that is left, and holds one that is closed, ends every widget of the page when it is loaded again."""
+    before = set(_instances)
+    lab = make_lab()
+    lab.run(block=True, iterations=2)
+    lab.refresh()
+    assert lab.view is not None and len(set(_instances) - before) > 200
+    lab.close(keep_view=False)
+    assert set(_instances) - before == set()
+
+
+def test_a_view_that_is_kept_is_whole(make_lab) -> None:
+    lab = make_lab()
+    lab.run(block=True, iterations=1)
+    before = set(_instances)
+    assert lab.view is not None
+    made = set(_instances) - before
+    lab.close()
+    assert made and made <= set(_instances)
 
 
 def test_it_shows_a_widget_and_tells_its_state_as_text(make_lab) -> None:

@@ -10,7 +10,10 @@ import torch
 
 pytest.importorskip("ipywidgets", reason='needs the lab: pip install "trpolab[lab]"')
 
+from ipywidgets.widgets.widget import _instances
+
 from trpolab.lab.race import NOBODY, Race
+from trpolab.settings import ConfigError
 from trpolab.training.session import train
 
 TASK = "paper/CartPole"
@@ -27,6 +30,14 @@ def make_race() -> Iterator[Callable[..., Race]]:
     yield build
     for race in made:
         race.close(keep_view=False)
+
+
+def test_closing_closes_every_widget(make_race) -> None:
+    before = set(_instances)
+    race = make_race(TASK, ("trpo", "cem"))
+    assert len(set(_instances) - before) > 15
+    race.close(keep_view=False)
+    assert set(_instances) - before == set()
 
 
 def test_all_get_the_same_steps_and_learn_what_they_learn_alone(make_race) -> None:
@@ -60,8 +71,10 @@ def test_the_button_starts_and_stops(make_race) -> None:
 
 
 def test_what_cannot_run_is_said_in_its_place(make_race) -> None:
-    race = make_race("Hopper-v5", ("reps",), steps=1000).start(block=True)
+    race = make_race("Hopper-v5", ("reps",), steps=1000).start()
     assert "5,126 parameters" in race.message.value and not race.running
+    with pytest.raises(ConfigError, match="5,126 parameters"):
+        race.start(block=True)
     with pytest.raises(ValueError, match="one to 3 of trpo"):
         make_race(TASK, ("nonsense",))
 
@@ -73,8 +86,11 @@ def test_an_error_of_the_thread_is_shown(make_race, monkeypatch) -> None:
         raise ArithmeticError("boom")
 
     monkeypatch.setattr("trpolab.lab.race.RaceLane.note", lambda self, metrics: broken(metrics))
-    race.start(block=True)
+    with pytest.raises(ArithmeticError, match="boom"):  # who waits is told as Python tells it
+        race.start(block=True)
     assert "ArithmeticError: boom" in race.message.value
+    monkeypatch.undo()
+    assert race.start(block=True) is race and race.message.value == ""
 
 
 def test_nobody_leaves_a_lane_empty_and_closing_ends_the_thread(make_race) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.faults.points import replace
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.selftest.physics import poisoned
 from trpolab.training import loop
 from trpolab.training.loop import Diverged
@@ -50,7 +50,7 @@ def test_a_run_leaves_out_what_blew_up_counts_it_and_writes_no_log(scratch: Path
     for batch in batches:
         assert np.isfinite(batch.obs).all() and np.abs(batch.obs).max() < 1e3
     assert all(row["outcome"].startswith("accepted") for row in session.history)
-    evaluate(session.policy, "Hopper-v5", 2)
+    play_episodes(session.policy, "Hopper-v5", 2)
     assert [path.name for path in scratch.iterdir()] == ["runs"]
     assert not list(scratch.rglob("MUJOCO_LOG*"))
 

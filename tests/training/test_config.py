@@ -44,6 +44,14 @@ def test_all_problems_are_told_at_once_with_their_values():
     assert len(caught.value.problems) == 5
 
 
+@pytest.mark.parametrize("task", ["CartPole-v1", "Hopper-v5", "finite/chain-8", "MountainCarContinuous-v0"])
+@pytest.mark.parametrize("name", ["atari.sticky", "atari.pixels", "atari.clip_rewards"])
+def test_settings_of_another_kind_of_tasks_are_refused(task, name):
+    value = {"atari.sticky": 0.5, "atari.pixels": "dqn", "atari.clip_rewards": True}[name]
+    with pytest.raises(ConfigError, match=rf"^{name}: only Atari tasks read it, and {task} is none"):
+        resolve(find_task(task), overrides={name: value})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

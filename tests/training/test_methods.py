@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.training.session import Session, train
 from trpolab.updates import METHODS
 
@@ -79,4 +79,4 @@ def test_the_cross_entropy_method_solves_the_papers_cart_pole() -> None:
     for done in session.iterate():
         if done.metrics["sim_steps"] > 90_000:
             break
-    assert evaluate(session.policy, TASK, 20, seed=5).mean >= 4750
+    assert play_episodes(session.policy, TASK, 20, seed=5).mean >= 4750

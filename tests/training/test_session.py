@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box
+from threadpoolctl import threadpool_info
 
 from trpolab.runs.reader import RunFolderError, load_policy, read_metrics
 from trpolab.sampling.errors import NonFinite
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import UnknownTask
 from trpolab.training.loop import Diverged
@@ -33,9 +35,9 @@ def run(task="CartPole-v1", iterations=3, **settings):
 def test_cartpole_is_solved():
     session = run(iterations=80, seed=1)
     assert session.state == "finished"
-    found = evaluate(session.policy, "CartPole-v1", 20, seed=5, deterministic=True)
+    found = play_episodes(session.policy, "CartPole-v1", 20, seed=5, deterministic=True)
     assert found.mean >= 400
-    assert evaluate(session.policy, "CartPole-v1", 20, seed=5, deterministic=True).returns.tolist() == (
+    assert play_episodes(session.policy, "CartPole-v1", 20, seed=5, deterministic=True).returns.tolist() == (
         found.returns.tolist()
     )
 
@@ -52,6 +54,47 @@ def test_the_number_of_threads_changes_nothing():
     one, two = run("Hopper-v5", threads=1), run("Hopper-v5", threads=2)
     assert stable(one.history) == stable(two.history)
     assert torch.equal(one.policy.theta, two.policy.theta)
+
+
+def test_a_run_is_the_same_beside_any_other():
+    """Two threads, one run beginning before the other ends and ending before it; and two loops in one thread."""
+    alone = {task: run(task, iterations=4) for task in ("Hopper-v5", "CartPole-v1")}
+    before = torch.get_num_threads(), {library["num_threads"] for library in threadpool_info()}
+    beside, barrier = {}, threading.Barrier(2, timeout=60)
+
+    def train_it(task, iterations):
+        session = Session(task, out=None, iterations=4)
+        loop = session.iterate()
+        next(loop)
+        barrier.wait()
+        for _ in range(iterations):
+            next(loop, None)
+        barrier.wait()
+        for _ in loop:
+            continue
+        beside[task] = session
+
+    threads = [threading.Thread(target=train_it, args=each) for each in (("Hopper-v5", 3), ("CartPole-v1", 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sessions = {task: Session(task, out=None, iterations=4) for task in alone}
+    for _ in zip(*(session.iterate() for session in sessions.values()), strict=True):
+        assert torch.get_num_threads() == before[0]  # whoever iterates has the threads between two iterations
+    for task, session in alone.items():
+        for other in (beside[task], sessions[task]):
+            assert stable(other.history) == stable(session.history)
+            assert torch.equal(other.policy.theta, session.policy.theta)
+    assert (torch.get_num_threads(), {library["num_threads"] for library in threadpool_info()}) == before
+
+
+def test_a_session_says_what_it_is(tmp_path):
+    session = Session("CartPole-v1", out=tmp_path, iterations=3)
+    assert repr(session) == "Session(CartPole-v1: created, 0 of 3 iterations)"
+    session.run()
+    score = session.history[-1]["return_recent"]
+    assert repr(session) == f"Session(CartPole-v1: finished, 3 of 3 iterations, return {score:,.1f}, {session.path})"
 
 
 def test_user_code_that_reseeds_the_global_generators_changes_nothing():
@@ -228,8 +271,12 @@ def poisoned(bad):
 @pytest.mark.reliability("R10")
 def test_nan_from_the_environment_skips_the_iteration_and_the_run_goes_on():
     settings = {"steps_per_iteration": 128, "slots": 4, "iterations": 5, "normalize_observations": True}
-    session = Session(poisoned(range(1400, 1401)), out=None, **settings)  # past the 1,024 first steps, in iteration 3
-    learners = [iteration.learner for iteration in session.iterate()]
+    bad, counter, learners = set[int](), [0], []
+    session = Session(lambda: Poisoned(bad, counter), out=None, **settings)
+    for iteration in session.iterate():
+        learners.append(iteration.learner)
+        if iteration.index == 2:
+            bad.add(counter[0] + 50)
     outcomes = [record["outcome"] for record in session.history]
     assert outcomes.count("skipped_nonfinite") == 1
     bad = outcomes.index("skipped_nonfinite")
@@ -300,7 +347,7 @@ def test_nan_in_an_evaluation_is_recorded_and_the_training_goes_on(monkeypatch):
     def broken(*args, **kwargs):
         raise NonFinite("slot 0, step 3: non-finite reward", 4)
 
-    monkeypatch.setattr("trpolab.training.session.evaluate", broken)
+    monkeypatch.setattr("trpolab.training.session.play_episodes", broken)
     session = run(iterations=2, evaluate_every=1)
     assert [record["evaluation_mean"] for record in session.history] == [None, None]
     assert [event["event"] for event in session.events] == ["evaluation_failed"] * 2
@@ -310,9 +357,9 @@ def test_nan_in_an_evaluation_is_recorded_and_the_training_goes_on(monkeypatch):
 def test_a_policy_for_other_actions_or_observations_is_refused_in_a_sentence():
     policy = Session("CartPole-v1", out=None).policy
     with pytest.raises(ValueError, match="its actions are Categorical"):
-        evaluate(policy, "paper/CartPole", 1)
+        play_episodes(policy, "paper/CartPole", 1)
     with pytest.raises(ValueError, match=r"it observes arrays of shape \(4,\)"):
-        evaluate(policy, "Hopper-v5", 1)
+        play_episodes(policy, "Hopper-v5", 1)
 
 
 def test_a_task_without_an_end_is_evaluated_for_a_while():
@@ -324,7 +371,7 @@ def test_a_task_without_an_end_is_evaluated_for_a_while():
     def make():
         return Endless((), [0])
 
-    found = evaluate(Session(make, out=None).policy, make, 1)
+    found = play_episodes(Session(make, out=None).policy, make, 1)
     assert found.lengths.tolist() == [10_000]
 
 

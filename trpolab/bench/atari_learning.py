@@ -15,7 +15,7 @@ import numpy as np
 from trpolab.bench.curves import Curve, Store
 from trpolab.bench.table import Report, Table, verdict
 from trpolab.machine import usable_cores
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.simulators import find_task
 from trpolab.training.config import Config, resolve
 from trpolab.training.session import Session
@@ -101,7 +101,7 @@ def _train(run: Run, out: Path, report: Report) -> Curve:
     for done in session.iterate() if session.progress.iteration < run.iterations else ():
         row = done.metrics
         report(f"{run.task} {run.sampler}: iteration {row['iteration']}, score {row['return_mean']}")
-    final = evaluate(session.policy, session.source, EPISODES, run.seed, threads=usable_cores())
+    final = play_episodes(session.policy, session.source, EPISODES, run.seed, threads=usable_cores())
     return Curve.of(session, run.sampler, final, run.given)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.sampling.config import Vine
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.training.session import Session
 
 SEEDS = 5
@@ -178,8 +178,8 @@ def _judged(task: str, seed: int, steps: int, episodes: int, report: Report) -> 
     """Train with one seed; the steps taken, the mean return by the mode and with sampled actions, and the seconds."""
     session = long_session(task, seed)
     seconds, _ = timed(train_within, session, steps)
-    mode = evaluate(session.policy, task, episodes, seed, deterministic=True)
-    sampled = evaluate(session.policy, task, episodes, seed)
+    mode = play_episodes(session.policy, task, episodes, seed, deterministic=True)
+    sampled = play_episodes(session.policy, task, episodes, seed)
     scores = f"{mode.mean:,.0f} ± {mode.std:,.0f} deterministic, {sampled.mean:,.0f} sampled"
     report(f"{task} seed {seed}: {scores}, {seconds:.0f} s")
     return session.progress.sim_steps, mode.mean, sampled.mean, seconds

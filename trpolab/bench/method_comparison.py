@@ -13,7 +13,7 @@ import numpy as np
 from trpolab.bench.curves import Curve, Store
 from trpolab.bench.learning import SEEDS, long_session, train_within
 from trpolab.bench.table import Report, Table, timed, verdict
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.training.session import Session
 from trpolab.updates import METHODS, factors_of_three
 
@@ -88,7 +88,7 @@ def run(
     name = {"method": "trpo", "sampler": "vine"} if method == "vine" else {"method": method}
     session = long_session(contest.task, seed, **contest.settings, **name, **(given or {}))
     seconds, _ = timed(train_within, session, contest.steps)
-    final = evaluate(session.policy, contest.task, contest.episodes, seed)
+    final = play_episodes(session.policy, contest.task, contest.episodes, seed)
     report(f"{contest.task} {method} seed {seed}: {final.mean:,.0f} after {seconds:.0f} s")
     return Curve.of(session, method, final, given or {}, POINTS), session
 

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 from trpolab.bench.table import Report, Table
 from trpolab.settings import nearest
 
-# A module, imported when one of its benchmarks runs: their names, those of its functions but for the hyphens.
+# A module, imported when one of its benchmarks runs: their names, those of its functions but for the hyphens, and how
+# long each takes on two cores.
 BENCHMARKS = {
-    "physics": ("sampling", "vine"),
-    "speed": ("iteration", "update", "memory", "checkpoint"),
-    "lab_overhead": ("lab", "live"),
-    "learning": ("cartpole", "pendulum", "hopper", "halfcheetah", "vine-hopper", "vine-cartpole", "vine-swimmer"),
-    "method_comparison": ("methods", "claims"),
-    "atari_speed": ("atari",),
-    "atari_learning": ("atari-learning",),
+    "physics": {"sampling": "1 min", "vine": "1 min"},
+    "speed": {"iteration": "1 min", "update": "1 min", "memory": "15 min", "checkpoint": "1 min"},
+    "lab_overhead": {"lab": "2 min", "live": "3 min"},
+    "learning": {
+        **{"cartpole": "1 min", "pendulum": "1 min", "hopper": "15 min", "halfcheetah": "10 min"},
+        **{"vine-hopper": "4 min", "vine-cartpole": "2 min", "vine-swimmer": "15 min"},
+    },
+    "method_comparison": {"methods": "2 min", "claims": "2 h"},
+    "atari_speed": {"atari": "4 min"},
+    "atari_learning": {"atari-learning": "3 h"},
 }
 
 
 def names() -> tuple[str, ...]:
     """Names that `run` takes, in the order in which all of them run."""
     return tuple(name for own in BENCHMARKS.values() for name in own)
+
+
+def about() -> dict[str, tuple[str, str]]:
+    """How long each benchmark takes, and its title: the first line of its docstring. Nothing is imported."""
+    found: dict[str, tuple[str, str]] = {}
+    for module, own in BENCHMARKS.items():
+        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+        texts = {node.name: str(ast.get_docstring(node)) for node in tree.body if isinstance(node, ast.FunctionDef)}
+        titles = {name: texts[name.replace("-", "_")].partition("\n")[0].rstrip(".") for name in own}
+        found |= {name: (time, titles[name]) for name, time in own.items()}
+    return found
 
 
 def run(name: str, report: Report = lambda line: None) -> str:

@@ -8,22 +8,22 @@ from argparse import Namespace
 from rich.console import Console
 from rich.markdown import Markdown
 
-from trpolab.bench import machine, names, run
+from trpolab.bench import about, machine, names, run
 from trpolab.cli.exits import Exit, refuse
 from trpolab.settings import nearest
 
 
 def bench(args: Namespace) -> int:
-    """Run the named benchmarks, or all; tables go to stdout, what is going on to stderr. `--list`: one name a line."""
+    """Run the named benchmarks, or all; tables go to stdout, what is going on to stderr. Without a name, list them."""
     known = names()
-    if args.list:
-        print("\n".join(known))
+    if args.list or not (args.names or args.all):
+        print("\n".join(f"{name:<15} {time:>10}  {title}" for name, (time, title) in about().items()))
         return Exit.FINISHED
     unknown = [f"unknown benchmark {name!r}{nearest(name, known)}" for name in args.names if name not in known]
     if unknown:
         return refuse([*unknown, f"there are {', '.join(known)}"])
     print(f"{machine()}\n", flush=True)
-    for name in args.names or known:
+    for name in known if args.all else args.names:
         table = run(name, lambda line: print(line, file=sys.stderr, flush=True))
         if sys.stdout.isatty():
             Console().print(Markdown(table), "")

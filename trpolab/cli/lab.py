@@ -16,6 +16,7 @@ from pathlib import Path
 import trpolab
 from trpolab.cli.exits import Exit, refuse
 from trpolab.extras import install_line
+from trpolab.machine import user_path
 from trpolab.runs.disk import write_atomically
 
 FIRST = "0_start.ipynb"
@@ -48,7 +49,7 @@ def lab(words: Sequence[str]) -> int:
     if folder is None and checkout is not None:
         target = checkout
     else:
-        target = Path(folder or DEFAULT_FOLDER).expanduser().absolute()
+        target = user_path(folder or DEFAULT_FOLDER).absolute()
         try:
             copied = copy_notebooks(packaged_notebooks(), target)
         except OSError as error:

@@ -28,7 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with explained("this command"):
             if words[:1] == ["lab"] and not {"-h", "--help"} & set(words[1:2]):
                 return int(resolve_name("trpolab.cli.lab:lab")(words[1:]))
-            args = parser().parse_args(words)
+            if words[:1] == ["train"]:
+                sys.path.append(os.getcwd())  # where modules of one's own lie: `python -m` looks there, too
+            args, unknown = parser().parse_known_args(words)
+            if unknown:
+                parser().error(unknown_words(words[0], unknown))
             return int(resolve_name(f"trpolab.cli.{args.run}")(args))
     except PlainError as error:
         return refuse(error)
@@ -69,8 +73,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_options_of_train(train)
     bench = add("bench", help="the benchmarks, a table each")
-    bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all, which takes hours)")
-    bench.add_argument("--list", action="store_true", help="show the names and run nothing")
+    bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (without any: the list of them)")
+    bench.add_argument("--list", action="store_true", help="list the benchmarks, and how long each takes")
+    bench.add_argument("--all", action="store_true", help="run every one, which takes hours")
     bench.set_defaults(run="bench:bench")
     watch = add("watch", help="the progress of a run that another process trains")
     watch.add_argument("folder", metavar="FOLDER", help="a run folder; it is only read")
@@ -90,14 +95,26 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def unknown_words(command: str, words: Sequence[str]) -> str:
+    """What is said of words that the parser does not know: settings have no options of their own."""
+    said = f"unrecognized arguments: {' '.join(words)}"
+    names = [word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")]
+    if command != "train" or not names:
+        return said
+    from trpolab.settings import unknown_setting
+    from trpolab.training.config import settings
+
+    for name in (name.replace("-", "_") for name in names):
+        said += f"; --set {name}=VALUE" if name in settings() else f"; {unknown_setting(name, settings())}"
+    return said
+
+
 class _Import(argparse.Action):
     """Import a module at once, so that what it registers is there for `--help` and for every option after it."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, name: Any, option: Any = None) -> None:
         if "/" in name or name.endswith(".py"):
             parser.error(f"--import {name}: give the module's name, such as {Path(name).stem}")
-        if (here := os.getcwd()) not in sys.path:
-            sys.path.insert(0, here)
         try:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - whatever that module raises is told, and nothing is started
@@ -118,7 +135,13 @@ def _add_options_of_train(train: argparse.ArgumentParser) -> None:
     # Values stay texts here: the settings know their own bounds, so that everything wrong is told at once.
     add = train.add_argument
     add("-h", "--help", action=_TrainHelp, nargs=0, help="show this, every setting included, and exit")
-    add("task", nargs="?", metavar="TASK", help="for example CartPole-v1, Hopper-v5, paper/Swimmer")
+    add(
+        "task",
+        nargs="?",
+        metavar="TASK",
+        help="for example CartPole-v1, Hopper-v5, paper/Swimmer; minigrid:MiniGrid-Empty-5x5-v0, an id that a package "
+        "registers; my_envs:MyEnv, a class or a function of a module, also of one in this folder",
+    )
     add("--method", help="the update (default: trpo)")
     add("--sampler", help="how states and actions are sampled (default: single-path)")
     add("--proposal", help="distribution of a branch's first action, for the vine")

@@ -33,6 +33,7 @@ class ProgressLine:
         self._total, self._first, self._done, self._steps = total, done, done, sim_steps
         self._started = self._last = clock()
         self._written = -float("inf")
+        self._patience = every
         self._console = Console(file=stream, force_jupyter=False)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
@@ -52,7 +53,7 @@ class ProgressLine:
         self._done += 1
         rate = (metrics["sim_steps"] - self._steps) / max(now - self._last, 1e-9)
         left = (now - self._started) / (self._done - self._first) * (self._total - self._done)
-        self._steps, self._last = metrics["sim_steps"], now
+        self._steps, self._last, self._patience = metrics["sim_steps"], now, self._every
         line = (
             f"iteration {self._done}/{self._total}  return {number(metrics.get('return_mean'), '.1f')}  "
             f"KL {number(metrics.get('kl_mean'), '.4f')}  {rate:,.0f} steps/s  {duration(left)} left"
@@ -64,6 +65,12 @@ class ProgressLine:
         if self._bar.disable and (now - self._written >= self._every or self._done >= self._total):
             self._written = now
             self.note(line)
+
+    def wait(self) -> None:
+        """The iteration under way takes long: say so, less and less often."""
+        if (waited := self._clock() - self._last) >= self._patience:
+            self._patience = 2 * waited
+            self.note(f"iteration {self._done + 1}/{self._total} has been under way for {duration(waited)}")
 
     def note(self, text: str) -> None:
         """A line that stays."""

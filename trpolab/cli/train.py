@@ -11,13 +11,13 @@ import tomllib
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any
 
 from trpolab.cli.exits import Exit, refuse
 from trpolab.cli.progress import ProgressLine, number
+from trpolab.machine import user_path
 from trpolab.settings import ConfigError, PlainError, flatten, parse_value
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.registry import remembered
@@ -28,6 +28,8 @@ from trpolab.training.session import Session
 # Options that are settings under their own name; the rest of the settings is reached by --set.
 FLAGS = ("method", "sampler", "proposal", "delta", "iterations", "steps_per_iteration", "seed", "preset", "device")
 LARGEST_CONFIG = 2**20  # bytes
+MOST_SEEDS = 10_000
+LOOK_EVERY = 1.0  # seconds between two looks at whether there is something to say
 
 
 def train(args: argparse.Namespace) -> int:
@@ -87,7 +89,8 @@ def make_plan(args: argparse.Namespace) -> tuple[Source | None, list[dict[str, A
         problems += _resume_problems(chosen, seeds)
     elif args.changed_environment:
         problems.append("--changed-environment: goes with --resume")
-    blocked = next(folder for folder in (Path(args.out), *Path(args.out).absolute().parents) if folder.exists())
+    out = user_path(args.out)
+    blocked = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if blocked.is_file():
         problems.append(f"--out {args.out}: {blocked} is a file")
     if problems:
@@ -103,6 +106,8 @@ def run(session: Session) -> Exit:
     """Run a session to its end, showing progress. The first Ctrl-C ends it after the iteration under way."""
     config, before = session.config, session.progress
     print(f"{config.task}: {config.method}, {config.sampler}, seed {config.seed}", flush=True)
+    if session.task.python:
+        print(f"making {config.slots} environments, which step in turn", flush=True)
     if before.iteration >= config.iterations:
         print(f"its {config.iterations} iterations are done; more with --iterations N", flush=True)
     elif before.iteration:
@@ -144,7 +149,8 @@ def _show(metrics: dict[str, Any], before: dict[str, Any], progress: ProgressLin
         progress.note(f"{at} {metrics['outcome']}: {metrics['message']}")
     if metrics.get("evaluation_mean") is not None:
         scores = f"{metrics['evaluation_mean']:.1f}, standard deviation {metrics['evaluation_std']:.1f}"
-        progress.note(f"{at} evaluation {scores}, {metrics['evaluation_episodes']} episodes")
+        alike = ", all of them the same one" if metrics.get("evaluation_alike") else ""
+        progress.note(f"{at} evaluation {scores}, {metrics['evaluation_episodes']} episodes{alike}")
 
 
 def summarize(ended: list[tuple[Session, Exit]]) -> None:
@@ -173,7 +179,14 @@ def _interrupts(session: Session, progress: ProgressLine) -> Iterator[None]:
     to_tell: SimpleQueue[str | None] = SimpleQueue()  # its `put` may be called by a handler
 
     def tell() -> None:
-        while (text := to_tell.get()) is not None:
+        while True:
+            try:
+                text = to_tell.get(timeout=LOOK_EVERY)
+            except Empty:
+                progress.wait()
+                continue
+            if text is None:
+                return
             progress.note(text)
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -208,10 +221,11 @@ def _from_file(name: str | None, problems: list[str]) -> dict[str, Any]:
     if name is None:
         return {}
     try:
-        if (size := Path(name).stat().st_size) > LARGEST_CONFIG:
+        path = user_path(name)
+        if (size := path.stat().st_size) > LARGEST_CONFIG:
             problems.append(f"--config {name}: has {size} bytes; a file of settings has at most {LARGEST_CONFIG}")
             return {}
-        return flatten(tomllib.loads(Path(name).read_text(encoding="utf-8")), settings())
+        return flatten(tomllib.loads(path.read_text(encoding="utf-8")), settings())
     except OSError as error:
         problems.append(f"--config {name}: {error.strerror}")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -242,7 +256,7 @@ def _seeds(args: argparse.Namespace, problems: list[str]) -> tuple[int, ...] | N
     if args.seed is not None:
         problems.append(f"--seed {args.seed} and --seeds {args.seeds}: give one of them")
     count = parse_value(args.seeds)
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        problems.append(f"--seeds {args.seeds}: must be a whole number >= 1")
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_SEEDS:
+        problems.append(f"--seeds {args.seeds}: must be a whole number from 1 to {MOST_SEEDS:,}")
         return None
     return tuple(range(count))

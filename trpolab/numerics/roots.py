@@ -35,9 +35,10 @@ def increasing_roots(
 
     `function` maps x [N] to values [N], which may be infinite, and slopes [N], which only guide the search: it ends
     with wrong ones, too. Each point tried shrinks its bracket. Newton's step starts from the best point so far, and is
-    taken if it stays inside; but every fifth step goes to the middle, unless the bracket has been halved before. A bracket starts out unbounded: a step towards its missing end is at most twice as long as the last one.
-    An x is found where |f| <= tolerance, or where its bracket holds no number between its ends. Raises NoConvergence
-    where some x is not, after so many iterations, and for an f that is NaN.
+    taken if it stays inside; but every fifth step goes to the middle, unless the bracket has been halved before. A
+    bracket starts out unbounded: a step towards its missing end is at most twice as long as the last one. An x is found
+    where |f| <= tolerance, or where its bracket holds no number between its ends. Raises NoConvergence where some x is
+    not, after so many iterations, and for an f that is NaN.
 
     >>> increasing_roots(lambda x: (x**3 - 8, 3 * x**2), np.array([1.0])).x
     array([2.])

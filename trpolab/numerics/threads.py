@@ -19,46 +19,16 @@ Result = TypeVar("Result")
 LEAST = 2  # items for each thread: with fewer, starting threads costs more than it gains
 
 
-class _Holders:
-    """Who holds the threads of BLAS and torch down now: the numbers are the process's own, so their state is as well.
-
-    BLAS has one number for the process. The first holder sets it, the last one restores what was there. Torch has one
-    for each thread, and gives new threads the number that was set last, wherever that was. So what a thread goes back
-    to is what torch had before the first holder, unless the thread holds it down in an outer block.
-    """
+class _Held:
+    """The blocks that hold threads down now, and what was there before: of the whole process, as these numbers are."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.threads: list[int] = []  # of every open block, its thread
-        self.torch_before, self.blas_before = 1, list[int]()
-
-    def enter(self) -> int:
-        """A block begins; returns the number of torch's threads to go back to."""
-        if not self.threads:
-            self.torch_before = torch.get_num_threads()
-            self.blas_before = [library.num_threads for library in _blas()]
-            self.set_blas([1] * len(self.blas_before))
-        before = torch.get_num_threads() if threading.get_ident() in self.threads else self.torch_before
-        self.threads.append(threading.get_ident())
-        return before
-
-    def leave(self) -> None:
-        """A block ends."""
-        self.threads.remove(threading.get_ident())
-        if not self.threads:
-            self.set_blas(self.blas_before)
-
-    def set_blas(self, counts: list[int]) -> None:
-        """Set the threads of each BLAS library, whichever thread has set them before."""
-        for library, count in zip(_blas(), counts, strict=True):
-            clear = getattr(library, "clear_controlling_thread", lambda force: None)
-            if library.num_threads != count:
-                clear(force=True)  # threadpoolctl >= 3.7 would let only one thread set them
-                library.set_num_threads(count)
-                clear(force=True)
+        self.by: list[int] = []  # of every open block, its thread
+        self.of_torch, self.of_blas = 1, list[int]()  # before the first of them
 
 
-_HOLDERS = _Holders()
+_HELD = _Held()
 torch.get_num_threads()  # a thread keeps the number that it finds when it first asks: this one asks before any run
 
 
@@ -66,17 +36,38 @@ torch.get_num_threads()  # a thread keeps the number that it finds when it first
 def few_threads(of_torch: int = 1) -> Iterator[None]:
     """Inside, BLAS uses one thread an operation, and torch so many in this thread.
 
-    Several threads may be inside at a time, and leave in any order: each computes as if it were alone.
+    Several threads may be inside at a time, and leave in any order: each computes as if it were alone. BLAS has one
+    number for the process: who comes in first sets it, and who leaves last restores it. Torch has one for each thread,
+    and gives new threads the number that was set last, wherever that was: a thread goes back to what there was before
+    anybody came in, unless it is in an outer block itself.
     """
-    with _HOLDERS.lock:
-        before = _HOLDERS.enter()
+    held, me = _HELD, threading.get_ident()
+    with held.lock:
+        if not held.by:
+            held.of_torch, held.of_blas = torch.get_num_threads(), [library.num_threads for library in _blas()]
+            _set_blas([1] * len(held.of_blas))
+        before = torch.get_num_threads() if me in held.by else held.of_torch
+        held.by.append(me)
         torch.set_num_threads(of_torch)
     try:
         yield
     finally:
-        with _HOLDERS.lock:
+        with held.lock:
             torch.set_num_threads(before)
-            _HOLDERS.leave()
+            held.by.remove(me)
+            if not held.by:
+                _set_blas(held.of_blas)
+
+
+def _set_blas(counts: list[int]) -> None:
+    """Set the threads of each BLAS library, whichever thread has set them before."""
+    for library, count in zip(_blas(), counts, strict=True):
+        if library.num_threads != count:
+            # newer versions of threadpoolctl let only one thread set them, and do nothing for others
+            clear = getattr(library, "clear_controlling_thread", lambda force: None)
+            clear(force=True)
+            library.set_num_threads(count)
+            clear(force=True)
 
 
 class ThreadTeam:

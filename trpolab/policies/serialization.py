@@ -14,6 +14,7 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
+from trpolab.machine import user_path
 from trpolab.policies.descriptions import PolicyFileError, described, description_of
 from trpolab.policies.normalizer import Normalizer
 from trpolab.policies.parts import PolicyParts
@@ -41,7 +42,7 @@ def policy_content(policy: PolicyParts, about: dict[str, Any]) -> bytes:
 def save_policy(path: str | os.PathLike[str], policy: PolicyParts, about: dict[str, Any]) -> None:
     """Write `policy_content` to a file, which appears whole or not at all."""
     content = policy_content(policy, about)
-    target = Path(path)
+    target = user_path(path)
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     with open(aside, "wb") as file:
         file.write(content)
@@ -53,7 +54,7 @@ def save_policy(path: str | os.PathLike[str], policy: PolicyParts, about: dict[s
 def read_parts(path: str | os.PathLike[str]) -> tuple[PolicyParts, dict[str, Any]]:
     """The parts of a file's policy and what `save_policy` was told about it: see `read_policy`."""
     try:
-        return _read(Path(path))
+        return _read(user_path(path))
     except OSError as error:
         raise PolicyFileError(f"{path}: cannot be read ({error.strerror or error})") from error
     except PolicyFileError as error:

@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
+from trpolab.machine import user_path
 from trpolab.runs.disk import temporary
 from trpolab.runs.reader import RunFolderError, read_run
 
@@ -28,7 +29,7 @@ def pack(folder: str | Path, target: Path) -> Path:
     Files whose names `unpack` would refuse stay behind. Raises RunFolderError for a folder that is not a run, and for a
     run that changed meanwhile.
     """
-    source, name = Path(folder), str(read_run(folder)["id"])
+    source, name = user_path(folder), str(read_run(folder)["id"])
     if (problem := name_problem(name)) is not None:
         raise RunFolderError(f"{str(source)!r}: {problem}")
     files = [path for path in sorted(source.rglob("*")) if path.is_file() and not path.is_symlink()]
@@ -55,10 +56,11 @@ def unpack(file: str | Path, out: str | Path = "runs", largest: int = LARGEST) -
     Names, kinds and sizes are checked before anything is written, the bytes while they are written. The folder appears
     whole or not at all, and never replaces another. Raises RunFolderError with the reason, and OSError for a full disk.
     """
+    file, out = user_path(file), user_path(out)
     try:
         with zipfile.ZipFile(file) as archive:
-            name, entries = _checked(archive, largest, Path(file).stat().st_size)
-            target = Path(out) / name
+            name, entries = _checked(archive, largest, file.stat().st_size)
+            target = out / name
             if target.exists():
                 raise RunFolderError(f"{str(target)!r} is there already")
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trpolab.extras import explained
+from trpolab.machine import user_path
 from trpolab.runs.archive import pack
 from trpolab.runs.disk import write_atomically
 from trpolab.runs.reader import RunFolderError, each_metrics, read_metrics, read_run
@@ -30,8 +31,8 @@ def export(folder: str | Path, to: str, out: str | Path | None = None) -> Path:
         raise RunFolderError(f"to = {to!r}: must be one of {', '.join(KINDS)}")
     about = read_run(folder)
     if to == "tensorboard":
-        return to_tensorboard(folder, Path(folder) / "tb" if out is None else Path(out))
-    target = Path(f"{about['id']}.{to}" if out is None else out)
+        return to_tensorboard(folder, user_path(folder) / "tb" if out is None else user_path(out))
+    target = user_path(f"{about['id']}.{to}" if out is None else out)
     if target.exists():
         raise RunFolderError(f"{str(target)!r} is there already; give another name with --out")
     if not target.parent.is_dir():

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from trpolab.machine import user_path
 from trpolab.policies import Policy, PolicyFileError, read_policy
 from trpolab.runs.disk import parse_json
 from trpolab.runs.owner import Owner
@@ -74,7 +75,7 @@ class Status:
 
 def read_run(folder: str | Path) -> dict[str, Any]:
     """run.json of a folder. Raises RunFolderError with a sentence where it isn't a run."""
-    path = Path(folder)
+    path = user_path(folder)
     if not path.is_dir():
         raise RunFolderError(f"{str(path)!r} is not a folder")
     try:
@@ -114,7 +115,7 @@ def read_status(folder: str | Path) -> Status:
 
     Where that file tells no state, the run counts as crashed at its newest checkpoint. Raises RunFolderError.
     """
-    path = Path(folder)
+    path = user_path(folder)
     read_run(path)
     try:
         found = parse_json((path / "status.json").read_text(encoding="utf-8"))
@@ -153,7 +154,7 @@ def read_metrics(folder: str | Path, most: int | None = None) -> list[dict[str, 
 def each_metrics(folder: str | Path, most: int | None = None, bad: bool = True) -> Iterator[dict[str, Any]]:
     """What `read_metrics` returns, one at a time; with `bad=False`, bad lines are passed over."""
     read_run(folder)
-    path = Path(folder) / "metrics.jsonl"
+    path = user_path(folder) / "metrics.jsonl"
     if not path.exists():
         return
     offsets, numbers = _lines_that_count(path, bad)
@@ -190,7 +191,8 @@ def load_policy(folder: str | Path, which: str = "latest", task: Source | None =
     """
     if which not in ("latest", "best"):
         raise RunFolderError(f"which = {which!r}: must be latest or best")
-    policy = read_policy(folder)[0] if Path(folder).is_file() else _kept_policy(Path(folder), which)
+    path = user_path(folder)
+    policy = read_policy(path)[0] if path.is_file() else _kept_policy(path, which)
     if task is None:
         return policy
     about = find_task(task)

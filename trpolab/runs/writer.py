@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trpolab.machine import user_path
 from trpolab.policies import Policy
 from trpolab.policies.serialization import policy_content
 from trpolab.runs.disk import LineFile, strict_json, sweep, sync_folder, temporary, write_atomically
@@ -75,7 +76,7 @@ class RunFolder:
         run and the iteration that it was rewound to.
         """
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", task).strip("-.")[:36] or "task"
-        path = Path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
+        path = user_path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         aside = temporary(path)

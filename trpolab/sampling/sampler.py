@@ -21,7 +21,10 @@ from trpolab.sampling.workers.processes import ProcessPool
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
 
-FIRST_STATISTICS = 1024  # steps under the starting policy that give the normaliser its first statistics
+
+def first_steps(task: Task) -> int:
+    """Steps under the starting policy that give the normaliser its first statistics; steps in Python may be slow."""
+    return 256 if task.python else 1024
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from trpolab.sampling.fresh_episodes import Draw, Quota
 from trpolab.sampling.play import Interrupt
 from trpolab.sampling.returns import advantages_and_values, discounted_sums, standardized
 from trpolab.sampling.running_episodes import RunningEpisodes, keep_episodes, restore_episodes
-from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
+from trpolab.sampling.sampler import SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind, first_steps
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Ongoing, Trajectories, advance, begin, join
 from trpolab.sampling.whole_paths import whole_paths
@@ -43,7 +43,7 @@ class SinglePathSampler(Sampler):
 
     def first_look(self, policy: Policy, settings: Any, interrupt: Interrupt) -> Trajectories:
         """Steps under the starting policy, in the episodes that the first batch goes on with."""
-        return self.advance(policy, -(-FIRST_STATISTICS // self.pool.slots), 0, interrupt)
+        return self.advance(policy, -(-first_steps(self.pool.task) // self.pool.slots), 0, interrupt)
 
     def give_up(self) -> int:
         """Drop the episodes under way; returns how many had begun."""

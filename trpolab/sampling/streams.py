@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trpolab.settings import whole_number
+
 
 class Purpose(enum.IntEnum):
     """What a stream is for. Values are part of the meaning of a seed: never renumber."""
@@ -34,6 +36,9 @@ class Streams:
     """Every random number of a run, from one seed."""
 
     seed: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", whole_number("seed", self.seed))
 
     def generator(self, iteration: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
         """The stream of (seed, iteration, purpose, index): always the same numbers."""

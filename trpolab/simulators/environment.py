@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import fields
 from typing import Any
 
@@ -38,7 +39,7 @@ class SimulatorEnv(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Begin an episode; without a seed, from one that the environment's own generator draws. No option is read."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else operator.index(seed))
         start = self.np_random.integers(2**63) if seed is None else seed
         self._obs = self.simulator.reset(None, np.array([int(start) % 2**63]))[0].copy()
         return self._obs.copy(), {}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import gymnasium
 
 from trpolab.registry import Entry, RegistrationError, Registry
+from trpolab.settings import whole_number
 from trpolab.simulators.base import Simulator, Task
 
 # What a task may be given as: a name, a callable that returns a gymnasium.Env, or whatever else a kind takes.
@@ -103,6 +104,5 @@ def find_task(task: Source) -> Task:
 
 def make(task: Source, slots: int = 1, threads: int = 1) -> Simulator:
     """A simulator of `slots` slots; physics in C++ runs on `threads` threads. Raises as `find_task` does."""
-    if slots < 1 or threads < 1:
-        raise ValueError(f"slots = {slots}, threads = {threads}: both must be at least 1")
+    slots, threads = whole_number("slots", slots, 1), whole_number("threads", threads, 1)
     return SIMULATORS.of(task).make(task, slots, threads)

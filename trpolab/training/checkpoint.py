@@ -21,6 +21,7 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
+from trpolab.machine import user_path
 from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
 from trpolab.policies.serialization import policy_content
 from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
@@ -99,7 +100,7 @@ def read(folder: str | Path, task: str | None = None, at: int | None = None) -> 
     Raises RunFolderError where the folder isn't a run, and CheckpointError where it is another task's or where none of
     its checkpoints agrees with its manifest.
     """
-    about, path = read_run(folder), Path(folder)
+    about, path = read_run(folder), user_path(folder)
     if task is not None and about["task"] != task:
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
     first, parent, environment = recorded_config(about, about["settings"]), parent_of(about), about.get("environment")

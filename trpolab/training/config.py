@@ -21,7 +21,7 @@ from trpolab.sampling.memory import memory_problems
 from trpolab.sampling.sampler import SAMPLERS
 from trpolab.sampling.single_path import SinglePathSampler as SinglePathSampler  # registers it
 from trpolab.sampling.vine.sampler import VineSampler as VineSampler  # registers it
-from trpolab.settings import ConfigError, Setting, registry, setting, unknown_setting
+from trpolab.settings import ConfigError, Setting, as_setting, registry, setting, unknown_setting
 from trpolab.simulators import SIMULATORS, configured, find_task
 from trpolab.simulators.base import Task
 from trpolab.updates import METHODS, Context, MethodKind, PlannedRun
@@ -72,6 +72,7 @@ class Config:
         for name, value in changes.items():
             registries: dict[str, Registry[Any]] = {"sampler": SAMPLERS, "method": METHODS}
             kinds = registries[name].values() if name in registries else ()
+            value = _plain(value)
             given = next((kind for kind in kinds if type(value) is kind.settings), None)
             if given is not None:
                 config = config._with((given.part,), value)._with((name,), given.name)
@@ -79,9 +80,7 @@ class Config:
                 config = config._with((name,), value)
             elif name not in known:
                 problems.append(unknown_setting(name, known))
-            elif (value := tuple(value) if isinstance(value, list) else value) is not None and (
-                problem := known[name].problem(value)
-            ):
+            elif value is not None and (problem := known[name].problem(value)):
                 problems.append(problem)
             elif value is None and known[name].problem(None) is not None:
                 problems.append(f"{name} = None: must be {known[name].allowed()}")
@@ -121,6 +120,14 @@ class Config:
             others = {name: part for name, part in self.parts.items() if name != path[0]}
             return dataclasses.replace(self, parts=others if value == kind() else {**others, path[0]: value})
         return dataclasses.replace(self, **{path[0]: value})
+
+
+def _plain(value: Any) -> Any:
+    """A setting, or a part given whole, with NumPy's numbers as Python's."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return as_setting(value)
+    fields = {entry.name: as_setting(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    return dataclasses.replace(value, **fields)
 
 
 KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS, NETWORKS, DISTRIBUTIONS)
@@ -181,6 +188,7 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
             problems += error.problems
     if "normalize_observations" not in overrides:
         config = _without_normaliser(config, task)
+    problems += _unread(config, task)
     problems += combination_problems(config, task)
     if problems:
         raise ConfigError(problems)
@@ -204,6 +212,18 @@ def _with_suited(config: Config, value: Any) -> Any:
             changed = {key: found for key, found in given.items() if found != getattr(kind(), key)}
             return dataclasses.replace(getattr(config, name), **changed)
     return value
+
+
+def _unread(config: Config, task: Task) -> list[str]:
+    """Of the settings that stand at another value than their default, those of other kinds of tasks."""
+    others = [kind for kind in SIMULATORS.values() if kind.settings is not None and kind.name != task.kind]
+    changed = [
+        (kind, name)
+        for kind in others
+        for name, value in vars(getattr(config, kind.part)).items()
+        if value != getattr(kind.settings, name)
+    ]
+    return [f"{k.part}.{name}: only {k.label} tasks read it, and {task.name} is none" for k, name in changed]
 
 
 def check(config: Config, task: Task) -> None:

@@ -65,7 +65,11 @@ def config_of(saved: Saved, given: Mapping[str, Any]) -> Config:
     for name, value in given.items():
         if name in known and not known[name].live and as_setting(value) != saved.config.get(name):
             problems.append(f"{name} = {value!r}: a run that is resumed keeps its own, {saved.config.get(name)!r}")
-    if (asked := given.get("iterations")) is not None and isinstance(asked, int) and asked <= saved.iteration:
+    if (
+        (asked := as_setting(given.get("iterations"))) is not None
+        and isinstance(asked, int)
+        and asked <= saved.iteration
+    ):
         problems.append(f"iterations = {asked}: the run has done {saved.iteration} already; give more to go on")
     try:
         config = saved.config.replace(**{**saved.pending, **given})

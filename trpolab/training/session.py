@@ -109,10 +109,10 @@ class Session:
         self.events = self._recorder.events  # what happened besides iterations; it only grows
 
     def __repr__(self) -> str:
-        said = [f"{self.state}, iteration {self.progress.iteration} of {self.controls.requested.iterations}"]
-        said += [f"return {self.progress.score:,.1f}"] if self.progress.score is not None else []
-        said += [str(self.path)] if self.path is not None else []
-        return f"Session({self.task.name}: {', '.join(said)})"
+        progress, where = self.progress, f", {self.path}" if self.path else ""
+        score = "" if progress.score is None else f", return {progress.score:,.1f}"
+        done = f"{progress.iteration} of {self.controls.requested.iterations} iterations"
+        return f"Session({self.task.name}: {self.state}, {done}{score}{where})"
 
     @property
     def config(self) -> Config:

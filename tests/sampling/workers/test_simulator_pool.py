@@ -21,7 +21,7 @@ from trpolab.policies.frames import Frames
 from trpolab.runs.reader import load_policy
 from trpolab.sampling.batch import Batch
 from trpolab.sampling.config import SinglePath, Vine
-from trpolab.sampling.evaluate import evaluate
+from trpolab.sampling.evaluate import play_episodes
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.simulators import Atari, AtariGame, find_task, make
@@ -220,10 +220,10 @@ def test_a_run_ends_in_a_policy_file_that_plays(settings: dict, tmp_path, reques
     assert torch.equal(policy.theta, session.policy.theta)
     game = AtariGame(GAME, Atari(pixels=settings.get("atari.pixels", "paper"), frame_skip=16))
     request.getfixturevalue("inline")
-    scores = evaluate(policy, game, episodes=2, seed=0)
+    scores = play_episodes(policy, game, episodes=2, seed=0)
     assert (scores.returns >= 0).all() and len(scores.returns) == 2
 
 
 def test_a_policy_of_other_pixels_is_told_what_it_sees() -> None:
     with pytest.raises(ValueError, match=r"\(4, 52, 40\), the task gives \(4, 84, 84\)"):
-        evaluate(learner().policy, AtariGame(GAME, Atari(pixels="dqn")), episodes=1)
+        play_episodes(learner().policy, AtariGame(GAME, Atari(pixels="dqn")), episodes=1)

@@ -82,7 +82,7 @@ def test_steps_that_are_none(answer: Any, said: str) -> None:
         find_task(lambda: Says(step=answer))
     assert "\n" not in str(refused.value)
     with pytest.raises(AnswerError, match=r"^Says\.step \(slot [01]\) returned"):  # later it is the same, with the slot
-        trpolab.train(lambda: Says(step=answer, late=300), slots=2, steps_per_iteration=64, iterations=1, out=None)
+        trpolab.train(lambda: Says(step=answer, late=300), slots=2, steps_per_iteration=64, iterations=9, out=None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Discrete
 
 import trpolab
 from tests.simulators.gym_adapter.odd import Case, Record, make_case
-from trpolab.sampling.sampler import FIRST_STATISTICS
+from trpolab.sampling.sampler import first_steps
 from trpolab.settings import PlainError
 
 SLOTS, STEPS = 4, 16  # steps of a slot in an iteration
@@ -52,7 +52,7 @@ def play(case: Case, folder: Path) -> None:
             assert {line["outcome"] for line in session.history} == {"skipped_nonfinite"}, str(case)
             assert case.nonfinite in session.history[-1]["message"]
         else:
-            first = -(-FIRST_STATISTICS // SLOTS) if session.config.policy.normalize_observations else 0
+            first = -(-first_steps(session.task) // SLOTS) if session.config.policy.normalize_observations else 0
             compare(case, batches, case.records[-SLOTS:], first)
             act(case, session.policy, factory, folder)
     assert [misfit for record in case.records for misfit in record.misfits] == [], str(case)

@@ -14,7 +14,7 @@ from trpolab.sampling.config import Vine
 from trpolab.sampling.errors import NonFinite
 from trpolab.sampling.play import Interrupt
 from trpolab.sampling.returns import advantages_and_values
-from trpolab.sampling.sampler import FIRST_STATISTICS, SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind
+from trpolab.sampling.sampler import SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind, first_steps
 from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
 from trpolab.sampling.vine.branches import BranchPlan, Rolled, run_branches
@@ -91,7 +91,7 @@ class VineSampler(Sampler):
 
     def first_look(self, policy: Policy, config: Vine, interrupt: Interrupt) -> Trajectories:
         """Some steps of trunks under the starting policy, before the first iteration."""
-        steps, none = -(-FIRST_STATISTICS // config.trunks), np.zeros(0, np.int64)
+        steps, none = -(-first_steps(self.task) // config.trunks), np.zeros(0, np.int64)
         return run_trunks(self.trunk_pool(config.trunks), policy, steps, none, self.streams, 0, interrupt)[0]
 
     def prepare(

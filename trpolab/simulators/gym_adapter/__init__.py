@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium
@@ -64,8 +67,11 @@ def _task_of_ours(source: Any) -> Any:
 
 
 def _by_id(name: str) -> Callable[[], gymnasium.Env]:
-    """Makes environments of a Gymnasium id. Raises UnknownTask where Gymnasium cannot."""
-    if name not in gymnasium.registry and ":" not in name and "-v" not in name:
+    """Makes environments of a Gymnasium id, or of `module:attribute`. Raises UnknownTask where that cannot be done."""
+    module, colon, own = name.partition(":")
+    if not colon and name not in gymnasium.registry:
+        ask_packages(name)
+    if name not in gymnasium.registry and not colon and "-v" not in name:
         # Gymnasium would take the newest version, and pass by the built-in task of that name.
         raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}")
 
@@ -76,13 +82,30 @@ def _by_id(name: str) -> Callable[[], gymnasium.Env]:
 
     def factory() -> gymnasium.Env:
         try:
+            made = getattr(importlib.import_module(module), own, None) if colon else None
+            if made is not None and own not in gymnasium.registry:
+                return factory_of(made)()
             return gymnasium.make(name, disable_env_checker=True)
-        except gymnasium.error.UnregisteredEnv:
-            raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}") from None
+        except gymnasium.error.UnregisteredEnv as failure:
+            brought = f"If a package brings it, name that, too: PACKAGE:{own or name}"
+            raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}. {failure} {brought}") from None
         except (gymnasium.error.Error, ImportError) as failure:
             raise UnknownTask(f"Gymnasium cannot make {name!r}: {' '.join(str(failure).split())}") from failure
 
     return factory
+
+
+def ask_packages(name: str) -> None:
+    """Let installed packages register their environments until the id is known.
+
+    These are the packages with an entry point in the group `gymnasium.envs`, which Gymnasium itself no longer reads.
+    """
+    for entry in entry_points(group="gymnasium.envs"):
+        with contextlib.suppress(Exception):  # whatever is wrong with some package
+            register = entry.load()  # many register when they are imported
+            if name in gymnasium.registry:
+                return
+            register()
 
 
 KIND = SimulatorKind(

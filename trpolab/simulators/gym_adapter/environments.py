@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium
 
+from trpolab.settings import PlainError
 from trpolab.simulators.base import UnknownTask
 
 Factory = Callable[[], gymnasium.Env]
@@ -21,7 +23,7 @@ def make_environments(factory: Factory, count: int) -> list[gymnasium.Env]:
     seen: set[int] = set()
     try:
         for _ in range(count):
-            env = factory()
+            env = _made_by(factory)
             if not isinstance(env, gymnasium.Env):
                 raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env")
             own = {id(part): part for part in parts(env)}
@@ -34,6 +36,17 @@ def make_environments(factory: Factory, count: int) -> list[gymnasium.Env]:
         close(made)
         raise
     return made
+
+
+def _made_by(factory: Factory) -> Any:
+    try:
+        return factory()
+    except (PlainError, ImportError):
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+        raise UnknownTask(f"the environment could not be made: {why}") from error
 
 
 def close(envs: list[gymnasium.Env]) -> None:
