@@ -177,7 +177,7 @@ def test_a_replay_is_said_and_stops_within_a_second(how: str, tmp_path: Path) ->
     while not events_of(session, "replaying"):
         time.sleep(0.01)
     time.sleep(0.05)
-    assert "replaying 3,072 steps of 8 episodes" in session.trouble
+    assert "replaying 2,304 steps of 8 episodes" in session.trouble
     assert lab is None or lab.state == "waiting"
     session.controls.stop()
     began = time.perf_counter()

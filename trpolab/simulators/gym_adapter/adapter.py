@@ -28,6 +28,7 @@ from trpolab.simulators.gym_adapter.replay import Past
 from trpolab.simulators.gym_adapter.spaces import Encoding, encode
 
 LARGEST_SEED = 2**31 - 1  # environments hand their seeds on, often to generators that take 32 bits
+SLOTS = 16  # that step in turn: more of them are not faster, and each has to be made
 LOOK = 5  # steps at the door
 
 
@@ -49,6 +50,7 @@ def describe(factory: Factory, name: str | None = None) -> Task:
         close(envs)
     spaces = encoding.observation_space, encoding.action_space
     found: dict[str, Any] = {"fingerprint": made_of, "seed_problem": tried.seeds}
+    found |= {"defaults": {"slots": SLOTS}, "paper_defaults": {"slots": SLOTS}}
     return Task(known, *spaces, limit, not tried.copies, tried.copies, encoding.own_spaces, python=True, **found)
 
 
