@@ -261,7 +261,7 @@ class Session:
             "evaluation_mean": found.mean,
             "evaluation_std": found.std,
             "evaluation_episodes": len(found.returns),
-            "evaluation_alike": found.alike,
+            **({"evaluation_alike": True} if found.alike else {}),
             "seconds_evaluation": time.perf_counter() - began,
         }
 
