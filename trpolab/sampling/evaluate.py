@@ -75,6 +75,7 @@ def play_episodes(
 
 
 def _different(paths: Trajectories) -> int:
-    """How many of the paths differ, by what the policy made of the states and by the rewards."""
+    """How many of the paths differ, by their observations (of frames: what the policy made of them) and rewards."""
+    seen = paths.obs if isinstance(paths.obs, np.ndarray) else paths.old
     pieces = [slice(*ends) for ends in pairwise(paths.start.tolist())]
-    return len({(paths.old[piece].tobytes(), paths.rewards[piece].tobytes()) for piece in pieces})
+    return len({(seen[piece].tobytes(), paths.rewards[piece].tobytes()) for piece in pieces})
