@@ -34,7 +34,7 @@ def test_blanks_comments_and_docstrings_are_left_out() -> None:
 
 
 def test_the_package_stays_small() -> None:
-    assert sum(by_room().values()) <= 15_200
+    assert sum(by_room().values()) <= 15_550
 
 
 def test_every_room_is_counted() -> None:

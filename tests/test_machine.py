@@ -72,6 +72,7 @@ def test_every_place_that_takes_a_path_knows_the_home_folder(tmp_path: Path, mon
     session.policy.save("~/policy.safetensors")
     trpolab.load_policy("~/policy.safetensors")
     trpolab.evaluate(run, episodes=1)
+    trpolab.evaluate(trpolab.runs("~/runs")[0], episodes=1)
     assert trpolab.Session(resume=run, iterations=2).run().path == session.path
     (home / "run.toml").write_text("delta = 0.5")
     train = ["train", "CartPole-v1", "--config", "~/run.toml", "--out", "~/other", "--iterations", "1"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from trpolab.machine import user_path
 from trpolab.runs.disk import strict_json, write_atomically
 from trpolab.runs.follower import printable
 from trpolab.runs.reader import ALIVE, RunFolderError, each_metrics, parent_of, read_run, read_status
@@ -68,7 +69,7 @@ class Runs(Sequence[RunEntry]):
     """
 
     def __init__(self, folder: str | Path = "runs", runs: Sequence[RunEntry] | None = None, broken: Sequence[str] = ()):
-        self.folder, self.broken = Path(folder), list(broken)
+        self.folder, self.broken = user_path(folder), list(broken)
         self._runs = list(runs) if runs is not None else []
         if runs is not None:
             return

@@ -78,7 +78,7 @@ def to_tensorboard(folder: str | Path, target: Path) -> Path:
     try:
         time = datetime.fromisoformat(str(read_run(folder).get("created"))).timestamp()
     except ValueError:
-        time = (Path(folder) / "run.json").stat().st_mtime
+        time = (user_path(folder) / "run.json").stat().st_mtime
     segments: dict[int, list[Event]] = {}
     for record in each_metrics(folder):
         time += _number(record.get("seconds_total")) or 0.0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trpolab.machine import user_path
 from trpolab.runs.disk import parse_json
 from trpolab.runs.reader import read_lines, read_run
 
@@ -18,7 +19,7 @@ class Follower:
 
     def __init__(self, folder: str | Path):
         self.about = read_run(folder)
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         self._offset = 0  # of the first line that is not read yet
 
     def new(self) -> Iterator[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 from trpolab.machine import user_path
@@ -30,10 +30,11 @@ def evaluate(
     are one and the same. Raises as it does, PlainError where there is no policy or no task, and as `load_policy` does.
     """
     policy, own = getattr(learned, "policy", learned), getattr(getattr(learned, "session", learned), "source", None)
-    if isinstance(learned, str | Path):
-        policy = load_policy(learned)
-        if task is None and user_path(learned).is_dir():
-            about = read_run(learned)
+    if isinstance(learned, str | os.PathLike):
+        path = user_path(learned)
+        policy = load_policy(path)
+        if task is None and path.is_dir():
+            about = read_run(path)
             own = configured(about["task"], recorded_config(about, about["settings"]))
     if not isinstance(policy, Policy):
         raise PlainError(f"{type(learned).__name__} holds no policy: give a policy, a session, or a run folder")
