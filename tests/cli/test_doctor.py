@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import trpolab
 from trpolab.cli import doctor, main
 from trpolab.cli.doctor import State
 
@@ -22,8 +23,13 @@ def found() -> dict[str, doctor.Check]:
 def test_it_reports_and_returns_zero_where_the_core_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    for name in ("Python", "torch", "mujoco", "cores", "OpenGL", "ipykernel", "kernel python3", "disk", "Chromium"):
+    for name in ("Python", "torch", "mujoco", "cores", "OpenGL", "ipykernel", "kernel python3", "disk", "Chromium", "slots"):
         assert name in text
+
+
+def test_it_tells_the_slots_that_a_run_would_get() -> None:
+    for task in ("Swimmer-v5", "Hopper-v5"):
+        assert f"{task} {trpolab.Session(task, out=None).config.slots}" in found()["slots"].found
 
 
 def test_a_core_package_that_is_missing_or_broken_fails(monkeypatch: pytest.MonkeyPatch) -> None:

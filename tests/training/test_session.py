@@ -146,6 +146,23 @@ def test_an_aborted_iteration_never_was():
     assert len(session.history) == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "slots"),
+    [
+        ({}, 16),  # 2.5 / (1 - 0.995 * 0.98) = 100 steps
+        ({"gamma": 0.9999}, 16),  # 124
+        ({"steps_per_iteration": 8192}, 64),
+        ({"steps_per_iteration": 8192, "gamma": 0.9999, "lam": 0.995}, 16),  # 490
+        ({"lam": 1.0}, 8),  # 500, and no fewer than 8
+        ({"gamma": 1.0, "lam": 1.0}, 8),
+        ({"preset": "paper"}, 64),  # whole paths are not cut
+        ({"slots": 3}, 3),
+    ],
+)
+def test_slots_get_shares_of_an_iteration_that_gae_can_see_across(settings, slots):
+    assert Session("Hopper-v5", out=None, **settings).config.slots == slots
+
+
 def test_the_run_folder_tells_everything(tmp_path):
     session = run(out=tmp_path, iterations=3, checkpoint_every=2, label="a <b>label</b>")
     folder = session.path

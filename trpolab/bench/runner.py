@@ -18,7 +18,7 @@ BENCHMARKS = {
     "speed": {"iteration": "1 min", "update": "1 min", "memory": "15 min", "checkpoint": "1 min"},
     "lab_overhead": {"lab": "2 min", "live": "3 min"},
     "learning": {
-        **{"cartpole": "1 min", "pendulum": "1 min", "hopper": "15 min", "halfcheetah": "10 min"},
+        **{"cartpole": "1 min", "pendulum": "1 min", "scores": "45 min"},
         **{"vine-hopper": "4 min", "vine-cartpole": "2 min", "vine-swimmer": "15 min"},
     },
     "method_comparison": {"methods": "2 min", "claims": "2 h"},

@@ -81,10 +81,24 @@ def examine() -> Iterator[Check]:
     yield from map(_optional, OPTIONAL)
     yield _kernelspec()
     yield Check("cores", f"{usable_cores()} usable of {os.cpu_count() or 1} logical")
+    yield _slots()
     yield _accelerator()
     yield _gl()
     yield _browser()
     yield _disk(Path.cwd())
+
+
+def _slots() -> Check:
+    """What the rule for simulator slots chooses where none are given."""
+    try:
+        from trpolab.simulators import find_task
+        from trpolab.training.config import resolve
+        from trpolab.training.session import suited_slots
+    except (ImportError, OSError):
+        return Check("slots", "unknown without the core", State.OPTIONAL)
+    tasks = ("CartPole-v1", "Swimmer-v5", "Hopper-v5", "HalfCheetah-v5", "Walker2d-v5")
+    chosen = [f"{task} {suited_slots(resolve(find_task(task)))}" for task in tasks]
+    return Check("slots", f"by default {', '.join(chosen)}: 2.5 / (1 - γλ) steps of an iteration each, or more")
 
 
 def _core(name: str) -> Check:
