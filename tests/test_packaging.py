@@ -183,8 +183,8 @@ def test_environment_yml_installs_what_pyproject_names(project: dict, checkout: 
     assert f"  - python{project['requires-python']}\n" in conda
 
 
-def test_all_is_the_sum_of_the_extras(project: dict) -> None:
-    extras = set(project["optional-dependencies"]) - {"all"}
+def test_all_is_the_sum_of_the_extras_but_for_environments_of_others(project: dict) -> None:
+    extras = set(project["optional-dependencies"]) - {"all", "envs"}
     (everything,) = project["optional-dependencies"]["all"]
     assert set(re.fullmatch(r"trpolab\[(.*)\]", everything)[1].split(",")) == extras
 

@@ -23,7 +23,18 @@ def found() -> dict[str, doctor.Check]:
 def test_it_reports_and_returns_zero_where_the_core_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    for name in ("Python", "torch", "mujoco", "cores", "OpenGL", "ipykernel", "kernel python3", "disk", "Chromium", "slots"):
+    for name in (
+        "Python",
+        "torch",
+        "mujoco",
+        "cores",
+        "OpenGL",
+        "ipykernel",
+        "kernel python3",
+        "disk",
+        "Chromium",
+        "slots",
+    ):
         assert name in text
 
 

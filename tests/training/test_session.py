@@ -149,11 +149,11 @@ def test_an_aborted_iteration_never_was():
 @pytest.mark.parametrize(
     ("settings", "slots"),
     [
-        ({}, 16),  # 2.5 / (1 - 0.995 * 0.98) = 100 steps
-        ({"gamma": 0.9999}, 16),  # 124
+        ({}, 32),  # 1.5 / (1 - 0.995 * 0.98) = 60 steps
+        ({"gamma": 0.9999}, 16),  # 75
         ({"steps_per_iteration": 8192}, 64),
-        ({"steps_per_iteration": 8192, "gamma": 0.9999, "lam": 0.995}, 16),  # 490
-        ({"lam": 1.0}, 8),  # 500, and no fewer than 8
+        ({"steps_per_iteration": 8192, "gamma": 0.9999, "lam": 0.995}, 16),  # 294
+        ({"lam": 1.0}, 8),  # 300, and no fewer than 8
         ({"gamma": 1.0, "lam": 1.0}, 8),
         ({"preset": "paper"}, 64),  # whole paths are not cut
         ({"slots": 3}, 3),

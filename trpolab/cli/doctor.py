@@ -98,7 +98,7 @@ def _slots() -> Check:
         return Check("slots", "unknown without the core", State.OPTIONAL)
     tasks = ("CartPole-v1", "Swimmer-v5", "Hopper-v5", "HalfCheetah-v5", "Walker2d-v5")
     chosen = [f"{task} {suited_slots(resolve(find_task(task)))}" for task in tasks]
-    return Check("slots", f"by default {', '.join(chosen)}: 2.5 / (1 - γλ) steps of an iteration each, or more")
+    return Check("slots", f"by default {', '.join(chosen)}: 1.5 / (1 - γλ) steps of an iteration each, or more")
 
 
 def _core(name: str) -> Check:

@@ -31,7 +31,7 @@ from trpolab.training.resume import checked, config_of, history_of, task_of, tur
 from trpolab.training.samplers import Samplers
 from trpolab.training.state import Progress, TrainState
 
-HORIZONS = 2.5  # a slot's share of an iteration that the library aims at, in units of GAE's horizon 1 / (1 - γλ)
+HORIZONS = 1.5  # a slot's share of an iteration that the library aims at, in units of GAE's horizon 1 / (1 - γλ)
 SLOTS = (8, 64)  # fewest and most slots that it picks
 # MLPs. Matrices of this size gain little from a second thread, and threads that spin at barriers lose much as soon as
 # anything else (a browser, the simulators' own threads) wants a core.
@@ -296,7 +296,7 @@ def with_chosen_resources(config: Config, task: Task) -> Config:
 
 
 def suited_slots(config: Config) -> int:
-    """The power of two between 8 and 64 that gives each slot 2.5 horizons of GAE, 1 / (1 - γλ) steps, an iteration.
+    """The power of two between 8 and 64 that gives each slot 1.5 horizons of GAE, 1 / (1 - γλ) steps, an iteration.
 
     An advantage near the end of a slot's share rests on the value function's guess of what comes after it. With shorter
     shares most advantages do: Swimmer-v5 then learns a third of what it can. Whole paths are not cut: 32 steps do.
