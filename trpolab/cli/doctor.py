@@ -93,7 +93,7 @@ def _slots() -> Check:
     try:
         from trpolab.simulators import find_task
         from trpolab.training.config import resolve
-        from trpolab.training.session import suited_slots
+        from trpolab.training.samplers import suited_slots
     except (ImportError, OSError):
         return Check("slots", "unknown without the core", State.OPTIONAL)
     tasks = ("CartPole-v1", "Swimmer-v5", "Hopper-v5", "HalfCheetah-v5", "Walker2d-v5")

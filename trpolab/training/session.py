@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
@@ -28,11 +27,9 @@ from trpolab.training.judge import Judge
 from trpolab.training.loop import Diverged, Iteration, iterate, start_learner
 from trpolab.training.recorder import RunRecorder
 from trpolab.training.resume import checked, config_of, history_of, task_of, turned_later, warnings_of
-from trpolab.training.samplers import Samplers
+from trpolab.training.samplers import SLOTS, Samplers, suited_slots
 from trpolab.training.state import Progress, TrainState
 
-HORIZONS = 1.5  # a slot's share of an iteration that the library aims at, in units of GAE's horizon 1 / (1 - γλ)
-SLOTS = (8, 64)  # fewest and most slots that it picks
 # MLPs. Matrices of this size gain little from a second thread, and threads that spin at barriers lose much as soon as
 # anything else (a browser, the simulators' own threads) wants a core.
 TORCH_THREADS = 1
@@ -293,15 +290,3 @@ def with_chosen_resources(config: Config, task: Task) -> Config:
     Slots follow from the settings alone, never from the machine. They are part of what a seed means, and recorded.
     """
     return replace(config, slots=config.slots or suited_slots(config), threads=config.threads or usable_cores())
-
-
-def suited_slots(config: Config) -> int:
-    """The power of two between 8 and 64 that gives each slot 1.5 horizons of GAE, 1 / (1 - γλ) steps, an iteration.
-
-    An advantage near the end of a slot's share rests on the value function's guess of what comes after it. With shorter
-    shares most advantages do: Swimmer-v5 then learns a third of what it can. Whole paths are not cut: 32 steps do.
-    """
-    path = config.path
-    share = 32 if path.whole else HORIZONS / max(1 - config.gamma * path.lam, 1e-6)
-    suited = 2 ** int(math.log2(max(path.steps_per_iteration / share, 1)))
-    return min(max(suited, SLOTS[0]), SLOTS[1])
