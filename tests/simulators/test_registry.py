@@ -60,7 +60,7 @@ def arrays() -> FiniteMDP:
         (arrays, "gymnasium"),
         ("corridor/7", "corridor"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),  # the same in every process
 )
 def test_each_source_has_one_kind(source: Any, kind: str) -> None:
     assert SIMULATORS.of(source).name == kind

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from gymnasium.wrappers import RescaleAction, TransformObservation, TransformReward
 
 from trpolab.sampling.errors import NonFinite
-from trpolab.sampling.evaluate import evaluate
+from trpolab.training.evaluation import evaluate
 from trpolab.training.loop import Diverged
 from trpolab.training.session import Session
 
