@@ -1,0 +1,56 @@
+"""A lab in a real browser after its cell was run twice and the page was loaded again, and after its kernel was gone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.test_start import CARTPOLE, NOT_OURS, iteration, open_and_run, pill, until, write_notebook
+
+pytestmark = pytest.mark.browser
+
+CELL = 'from trpolab import Lab\n\nlab = Lab("CartPole-v1", out=None, seconds_per_iteration=0.3, autostart=True)\nlab'
+
+
+@pytest.fixture(scope="module")
+def running(page: Any, server: str, workspace: Path) -> Any:
+    """The page of a notebook whose only cell was run twice, and saved."""
+    write_notebook(workspace / "twice.ipynb", CELL)
+    open_and_run(page, server, "twice.ipynb")
+    page.wait_for_selector(CARTPOLE)
+    until(lambda: iteration(page, CARTPOLE) > 30, "the lab never began")
+    page.locator(".jp-CodeCell .jp-InputArea-editor").first.click()
+    page.keyboard.press("Control+Enter")
+    until(lambda: 0 < iteration(page, CARTPOLE) < 25, "no fresh lab")
+    page.keyboard.press("Control+s")
+    time.sleep(1)
+    return page
+
+
+def test_a_page_that_is_loaded_again_shows_the_lab_as_it_goes_on(running: Any) -> None:
+    before = iteration(running, CARTPOLE)
+    running.complaints.clear()
+    running.goto(running.url.partition("?")[0])
+    running.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    running.wait_for_selector(CARTPOLE)
+    until(lambda: iteration(running, CARTPOLE) > before, "the lab stands still")
+    running.locator(f"{CARTPOLE} button.trpolab-pause").click()
+    until(lambda: "paused" in pill(running, CARTPOLE), "its buttons are dead")
+    assert not [text for text in running.complaints if not any(part in text for part in NOT_OURS)]
+
+
+def test_a_lab_whose_kernel_was_restarted_says_that_it_is_gone(running: Any) -> None:
+    said = f"{CARTPOLE} .trpolab-status"
+    read = "element => getComputedStyle(element, '::after').content"
+    assert "gone" not in running.locator(said).evaluate(read)
+    assert running.locator(f"{CARTPOLE} .trpolab-pill").is_visible()
+    running.get_by_role("menuitem", name="Kernel", exact=True).click()
+    running.locator(".lm-Menu-item", has_text="Restart Kernel…").first.click()
+    running.locator(".jp-Dialog .jp-mod-accept").click()
+    until(
+        lambda: "gone: its kernel" in running.locator(said).evaluate(read), "the old view does not say that it is gone"
+    )
+    assert not running.locator(f"{CARTPOLE} .trpolab-pill").is_visible()
