@@ -11,8 +11,8 @@ import torch
 from gymnasium.spaces import Box
 from gymnasium.wrappers import RescaleAction, TransformObservation, TransformReward
 
+from trpolab import evaluate, load_policy
 from trpolab.sampling.errors import NonFinite
-from trpolab.training.evaluation import evaluate
 from trpolab.training.loop import Diverged
 from trpolab.training.session import Session
 
@@ -39,9 +39,16 @@ def seen(name: str, scale: float = 1.0, offset: float = 0.0) -> gymnasium.Env:
 
 
 def curve(make: Any, *args: float, **settings: Any) -> tuple[np.ndarray, torch.Tensor]:
-    """Mean returns of the iterations (NaN where none ended) and the final θ."""
-    session = Session(lambda: make(*args), **{**FEW, **settings}).run()
-    return np.array([row["return_mean"] for row in session.history], float), session.policy.theta
+    """Mean returns of the iterations (NaN where none ended), and how far θ came from where it began."""
+    session = Session(lambda: make(*args), **{**FEW, **settings})
+    start = session.policy.theta.clone()
+    session.run()
+    return np.array([row["return_mean"] for row in session.history], float), session.policy.theta - start
+
+
+def nearly(moved: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether θ came to the same place but for a fifth of the way: rounding grows from iteration to iteration."""
+    return bool((moved - other).norm() < 0.2 * moved.norm())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -68,13 +75,13 @@ def test_an_offset_of_rewards_that_no_action_changes_teaches_the_same(offset: fl
     returns, theta = curve(paid, "Pendulum-v1", iterations=3)
     found, other = curve(paid, "Pendulum-v1", 1.0, offset, iterations=3)
     np.testing.assert_allclose(found - 200 * offset, returns, rtol=0.01)
-    assert torch.allclose(theta, other, atol=0.02)
+    assert nearly(theta, other)
 
 
 def test_an_offset_of_rewards_does_not_hide_what_a_vine_compares() -> None:
-    _, theta = curve(paid, "Pendulum-v1", iterations=2, **VINE)  # rounding grows with each
+    _, theta = curve(paid, "Pendulum-v1", iterations=2, **VINE)
     _, other = curve(paid, "Pendulum-v1", 1.0, 1e5, iterations=2, **VINE)
-    assert torch.allclose(theta, other, atol=0.02)
+    assert nearly(theta, other)
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
@@ -95,7 +102,7 @@ def test_observations_far_from_zero_teach_the_same(name: str, scale: float, offs
     returns, theta = curve(seen, name, iterations=2)
     found, other = curve(seen, name, scale, offset, iterations=2)
     np.testing.assert_allclose(found, returns, rtol=0.02)
-    assert torch.allclose(theta, other, atol=0.03)
+    assert nearly(theta, other)
 
 
 @pytest.mark.parametrize("method", ["cem", "cma_es", "reps"])
@@ -104,7 +111,7 @@ def test_searches_see_large_offsets_too(method: str) -> None:
     returns, theta = curve(seen, "CartPole-v1", **settings)
     found, other = curve(seen, "CartPole-v1", 1.0, 1.7e9, **settings)
     np.testing.assert_allclose(found, returns, rtol=0.02)
-    assert torch.allclose(theta, other, atol=0.05)
+    assert nearly(theta, other)
 
 
 def test_a_policy_acts_at_large_offsets_as_it_learned_to(tmp_path: Any) -> None:
@@ -116,9 +123,8 @@ def test_a_policy_acts_at_large_offsets_as_it_learned_to(tmp_path: Any) -> None:
         u = policy.to_module()(torch.tensor(array, dtype=torch.float64))
         np.testing.assert_allclose(np.clip(u[:, :1].detach().numpy(), -2, 2), means, atol=1e-5)
     policy.save(tmp_path / "p")
-    import trpolab
 
-    np.testing.assert_array_equal(trpolab.load_policy(tmp_path / "p")(obs, deterministic=True), means)
+    np.testing.assert_array_equal(load_policy(tmp_path / "p")(obs, deterministic=True), means)
 
 
 def test_rewards_beyond_the_range_of_float32_end_the_run_with_a_sentence() -> None:
@@ -134,10 +140,10 @@ def test_actions_between_any_bounds_teach_the_same(bounds: tuple[float, float]) 
     def rescaled(low: float, high: float) -> gymnasium.Env:
         return RescaleAction(gymnasium.make("Pendulum-v1"), np.float32(low), np.float32(high))
 
-    returns, theta = curve(rescaled, -1.0, 1.0, iterations=3)  # rounding grows with each
+    returns, theta = curve(rescaled, -1.0, 1.0, iterations=3)
     found, other = curve(rescaled, *bounds, iterations=3)
     np.testing.assert_allclose(found, returns, rtol=0.02)
-    assert torch.allclose(theta, other, atol=0.03)
+    assert nearly(theta, other)
 
 
 class Target(gymnasium.Env):

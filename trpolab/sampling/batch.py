@@ -12,7 +12,7 @@ import numpy as np
 
 from trpolab.numerics.arrays import hardly_varies
 
-FAR = 1e3  # standard deviations of Q̂ from 0 beyond which its mean costs float32 digits that are needed
+FAR = 30  # standard deviations of Q̂ from 0 beyond which its mean costs float32 digits that are needed
 
 
 class Estimator(enum.Enum):
