@@ -272,7 +272,7 @@ def one_uniform_for_both(defaults: Any) -> Any:
 def doubled_multiplier(at: Any) -> Any:
     def wrong(self: Any, log_y: Any) -> Any:
         tilt = at(self, log_y)
-        return dataclasses.replace(tilt, multiplier=2 * tilt.multiplier)
+        return dataclasses.replace(tilt, log_multiplier=tilt.log_multiplier + np.log(2))
 
     return wrong
 

@@ -97,9 +97,9 @@ class Curves:
         rest = ((top - a) + a * left) / top  # 1 - t A = 1/w, without subtracting numbers close to each other
         log_rest = np.where(a == top, -y, np.log(rest))
         w, scaled = 1 / rest, np.exp(-log_rest - y)  # scaled: e^-y w, at most 1
-        grown = (p * z**2 * w).sum(1, keepdims=True)  # Z - 1, with Z = Σ p w and Σ p z = 0
+        grown = (p * w * z**2).sum(1, keepdims=True)  # Z - 1, with Z = Σ p w and Σ p z = 0; p may be denormal
         far = ~np.isfinite(grown)
-        log_z = np.where(far, y + np.log((p * scaled).sum(1, keepdims=True)), np.log1p(grown))
+        log_z = np.where(far, np.logaddexp.reduce(self.log_p - log_rest, axis=1, keepdims=True), np.log1p(grown))
         log_ratio = -log_rest - log_z  # log π̃/π
         change = np.where(far, np.expm1(log_ratio), (z * w - grown) / (1 + grown))
         new = np.where(np.abs(change) < 0.5, p * (1 + change), np.exp(self.log_p + log_ratio))
