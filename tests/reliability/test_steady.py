@@ -169,7 +169,7 @@ def tells_of_an_environment_that_raises(tmp_path: Path) -> None:
     status = read_status(run.path)
     assert status.state == "stopped" and "the motor is on fire" in status.message
     assert whole(run.path).iteration == 2
-    again = Session(lambda: gymnasium.make("Acrobot-v1"), resume=run.path).run()
+    again = Session(lambda: gymnasium.make("Acrobot-v1"), resume=run.path, changed_environment=True).run()
     expect_same(again, reference)
 
 
