@@ -39,7 +39,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Policy]:
         policies.append(policy)
         return Evaluation(-20.5, 0.0, np.full(episodes, -20.5), np.full(episodes, 800))
 
-    monkeypatch.setattr(atari_learning, "evaluate", judge)
+    monkeypatch.setattr(atari_learning, "play_episodes", judge)
     return policies
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.sampling.config import Vine
 from trpolab.sampling.evaluate import play_episodes
+from trpolab.sampling.sampler import SAMPLERS
 from trpolab.training.session import Session
 
 SEEDS = 5
@@ -139,10 +140,16 @@ def long_session(task: str, seed: int, **settings: Any) -> Session:
 
 
 def train_within(session: Session, steps: int) -> None:
-    """Train as long as the next iteration fits into so many simulator steps."""
+    """Train as long as the next iteration fits into so many simulator steps.
+
+    It is taken to need as many as the last one; half as many again where they are not fixed: while a policy learns,
+    episodes grow.
+    """
+    config = session.controls.requested
+    varies = config.of_method()[0].searches or SAMPLERS[config.sampler].ends_early
     loop = session.iterate()
     for done in loop:
-        if done.metrics["sim_steps"] + done.metrics["batch_steps"] > steps:
+        if done.metrics["sim_steps"] + (1.5 if varies else 1) * done.metrics["batch_steps"] > steps:
             break
     loop.close()
 

@@ -14,6 +14,7 @@ from trpolab.bench.curves import Curve, Store
 from trpolab.bench.learning import SEEDS, long_session, train_within
 from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.sampling.evaluate import play_episodes
+from trpolab.sampling.sampler import SAMPLERS
 from trpolab.training.session import Session
 from trpolab.updates import METHODS, factors_of_three
 
@@ -85,7 +86,7 @@ def run(
     contest: Contest, method: str, seed: int, report: Report, given: dict[str, Any] | None = None
 ) -> tuple[Curve, Session]:
     """One method on one task with one seed, until the steps are spent."""
-    name = {"method": "trpo", "sampler": "vine"} if method == "vine" else {"method": method}
+    name = {"sampler": method} if method in SAMPLERS else {"method": method}
     session = long_session(contest.task, seed, **contest.settings, **name, **(given or {}))
     seconds, _ = timed(train_within, session, contest.steps)
     final = play_episodes(session.policy, contest.task, contest.episodes, seed)

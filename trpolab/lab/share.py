@@ -20,7 +20,7 @@ def replayed(session: Any) -> tuple[dict[str, Any], Schedule]:
     """The settings to begin with, where they are not the usual ones, and those turned later, by iteration."""
     first, task = session.first if session.history else session.controls.requested, session.task
     usual = resolve(task, first.preset).settings()
-    by_rule = with_chosen_resources(replace(first, slots=usual["slots"], threads=usual["threads"]), task)
+    by_rule = with_chosen_resources(replace(first, slots=usual["slots"], threads=usual["threads"]))
     usual |= {"preset": "modern", "slots": by_rule.slots if first.slots else None}
     usual |= {"threads": by_rule.threads if first.threads else None}
     given = {name: value for name, value in first.settings().items() if value != usual[name] and name not in LEFT_OUT}

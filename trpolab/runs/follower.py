@@ -8,7 +8,7 @@ from typing import Any
 
 from trpolab.machine import user_path
 from trpolab.runs.disk import parse_json
-from trpolab.runs.reader import read_lines, read_run
+from trpolab.runs.reader import read_events, read_run
 
 
 class Follower:
@@ -45,9 +45,8 @@ class Follower:
 
     def iterations(self) -> int:
         """How many the run was last asked for."""
-        events = self.folder / "events.jsonl"
         asked = [self.about["settings"].get("iterations")]
-        for event in read_lines(events, bad=False) if events.exists() else ():
+        for event in read_events(self.folder):
             if isinstance(given := event.get("settings"), dict):
                 asked.append(given.get("iterations"))
         return next((count for count in reversed(asked) if isinstance(count, int)), 0)

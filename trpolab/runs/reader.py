@@ -181,6 +181,12 @@ def read_lines(path: Path, bad: bool = True) -> Iterator[dict[str, Any]]:
                 yield record
 
 
+def read_events(folder: Path) -> Iterator[dict[str, Any]]:
+    """What else happened in a run, damaged lines left out; nothing where it tells of no events."""
+    path = folder / "events.jsonl"
+    return read_lines(path, bad=False) if path.exists() else iter(())
+
+
 def load_policy(folder: str | Path, which: str = "latest", task: Source | None = None) -> Policy:
     """A policy kept in a run folder: the newest, or (`which="best"`) the one with the best recent training return.
 

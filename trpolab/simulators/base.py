@@ -8,7 +8,7 @@ next call. Copy what is to be kept. A `Snapshot` owns its arrays. A simulator is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +17,9 @@ from gymnasium import Space
 from gymnasium.spaces import Box
 
 from trpolab.settings import PlainError
+
+CALLABLE = "callable"  # of a fingerprint: what the environments were made by, where that was no id
+VERDICT = "cannot be restored"  # what a run adds: why its environments could not be, as it found
 
 
 class UnknownTask(PlainError):
@@ -239,3 +242,10 @@ class TaskSimulator(Simulator):
     def _demand_restore(self) -> None:
         if not self.can_restore:
             raise SnapshotUnsupported(f"{self.task} cannot be restored exactly: {self.restore_reason}")
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """The parts in which two fingerprints differ, in words; "" where they agree."""
+    parts = [name for name in {**then, **now} if name not in (CALLABLE, VERDICT)]
+    names = [name for name in parts if then.get(name) != now.get(name)]
+    return "; ".join(f"{name}: {then.get(name, 'none')} then, {now.get(name, 'none')} now" for name in names)

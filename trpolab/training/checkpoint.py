@@ -25,7 +25,7 @@ from trpolab.machine import user_path
 from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
 from trpolab.policies.serialization import policy_content
 from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
-from trpolab.runs.reader import SCHEMA, RunFolderError, numbered, parent_of, read_lines, read_run, refuse_newer
+from trpolab.runs.reader import SCHEMA, RunFolderError, numbered, parent_of, read_events, read_run, refuse_newer
 from trpolab.runs.writer import RunFolder
 from trpolab.sampling.running_episodes import Block, RunningEpisodes
 from trpolab.sampling.trajectories import Ongoing
@@ -146,8 +146,7 @@ def newest(folder: Path) -> str | None:
 
 def last_segment(folder: Path) -> int:
     """The highest segment that the events tell of: each begins with one."""
-    events = folder / "events.jsonl"
-    segments = [event.get("segment") for event in read_lines(events, bad=False)] if events.exists() else []
+    segments = [event.get("segment") for event in read_events(folder)]
     return max((segment for segment in segments if isinstance(segment, int)), default=0)
 
 

@@ -10,8 +10,7 @@ from trpolab.runs.reader import RunFolderError, RunFolderUnwritable
 from trpolab.runs.writer import RunFolder, label_problem
 from trpolab.sampling.errors import Interrupted
 from trpolab.settings import ConfigError
-from trpolab.simulators.base import Task
-from trpolab.simulators.gym_adapter.fingerprint import VERDICT
+from trpolab.simulators.base import VERDICT, Task
 from trpolab.training import checkpoint
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from trpolab.runs.history import History
-from trpolab.runs.reader import RunFolderError, each_metrics, read_lines
+from trpolab.runs.reader import RunFolderError, each_metrics, read_events
 from trpolab.settings import ConfigError, as_setting
 from trpolab.simulators import Source, find_task
-from trpolab.simulators.base import Task, UnknownTask
-from trpolab.simulators.gym_adapter.fingerprint import CALLABLE, VERDICT, differences
+from trpolab.simulators.base import CALLABLE, VERDICT, Task, UnknownTask, differences
 from trpolab.training.checkpoint import CheckpointError, Saved
 from trpolab.training.config import Config, check, settings
 
@@ -85,9 +84,8 @@ def turned_later(saved: Saved, given: Mapping[str, Any]) -> Schedule:
 
     Settings that are given now take precedence.
     """
-    events = saved.folder / "events.jsonl"
     found: Schedule = {}
-    for event in read_lines(events, bad=False) if events.exists() else ():
+    for event in read_events(saved.folder):
         if event.get("event") == "scheduled" and isinstance(told := event.get("schedule"), dict):
             found |= {int(at): again for at, again in told.items() if at.isdecimal() and isinstance(again, dict)}
     found |= turned_in(each_metrics(saved.folder, bad=False))
@@ -146,6 +144,4 @@ def history_of(saved: Saved) -> tuple[History, str]:
 
 def warnings_of(saved: Saved) -> set[str]:
     """The kinds of warnings that the run's events tell of."""
-    events = saved.folder / "events.jsonl"
-    told = read_lines(events, bad=False) if events.exists() else ()
-    return {str(event.get("about")) for event in told if event.get("event") == "warning"}
+    return {str(event.get("about")) for event in read_events(saved.folder) if event.get("event") == "warning"}

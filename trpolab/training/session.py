@@ -17,8 +17,7 @@ from trpolab.sampling.evaluate import play_episodes
 from trpolab.sampling.streams import Streams
 from trpolab.settings import ConfigError
 from trpolab.simulators import Source, configured, find_task
-from trpolab.simulators.base import Task, UnknownTask
-from trpolab.simulators.gym_adapter.fingerprint import CALLABLE
+from trpolab.simulators.base import CALLABLE, Task, UnknownTask
 from trpolab.simulators.registry import remembered
 from trpolab.training import checkpoint
 from trpolab.training.config import Config, resolve
@@ -81,7 +80,7 @@ class Session:
         made_of = self.task.fingerprint  # nothing, where it is a task of ours
         self.named = isinstance(source, str) or (bool(made_of) and CALLABLE not in made_of)  # by its name alone
         self.source = remembered(self.source, self.task)
-        self.controls = Controls(with_chosen_resources(config, self.task), self.task)
+        self.controls = Controls(with_chosen_resources(config), self.task)
         self.streams = Streams(config.seed)
         self.state = "created"
         self.history, said = (History(), "") if saved is None else history_of(saved)
@@ -284,7 +283,7 @@ def train(task: Source, *, out: str | Path | None = "runs", **settings: Any) -> 
     return Session(task, out=out, **settings).run()
 
 
-def with_chosen_resources(config: Config, task: Task) -> Config:
+def with_chosen_resources(config: Config) -> Config:
     """Slots and threads filled in where the config leaves them open.
 
     Slots follow from the settings alone, never from the machine. They are part of what a seed means, and recorded.

@@ -14,7 +14,8 @@ import pytest
 from gymnasium.envs.mujoco.hopper_v5 import HopperEnv
 from gymnasium.wrappers import RescaleAction, TimeLimit, TransformReward
 
-from trpolab.simulators.gym_adapter.fingerprint import differences, fingerprint
+from trpolab.simulators.base import differences
+from trpolab.simulators.gym_adapter.fingerprint import fingerprint
 
 MAKE = """
 import gymnasium as gym

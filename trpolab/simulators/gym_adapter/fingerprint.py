@@ -15,10 +15,9 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
+from trpolab.simulators.base import CALLABLE
 from trpolab.simulators.gym_adapter.environments import layers
 
-CALLABLE = "callable"  # the part that names what the environments were made by, where that was no id
-VERDICT = "cannot be restored"  # what a run adds: why its environments could not be, as it found
 LONGEST = 200  # characters of a value that are kept as they are
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -38,13 +37,6 @@ def fingerprint(env: gymnasium.Env, factory: Callable[[], gymnasium.Env] | None)
     if models := [value for value in every if type(value).__name__ == "MjModel"]:
         parts["model"] = ", ".join(map(_model, models))
     return parts if factory is None else {**parts, CALLABLE: getattr(factory, "__qualname__", type(factory).__name__)}
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, str]) -> str:
-    """The parts in which two fingerprints differ, in words; "" where they agree."""
-    parts = [name for name in {**then, **now} if name not in (CALLABLE, VERDICT)]
-    names = [name for name in parts if then.get(name) != now.get(name)]
-    return "; ".join(f"{name}: {then.get(name, 'none')} then, {now.get(name, 'none')} now" for name in names)
 
 
 def _called(part: Any, arguments: Mapping[str, Any]) -> str:
