@@ -76,6 +76,12 @@ def test_the_wheel_carries_the_notebooks_and_nothing_else_of_the_checkout(wheel:
     assert not [name for name in names if any(part in name for part in unwanted)]
 
 
+def test_the_wheel_carries_the_bundle_of_the_lab_with_its_licences(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"trpolab/lab/web/{name}" for name in ("dist/trpolab.js", "dist/LICENSES.txt", "loader.js")} <= names
+    assert not [name for name in names if "node_modules" in name]
+
+
 def version(wheel: Path) -> str:
     return wheel.name.split("-")[1]
 

@@ -1,0 +1,58 @@
+// The module of every view: it fetches the bundle once a page, as a message of the kernel, and hands over to it.
+const PATIENCE = 2000; // milliseconds
+
+function load(model, hash) {
+  const page = (globalThis.trpolabBundles ??= {});
+  const first = !page[hash];
+  const slot = (page[hash] ??= Promise.withResolvers ? Promise.withResolvers() : withResolvers());
+  const ask = () => slot.module || model.send({ type: "bundle" });
+  model.on("msg:custom", async function receive(content, buffers) {
+    if (content.type !== "bundle" || slot.module) return;
+    model.off("msg:custom", receive);
+    const source = URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" }));
+    slot.module ??= import(source).finally(() => URL.revokeObjectURL(source));
+    slot.resolve(slot.module);
+  });
+  if (first) ask();
+  // The view that asked first may have been closed meanwhile.
+  const again = setTimeout(ask, PATIENCE);
+  return slot.promise.finally(() => clearTimeout(again));
+}
+
+function withResolvers() {
+  const slot = {};
+  slot.promise = new Promise((resolve, reject) => Object.assign(slot, { resolve, reject }));
+  return slot;
+}
+
+function say(el, text) {
+  const line = el.appendChild(document.createElement("div"));
+  line.className = "trpolab-web-note";
+  line.setAttribute("role", "status");
+  line.textContent = text;
+  return line;
+}
+
+export default {
+  async render({ model, el }) {
+    el.classList.add("trpolab-web");
+    const leave = () => el.classList.add("trpolab-web-gone");
+    model.on("comm_live_update", leave); // the kernel was restarted or shut down
+    let cleanup, closed = false;
+    const wait = setTimeout(() => say(el, "waiting for the kernel; if it was restarted, run the cell again"), 2 * PATIENCE);
+    load(model, model.get("bundle"))
+      .then((bundle) => {
+        if (closed) return;
+        el.replaceChildren();
+        cleanup = bundle.render(model.get("kind"), { model, el });
+      })
+      .catch((error) => say(el, `this view could not be drawn: ${error}`))
+      .finally(() => clearTimeout(wait));
+    return () => {
+      closed = true;
+      clearTimeout(wait);
+      model.off("comm_live_update", leave);
+      cleanup?.();
+    };
+  },
+};

@@ -1,0 +1,19 @@
+// The views of the bundle by kind. Each is `render({ channel, el, model })` and returns its cleanup.
+import { openChannel } from "./channel.js";
+import { renderCharts } from "./charts.js";
+import { renderPlayer } from "./player.js";
+import { renderTrustRegion } from "./trust_region.js";
+import sheet from "./views.css";
+
+const KINDS = { charts: renderCharts, player: renderPlayer, trust_region: renderTrustRegion };
+
+document.head.appendChild(document.createElement("style")).textContent = sheet;
+
+export function render(kind, { model, el }) {
+  const channel = openChannel(model);
+  const cleanup = KINDS[kind]({ channel, el, model });
+  return () => {
+    channel.close();
+    cleanup?.();
+  };
+}

@@ -1,0 +1,3 @@
+import "./three.js";
+
+export function renderPlayer() {}
