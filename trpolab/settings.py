@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Self, get_type_hints
 
 import numpy as np
 
@@ -74,6 +74,19 @@ def setting(
     if isinstance(default, type):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+class Part:
+    """Settings that stand together: its subclasses are frozen dataclasses, which know what they were `given`."""
+
+    given: frozenset[str]  # fields that the constructor was given; the others stand at their defaults
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Called with what `__init__` is called with."""
+        made = super().__new__(cls)
+        by_place = [entry.name for entry in dataclasses.fields(cls)[: len(values)]]  # type: ignore[arg-type]
+        object.__setattr__(made, "given", frozenset((*by_place, *named)))
+        return made
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
+from trpolab.policies.config import ValueConfig
 from trpolab.sampling.config import SinglePath, Vine
 from trpolab.settings import ConfigError, flatten, parse_value
 from trpolab.simulators import Task, find_task
 from trpolab.training.config import Config, check, resolve, settings
+from trpolab.updates.config import TrustRegion
 
 
 def test_every_setting_is_read_and_replaced_by_its_public_name():
@@ -130,10 +133,12 @@ def test_overrides_win_over_what_suits_the_task_which_wins_over_the_preset():
     assert resolve(task, overrides={"steps_per_iteration": 4096}).path.steps_per_iteration == 4096
 
 
-def test_a_part_may_be_given_whole():
-    config = Config().replace(sampler=SinglePath(lam=0.5))
+def test_a_part_may_be_given():
+    config = Config().replace(sampler=SinglePath(lam=0.5), value=ValueConfig((7,)))
     assert config.sampler == "single-path"
-    assert config.path.lam == 0.5
+    assert config.path.lam == 0.5 and config.value.hidden == (7,)
+    again = config.replace(sampler=SinglePath(standardize=False))
+    assert again.path == dataclasses.replace(config.path, standardize=False)
 
 
 def test_settings_survive_being_written_and_read():
@@ -160,11 +165,26 @@ def test_values_and_combinations_that_are_wrong_are_told_together():
     assert "whole paths were asked" in str(caught.value)
 
 
-def test_a_sampler_given_whole_leaves_its_defaults_to_preset_and_task() -> None:
-    """The paper's vine has no tail, unless it is asked for by name; the cart-pole tries every action."""
+def test_a_part_leaves_to_preset_and_task_what_it_was_not_given() -> None:
+    """The paper's vine has no tail, unless it is asked for; the cart-pole tries every action."""
     table = Vine(trunks=16, trunk_length=1000, states=625, actions=4, rollout_length=100)
     config = resolve(find_task("paper/Hopper"), "paper", {"sampler": table})
     assert config.sampler == "vine" and config.vine.states == 625 and not config.vine.tail_value
     asked = resolve(find_task("paper/Hopper"), "paper", {"sampler": table, "vine.tail_value": True})
     assert asked.vine.tail_value
     assert resolve(find_task("CartPole-v1"), overrides={"sampler": Vine(states=7)}).vine.proposal == "all"
+
+
+def test_what_a_part_was_given_counts_where_it_is_the_default() -> None:
+    for preset in ("modern", "paper"):
+        parts = {"sampler": Vine(4, tail_value=True), "trust": TrustRegion(0.02)}
+        given = resolve(find_task("paper/Hopper"), preset, parts)
+        named = {"sampler": "vine", "vine.trunks": 4, "vine.tail_value": True, "delta": 0.02}
+        assert given == resolve(find_task("paper/Hopper"), preset, named)
+        assert given.vine.trunks == 4 and given.vine.tail_value and given.trust.delta == 0.02
+
+
+def test_a_part_made_from_another_one_counts_as_it_stands() -> None:
+    for copied in (dataclasses.replace(Vine(), states=9), copy.deepcopy(dataclasses.replace(Vine(), states=9))):
+        config = resolve(find_task("paper/Hopper"), "paper", {"sampler": copied})
+        assert config.vine == Vine(states=9)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trpolab.policies.kinds import AUTO, DISTRIBUTIONS, NETWORKS
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 
 
 @dataclass(frozen=True)
-class PolicyConfig:
+class PolicyConfig(Part):
     """The policy's network and its start."""
 
     network: str = setting(
@@ -36,7 +36,7 @@ class PolicyConfig:
 
 
 @dataclass(frozen=True)
-class ValueConfig:
+class ValueConfig(Part):
     """The value function and its Gauss-Newton (Levenberg-Marquardt) fit."""
 
     hidden: tuple[int, ...] = setting((64, 64), "widths of the value network's hidden layers", live=False)

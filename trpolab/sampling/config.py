@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 
 
 @dataclass(frozen=True)
-class SinglePath:
+class SinglePath(Part):
     """Section 5.1: trajectories from s_0, every visited state with the action taken there."""
 
     steps_per_iteration: int = setting(
@@ -37,7 +37,7 @@ class SinglePath:
 
 
 @dataclass(frozen=True)
-class Vine:
+class Vine(Part):
     """Section 5.2: trunks, a rollout set of their states, and branches from each."""
 
     trunks: int = setting(4, "number of trunk trajectories", low=1, shown=(1, 64), source="Table 2")

@@ -21,7 +21,7 @@ from trpolab.sampling.memory import memory_problems
 from trpolab.sampling.sampler import SAMPLERS
 from trpolab.sampling.single_path import SinglePathSampler as SinglePathSampler  # registers it
 from trpolab.sampling.vine.sampler import VineSampler as VineSampler  # registers it
-from trpolab.settings import ConfigError, Setting, as_setting, registry, setting, unknown_setting
+from trpolab.settings import ConfigError, Part, Setting, as_setting, registry, setting, unknown_setting
 from trpolab.simulators import SIMULATORS, configured, find_task
 from trpolab.simulators.base import Task
 from trpolab.updates import METHODS, Context, MethodKind, PlannedRun
@@ -65,22 +65,21 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """A copy with settings changed by public name, e.g. `replace(delta=0.02, **{"path.whole": True})`.
 
-        A part may be given whole: `replace(sampler=SinglePath(lam=0.9))`, `replace(trust=TrustRegion())`.
-        Raises ConfigError that lists every unknown name and every value out of bounds.
+        Of a part, as in `replace(sampler=SinglePath(lam=0.9))`, only what it was given changes, too. Raises ConfigError
+        that lists every unknown name and every value out of bounds.
         """
         known, parts, problems, config = settings(), part_types(), [], self
         for name, value in changes.items():
             registries: dict[str, Registry[Any]] = {"sampler": SAMPLERS, "method": METHODS}
             kinds = registries[name].values() if name in registries else ()
-            value = _plain(value)
             given = next((kind for kind in kinds if type(value) is kind.settings), None)
             if given is not None:
-                config = config._with((given.part,), value)._with((name,), given.name)
+                config = config._with_part(given.part, value)._with((name,), given.name)
             elif name in parts and isinstance(value, parts[name]):
-                config = config._with((name,), value)
+                config = config._with_part(name, value)
             elif name not in known:
                 problems.append(unknown_setting(name, known))
-            elif value is not None and (problem := known[name].problem(value)):
+            elif (value := as_setting(value)) is not None and (problem := known[name].problem(value)):
                 problems.append(problem)
             elif value is None and known[name].problem(None) is not None:
                 problems.append(f"{name} = None: must be {known[name].allowed()}")
@@ -112,6 +111,12 @@ class Config:
         """One setting by its public name. Raises KeyError for an unknown one."""
         return attrgetter(".".join(settings()[name].path))(self)
 
+    def _with_part(self, name: str, part: Any) -> Config:
+        """A copy with what a part was given; with all of a dataclass from outside, which does not know what it was."""
+        names = part.given if isinstance(part, Part) else {entry.name for entry in dataclasses.fields(part)}
+        given = {field: as_setting(getattr(part, field)) for field in names}
+        return self._with((name,), dataclasses.replace(getattr(self, name), **given))
+
     def _with(self, path: tuple[str, ...], value: Any) -> Config:
         """A copy with one value in another place: (field,), (part,) or (part, field)."""
         if len(path) == 2:
@@ -120,14 +125,6 @@ class Config:
             others = {name: part for name, part in self.parts.items() if name != path[0]}
             return dataclasses.replace(self, parts=others if value == kind() else {**others, path[0]: value})
         return dataclasses.replace(self, **{path[0]: value})
-
-
-def _plain(value: Any) -> Any:
-    """A setting, or a part given whole, with NumPy's numbers as Python's."""
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        return as_setting(value)
-    fields = {entry.name: as_setting(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
-    return dataclasses.replace(value, **fields)
 
 
 KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS, NETWORKS, DISTRIBUTIONS)
@@ -171,8 +168,8 @@ def _settings(registered: tuple[Entry, ...]) -> dict[str, Setting]:
 def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | None = None) -> Config:
     """The config of a run: the preset, then what suits the task, then the overrides.
 
-    Of a part given whole (`sampler=Vine(states=625)`), what stands at its default is left to the preset and the task;
-    a setting given by its name always counts. Raises ConfigError listing all that is wrong, the combination included.
+    What is given counts, by its name or in a part (`sampler=Vine(states=625)`); what a part was not given is left to
+    the preset and the task. Raises ConfigError listing all that is wrong, the combination included.
     """
     overrides = dict(overrides or {})
     preset = overrides.pop("preset", preset)
@@ -183,7 +180,7 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
     problems: list[str] = []
     for name, value in overrides.items():
         try:
-            config = config.replace(**{name: _with_suited(config, value)})
+            config = config.replace(**{name: value})
         except ConfigError as error:
             problems += error.problems
     if "normalize_observations" not in overrides:
@@ -204,26 +201,11 @@ def _without_normaliser(config: Config, task: Task) -> Config:
     return config.replace(normalize_observations=False) if pixels else config
 
 
-def _with_suited(config: Config, value: Any) -> Any:
-    """A part of the config given whole, with what stands at its default taken from the config; others unchanged."""
-    for name, kind in part_types().items():
-        if isinstance(value, kind):
-            given = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(kind)}
-            changed = {key: found for key, found in given.items() if found != getattr(kind(), key)}
-            return dataclasses.replace(getattr(config, name), **changed)
-    return value
-
-
 def _unread(config: Config, task: Task) -> list[str]:
     """Of the settings that stand at another value than their default, those of other kinds of tasks."""
     others = [kind for kind in SIMULATORS.values() if kind.settings is not None and kind.name != task.kind]
-    changed = [
-        (kind, name)
-        for kind in others
-        for name, value in vars(getattr(config, kind.part)).items()
-        if value != getattr(kind.settings, name)
-    ]
-    return [f"{k.part}.{name}: only {k.label} tasks read it, and {task.name} is none" for k, name in changed]
+    changed = [(kind, name) for kind in others for name in kind.own if config.get(name) != settings()[name].default]
+    return [f"{name}: only {kind.label} tasks read it, and {task.name} is none" for kind, name in changed]
 
 
 def check(config: Config, task: Task) -> None:

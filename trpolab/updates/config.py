@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 
 PRODUCTS = ("cg_iterations", "damping", "fisher_fraction")  # public names of what conjugate gradient reads
 SEARCH = ("line_search", "shrink", "max_tries")  # and the line search
@@ -14,7 +14,7 @@ SEARCHING = ("line_search", (True,), "the line search is off")
 
 
 @dataclass(frozen=True)
-class TrustRegion:
+class TrustRegion(Part):
     """Appendix C: conjugate gradient, step length and line search."""
 
     delta: float = setting(

@@ -52,9 +52,9 @@ def popgym() -> gymnasium.Env:
 
 
 def two_objectives() -> gymnasium.Env:
-    """A reward of several numbers, weighted into one."""
+    """A reward of several numbers, weighted into one that tells actions apart before the goal is reached."""
     package, wrappers = pytest.importorskip("mo_gymnasium"), pytest.importorskip("mo_gymnasium.wrappers")
-    return wrappers.LinearReward(package.make("mo-mountaincar-v0"), np.array([1.0, 0.0, 0.0]))
+    return wrappers.LinearReward(package.make("mo-mountaincar-v0"), np.array([1.0, 0.1, 0.1]))
 
 
 def stocks() -> gymnasium.Env:

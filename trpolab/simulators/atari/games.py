@@ -13,7 +13,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from trpolab.extras import explained
-from trpolab.settings import ConfigError, faults_of, setting
+from trpolab.settings import ConfigError, Part, faults_of, setting
 from trpolab.simulators.atari.pixels import DQN_SIZE, STACK, paper_size
 from trpolab.simulators.base import Task, UnknownTask
 
@@ -33,7 +33,7 @@ STICKY = (
 
 
 @dataclass(frozen=True)
-class Atari:
+class Atari(Part):
     """How `ALE/...` tasks are shown and played; other tasks don't read it."""
 
     pixels: str = setting(

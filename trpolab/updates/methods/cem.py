@@ -9,7 +9,7 @@ import numpy as np
 
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 from trpolab.updates.method import Context, MethodKind, Step
 from trpolab.updates.population_search import SAMPLERS, move_to, ranked, refuse_useless, start_mean
 
@@ -17,7 +17,7 @@ MEAN, STD, ITERATION = "cem.mean", "cem.std", "cem.iteration"
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Part):
     """The cross-entropy method: a Gaussian over θ, refitted to the best candidates (Szita and Lőrincz, 2006)."""
 
     population: int = setting(40, "candidates an iteration", symbol="P", low=3, shown=(10, 200))

@@ -17,7 +17,7 @@ from trpolab.extras import explained, install_line
 from trpolab.numerics.threads import few_threads
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 from trpolab.updates.method import Context, MethodKind, PlannedRun, Step
 from trpolab.updates.population_search import SAMPLERS, move_to, refuse_useless, start_mean
 
@@ -31,7 +31,7 @@ MOST_BYTES = 2**29  # that they may take
 
 
 @dataclass(frozen=True)
-class Covariance:
+class Covariance(Part):
     """Covariance matrix adaptation (Hansen and Ostermeier, 1996) by the `cma` package."""
 
     population: int | None = setting(None, "candidates an iteration (none: 4 + 3 ln D)", symbol="λ", low=5, high=10_000)

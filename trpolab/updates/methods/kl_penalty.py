@@ -11,7 +11,7 @@ from torch import Tensor
 from trpolab.numerics import backtrack
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 from trpolab.updates.config import PRODUCTS
 from trpolab.updates.diagnostics import Outcome, Refusal
 from trpolab.updates.gradient_step import damped_fisher, pose, solve, take
@@ -25,7 +25,7 @@ FLAT = 1e-6  # an ascent that gains less than this share of what the first one d
 
 
 @dataclass(frozen=True)
-class KLPenalty:
+class KLPenalty(Part):
     """Section 4: maximise L - C·KL(old‖new), C given, adapted, or as large as the theory asks."""
 
     coefficient: str = setting(

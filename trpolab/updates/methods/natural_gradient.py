@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 from trpolab.updates.config import PRODUCTS
 from trpolab.updates.gradient_step import damped_fisher, pose, solve, take
 from trpolab.updates.method import Context, MethodKind, Step
 
 
 @dataclass(frozen=True)
-class NaturalGradient:
+class NaturalGradient(Part):
     """Section 7: a fixed step along A⁻¹g, without rescaling and without a line search (Kakade, 2002)."""
 
     step: float = setting(

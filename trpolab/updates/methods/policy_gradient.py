@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 from trpolab.updates.gradient_step import pose, take
 from trpolab.updates.method import Context, MethodKind, Step
 
 
 @dataclass(frozen=True)
-class PolicyGradient:
+class PolicyGradient(Part):
     """Eq. 18: the plain gradient, its step bounded in θ or fixed."""
 
     rule: str = setting(

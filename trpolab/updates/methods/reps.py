@@ -10,7 +10,7 @@ import numpy as np
 from trpolab.numerics.roots import NoConvergence
 from trpolab.policies import Learner
 from trpolab.sampling.population import Population
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 from trpolab.updates.method import Context, MethodKind, PlannedRun, Step
 from trpolab.updates.population_search import SAMPLERS, move_to, refuse_useless, start_mean
 
@@ -19,7 +19,7 @@ FLOOR = 1e-6  # share of the mean variance added to the diagonal: few candidates
 
 
 @dataclass(frozen=True)
-class RelativeEntropy:
+class RelativeEntropy(Part):
     """Relative entropy policy search, episodic, over θ (Peters et al., 2010); for small policies."""
 
     population: int = setting(40, "candidates an iteration; more than parameters", low=3, shown=(10, 200))

@@ -14,7 +14,7 @@ from torch import Tensor
 from trpolab.numerics import backtrack
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.settings import setting
+from trpolab.settings import Part, setting
 from trpolab.updates.diagnostics import Outcome, Refusal
 from trpolab.updates.fisher import damped, gauss_newton_product
 from trpolab.updates.gradient_step import pose, solve, take
@@ -24,7 +24,7 @@ from trpolab.updates.surrogate import log_weights
 
 
 @dataclass(frozen=True)
-class RewardWeighted:
+class RewardWeighted(Part):
     """Reward-weighted regression (Peters and Schaal, 2007): the likelihood of the actions, weighted by exp(Q̂/T)."""
 
     temperature: float = setting(
