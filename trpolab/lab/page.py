@@ -54,12 +54,15 @@ class Page:
         self.vine = w.VBox([self.vine_title, self.vine_back, self.vine_image]).add_class("trpolab-rollout")
         self.vine.add_class("trpolab-vine")
         self.hide_vine()
+        # The cards that others fill: `cards[name].children = [...]`, `show_card(name, True)`.
+        self.trust_region = w.VBox(layout=w.Layout(display="none")).add_class("trpolab-chart")
+        self.cards = {"rollout": self.rollout, "trust_region": self.trust_region, "vine": self.vine}
         self.figure.add_class("trpolab-figure")
         pictures = [card.add_class("trpolab-chart") for card in (self.rollout, self.vine)]
         grid = w.GridBox([*map(_chart_card, CHARTS), self.figure, *pictures]).add_class("trpolab-grid")
         buttons = w.HBox([*self.buttons.values()]).add_class("trpolab-buttons")
         head = w.HBox([self.status, buttons]).add_class("trpolab-head")
-        body = w.HBox([controls, w.VBox([grid]).add_class("trpolab-scroll")]).add_class("trpolab-body")
+        body = w.HBox([controls, w.VBox([grid, self.trust_region]).add_class("trpolab-scroll")]).add_class("trpolab-body")
         foot = w.HBox([*self.texts.values(), self.where, w.HTML(INTERRUPT)]).add_class("trpolab-foot")
         self.widget = w.VBox([w.HTML(CSS), head, self.error, body, foot, self.code]).add_class("trpolab")
 
@@ -111,6 +114,10 @@ class Page:
         """The rollout takes the whole width, as the style sheet says."""
         self.vine.layout.display = self.vine_back.layout.display = "none"
         self.rollout.layout.grid_area = None
+
+    def show_card(self, name: str, shown: bool) -> None:
+        """Show a card of `cards`, or take it away."""
+        self.cards[name].layout.display = None if shown else "none"
 
     def show_folder(self, folder: Path | None) -> None:
         """Show the run folder, once it exists."""
