@@ -62,7 +62,8 @@ class Page:
         grid = w.GridBox([*map(_chart_card, CHARTS), self.figure, *pictures]).add_class("trpolab-grid")
         buttons = w.HBox([*self.buttons.values()]).add_class("trpolab-buttons")
         head = w.HBox([self.status, buttons]).add_class("trpolab-head")
-        body = w.HBox([controls, w.VBox([grid, self.trust_region]).add_class("trpolab-scroll")]).add_class("trpolab-body")
+        pictured = w.VBox([grid, self.trust_region]).add_class("trpolab-scroll")
+        body = w.HBox([controls, pictured]).add_class("trpolab-body")
         foot = w.HBox([*self.texts.values(), self.where, w.HTML(INTERRUPT)]).add_class("trpolab-foot")
         self.widget = w.VBox([w.HTML(CSS), head, self.error, body, foot, self.code]).add_class("trpolab")
 
