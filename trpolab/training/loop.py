@@ -38,6 +38,7 @@ class Iteration:
     config: Config  # the one really used
     metrics: dict[str, Any]
     learner: Learner  # after the iteration
+    before: Learner  # that collected the batch
     batch: Batch | Population | None  # None when sampling failed
     diagnostics: Diagnostics
 
@@ -68,7 +69,7 @@ def iterate(
             controls.wait(config.seconds_per_iteration - (time.perf_counter() - began))
             metrics = metrics_line(done, progress, config, time.perf_counter() - began)
             batch = done.collected.batch if done.collected else None
-            yield Iteration(index, config, metrics, done.learner, batch, done.diagnostics)
+            yield Iteration(index, config, metrics, done.learner, learner, batch, done.diagnostics)
             if progress.nonfinite_in_a_row >= MOST_NONFINITE:
                 why = done.diagnostics.message
                 raise Diverged(f"{MOST_NONFINITE} iterations in a row were skipped; the last one: {why}")

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from trpolab.numerics import CGResult, LineSearchResult
 
 
@@ -39,6 +41,7 @@ class Diagnostics:
     kl_max: float | None = None  # over the same, sampled, states
     entropy: float | None = None  # nats, mean over the constraint states, of π_old, which collected the batch
     gradient_norm: float | None = None
+    gradient: Tensor | None = None  # g = ∇L(θ_old) [D] float64
     cg: CGResult | None = None
     search: LineSearchResult | None = None
     step_fraction: float | None = None  # of the full step β·s

@@ -36,8 +36,9 @@ def pose(learner: Learner, batch: Batch, context: Context) -> Problem:
     if (reason := unusable(learner.policy, batch)) is not None:
         raise Refusal(*reason)
     problem = Problem(learner.policy, batch, device_for(context.device), context.threads, context.features)
-    norm = float(problem.gradient().norm())
-    context.note(entropy=problem.entropy(), gradient_norm=norm)
+    gradient = problem.gradient()
+    norm = float(gradient.norm())
+    context.note(entropy=problem.entropy(), gradient_norm=norm, gradient=gradient)
     if not math.isfinite(norm):
         raise Refusal(Outcome.SKIPPED_NONFINITE, "the gradient of the surrogate is not finite")
     if norm <= ZERO_GRADIENT * float(np.abs(batch.q_values).max()):

@@ -66,6 +66,7 @@ class MethodKind(Entry):
     reads: tuple[str, ...] = ()  # shared settings by public name, in the order in which the lab shows them
     samplers: tuple[str, ...] | None = None  # names of those it can learn from; None: from all
     networks: tuple[str, ...] | None = None  # the same for networks
+    bounded: str = "kl_mean"  # the metric that δ bounds, if the method reads δ
     problems: Callable[[Any, PlannedRun], list[str]] = lambda settings, plan: []  # why they can't be run, in sentences
     propose: Callable[..., np.ndarray] | None = None  # (learner, its settings, Context) -> candidates [P, D] float64
     population: Callable[[Any, int], int] = lambda settings, size: settings.population  # P for D = size parameters

@@ -29,5 +29,6 @@ METHOD = MethodKind(
     doc="TRPO with the largest KL of a sampled state <= δ",
     source="Eq. 11",
     step=max_kl_step,
+    bounded="kl_max",
     reads=("delta", *SEARCH, *PRODUCTS, "trust.fisher"),
 )
