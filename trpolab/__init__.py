@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from trpolab import runs, theory
     from trpolab.lab import Lab
+    from trpolab.lab.compare import compare
     from trpolab.numerics import backtrack, conjugate_gradient
     from trpolab.policies.kinds import DistributionKind, NetworkKind
     from trpolab.runs.reader import load_policy
@@ -46,6 +47,7 @@ _HOMES = {
     "Vine": "trpolab.sampling.config",
     "as_gymnasium": "trpolab.simulators",
     "backtrack": "trpolab.numerics",
+    "compare": "trpolab.lab.compare",
     "conjugate_gradient": "trpolab.numerics",
     "evaluate": "trpolab.training.evaluation",
     "load_policy": "trpolab.runs.reader",

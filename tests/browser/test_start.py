@@ -128,6 +128,27 @@ def test_pause_holds_and_step_does_one(notebook: Any) -> None:
     until(lambda: iteration(notebook) == held + 1 and "paused" in pill(notebook), "one step never came")
 
 
+def test_the_saved_file_shows_the_run_without_a_kernel(notebook: Any, workspace: Path) -> None:
+    held = iteration(notebook)
+    file = workspace / "0_start.ipynb"
+
+    def saved() -> list[dict[str, Any]]:
+        """The outputs of the lab's cell, the live one last."""
+        notebook.keyboard.press("Control+s")
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        found = [[output.get("data", {}) for output in cell.get("outputs", ())] for cell in cells]
+        ours = [
+            outputs for outputs in found if outputs and "Lab(Hopper-v5)" in "".join(outputs[-1].get("text/plain", ""))
+        ]
+        return ours[0] if ours else [{}]
+
+    title = f"Hopper-v5, {held} iterations"
+    until(lambda: title in "".join(saved()[0].get("text/html", "")), "the file tells of older iterations")
+    until(lambda: sum("image/png" in picture for picture in saved()) == 2, "the pictures are missing")
+    assert notebook.locator(f".jp-Cell:has({HOPPER}) .trpolab-stays").is_hidden(), "it is shown beside the live lab"
+    assert file.stat().st_size < 1_500_000
+
+
 def test_a_change_while_paused_is_pending(notebook: Any) -> None:
     row = notebook.locator(f"{HOPPER} .trpolab-row:has(.trpolab-hint-cg_iterations)")
     used = int(row.locator(".widget-readout").inner_text())

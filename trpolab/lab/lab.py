@@ -184,10 +184,10 @@ class Lab:
 
     def summary(self) -> Summary:
         """A static table and picture of the run so far, for a saved notebook: display it as the last line of a cell."""
-        return summarize(self.session)
+        return summarize(self.session, self._view.poster if self._view is not None else b"")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        return {**self.view.bundle(include=include, exclude=exclude), "text/plain": repr(self)}
+        return {**self.view.bundle(include=include, exclude=exclude), "text/plain": f"Lab({self.session.task.name})"}
 
     def __repr__(self) -> str:
         where = f", {self.session.path}" if self.session.path else ""

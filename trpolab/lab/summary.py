@@ -17,11 +17,14 @@ from trpolab.lab.style import BLUE, GREEN, GREY, VERMILION
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows of (what, value), and a PNG. It displays as two outputs, so that each viewer shows what it can."""
+    """Rows of (what, value), and PNGs of the charts and of a rollout. Each is an output of its own, so that each viewer
+    shows what it can.
+    """
 
     title: str
     rows: tuple[tuple[str, str], ...]
     png: bytes
+    poster: bytes = b""
 
     def __str__(self) -> str:
         width = max((len(name) for name, _ in self.rows), default=0)
@@ -36,12 +39,13 @@ class Summary:
         from IPython.display import Image, display
 
         display({"text/plain": str(self), "text/html": self._repr_html_()}, raw=True)
-        if self.png:
-            display(Image(self.png))
+        for image in (self.png, self.poster):
+            if image:
+                display(Image(image))
 
 
-def summarize(session: Any) -> Summary:
-    """The run so far."""
+def summarize(session: Any, poster: bytes = b"") -> Summary:
+    """The run so far; `poster` is an animated PNG of its newest policy."""
     history, config = session.history, session.config
     title = f"{session.task.name}, {len(history)} iterations"
     if not history:
@@ -60,7 +64,7 @@ def summarize(session: Any) -> Summary:
         ("knobs turned", "; ".join(f"{text} at {iteration}" for iteration, text in marks) or "none"),
         ("run folder", str(session.path) if session.path else "none"),
     ]
-    return Summary(title, tuple(rows), draw(history, marks))
+    return Summary(title, tuple(rows), draw(history, marks), poster)
 
 
 def draw(history: Sequence[dict[str, Any]], marks: Sequence[tuple[int, str]]) -> bytes:

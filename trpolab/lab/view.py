@@ -12,6 +12,7 @@ from trpolab.lab.page import Page
 from trpolab.lab.reading import clock, mark_of, remarks, short, speed, work
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
+from trpolab.lab.static_output import StaticOutput
 from trpolab.simulators import Source
 
 ALLOWED = {
@@ -38,6 +39,7 @@ class View:
         self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, self.press)
         self.player = Player(source, self.page)
         self.vine = VineCard(lab.session.task.name, self.page)
+        self.static = StaticOutput(lab.summary)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
         self._drawing = threading.RLock()
         self._session = lab.session
@@ -52,8 +54,14 @@ class View:
         self.stroke()
         self.pump.start()
 
+    @property
+    def poster(self) -> bytes:
+        """The newest rollout as an animated PNG; empty where there is none."""
+        return self.page.image.value
+
     def bundle(self, **options: Any) -> dict[str, Any]:
-        """The MIME bundle that shows the page."""
+        """The MIME bundle that shows the page; what stays in the notebook's file is put beside it."""
+        self.static.place()
         self.charts.handed_out()
         return self.page.widget._repr_mimebundle_(**options)
 
@@ -86,6 +94,7 @@ class View:
             busy, overhead = self.lab.state == "running", self.lab.overhead()
             self.player.consider(self.lab.policy, len(self.lab.history), busy=busy, overhead=overhead)
             self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=busy, overhead=overhead)
+            self.static.consider(self.lab.state, len(self.lab.history), self.poster)
 
     def close(self, keep: bool) -> None:
         """End the pump; the page stays as it is, or goes too."""
