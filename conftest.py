@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.checkout import contents
 
 pytest_plugins = ["tests.reliability.scoreboard"]
 
 ROOT = Path(__file__).parent
 SCRATCH = pytest.StashKey[Path]()
+NOTEBOOKS = pytest.StashKey[dict[str, str]]()
 
 # Notebooks run where their run folders leave nothing behind in the checkout.
 STARTUP = """
@@ -33,6 +37,15 @@ def pytest_configure(config: pytest.Config) -> None:
     (startup / "00-scratch.py").write_text(script, encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(scratch / "ipython")
     config.stash[SCRATCH] = scratch
+    config.stash[NOTEBOOKS] = contents(ROOT / "notebooks")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """After a notebook's last cell: no file of the checkout's notebooks has changed."""
+    yield
+    if item.path.suffix == ".ipynb" and (nextitem is None or nextitem.path != item.path):
+        assert contents(ROOT / "notebooks") == item.config.stash[NOTEBOOKS], f"{item.path.name} wrote into the checkout"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
