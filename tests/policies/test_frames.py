@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete
 
 from trpolab.policies import Policy, make_policy, read_policy
 from trpolab.policies.config import PolicyConfig
-from trpolab.policies.frames import Frames, height_axis, planes, planes_shape
+from trpolab.policies.frames import Frames, height_axis, looks_like_pictures, planes, planes_shape
 from trpolab.policies.serialization import METADATA_KEY
 
 # (shape, axis of the height, channels, height, width)
@@ -56,6 +56,31 @@ def test_layouts(shape: tuple[int, ...], axis: int, channels: int, height: int, 
 )
 def test_other_numbers_are_no_pictures(space: Box) -> None:
     assert height_axis(space) is None
+
+
+@pytest.mark.parametrize(
+    ("space", "alike"),
+    [
+        (Box(0, 1, (24, 24, 3)), True),
+        (Box(0, 255, (4, 3, 12, 12), np.float64), True),
+        (Box(-1, 1, (3, 12, 12), np.float16), True),
+        (Box(0, 1, (40, 40)), True),
+        (Box(-np.inf, np.inf, (84, 84, 4)), True),
+        (Box(0, 1, (84, 84, 4), np.uint8), True),
+        (Box(0, 255, (84, 84, 4), np.int64), True),
+        (Box(0, 255, (84, 84, 4), np.uint8), False),  # they are pictures
+        (Box(0, 1, (10, 10, 4), np.bool_), False),  # a board
+        (Box(-np.inf, np.inf, (7, 11, 11)), False),  # a grid of numbers around a car
+        (Box(-np.inf, np.inf, (60, 40)), False),  # 60 days of 40 prices
+        (Box(0, 1, (30, 40)), False),
+        (Box(0, 1, (3, 8, 8)), False),
+        (Box(0, 1, (3072,)), False),
+        (Discrete(3), False),
+    ],
+    ids=str,
+)
+def test_what_looks_like_pictures_is_not_taken_for_plain_numbers(space: Box, alike: bool) -> None:
+    assert looks_like_pictures(space) is alike
 
 
 @pytest.mark.parametrize("shape", SMALL)

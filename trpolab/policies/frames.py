@@ -14,6 +14,7 @@ from torch import Tensor
 
 BRIGHTEST = 255  # networks see pixels as fractions of it
 GREY = 32  # pixels that a grey picture without an axis for its channels has at least, along each side
+LEAST = 10  # the same of any picture that two convolutions can see
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +98,26 @@ def height_axis(space: spaces.Space[Any]) -> int | None:
         return None
     if len(shape) == 2 and min(shape) < GREY:  # a few rows of numbers, or a board
         return None
+    return _height(shape)
+
+
+def looks_like_pictures(space: spaces.Space[Any]) -> bool:
+    """Whether observations that are no pictures, as they are no bytes from 0 to 255, have the shape of pictures.
+
+    Floats from 0 or -1 to 1 or 255 are taken for such where bytes would be; of all others large ones with channels are.
+    """
+    shape = space.shape or ()
+    if not isinstance(space, spaces.Box) or not 2 <= len(shape) <= 4 or height_axis(space) is not None:
+        return False
+    height = _height(shape)
+    pixels = min(shape[height : height + 2])
+    bright = np.isin(space.low, (-1, 0)).all() and np.isin(space.high, (1, BRIGHTEST)).all()
+    if len(shape) == 2:
+        return bool(bright) and pixels >= GREY
+    return pixels >= (LEAST if bright and space.dtype.kind == "f" else GREY)
+
+
+def _height(shape: tuple[int, ...]) -> int:
     return max(range(len(shape) - 1), key=lambda axis: (shape[axis] * shape[axis + 1], axis))
 
 

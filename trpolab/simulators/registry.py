@@ -31,7 +31,8 @@ class SimulatorKind(Entry):
     make: Callable[[Any, int, int], Simulator]  # from a source, the number of slots, and the most threads to use
     names: Callable[[], tuple[str, ...]] = tuple  # the tasks to list
     configured: Callable[[Any, Any], Source] | None = None  # the source under the given `settings`
-    remember: Callable[[Any, Task], Source] = lambda source, about: source  # with what `describe` found out
+    # The source with what `describe` found out; what it is given besides is called before an environment is made.
+    remember: Callable[[Any, Task, Callable[[], None] | None], Source] = lambda source, about, watch: source
 
 
 class Simulators(Registry[SimulatorKind]):
@@ -78,9 +79,12 @@ def configured(task: Source, config: Any) -> Source:
     return task if kind.configured is None else kind.configured(task, getattr(config, kind.part))
 
 
-def remembered(task: Source, about: Task) -> Source:
-    """What `find_task` and `make` take for a task of which they need find out nothing again: it is `about`."""
-    return SIMULATORS.of(task).remember(task, about)
+def remembered(task: Source, about: Task, watch: Callable[[], None] | None = None) -> Source:
+    """What `find_task` and `make` take for a task of which they need find out nothing again: it is `about`.
+
+    `watch` is called before each environment is made where that may be slow; what it raises ends the making.
+    """
+    return SIMULATORS.of(task).remember(task, about, watch)
 
 
 def find_task(task: Source) -> Task:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from trpolab.policies.config import PolicyConfig, ValueConfig
-from trpolab.policies.kinds import DISTRIBUTIONS, NETWORKS, network_kind
+from trpolab.policies.frames import looks_like_pictures
+from trpolab.policies.kinds import AUTO, DISTRIBUTIONS, NETWORKS, network_kind
 from trpolab.policies.policy import shapes_for
 from trpolab.policies.serialization import LARGEST_POLICY
 from trpolab.registry import Entry, Registry
@@ -183,6 +184,8 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
             config = config.replace(**{name: value})
         except ConfigError as error:
             problems += error.problems
+    if config.policy.network == AUTO and looks_like_pictures(task.observation_space):
+        problems.append(_no_bytes(task.spaces[0]))
     if "normalize_observations" not in overrides:
         config = _without_normaliser(config, task)
     problems += _unread(config, task)
@@ -190,6 +193,17 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _no_bytes(space: Any) -> str:
+    """What is said of pictures that are no bytes from 0 to 255."""
+    ranges, shape = {(0.0, 1.0): "(255 * obs).round()", (-1.0, 1.0): "(127.5 * (obs + 1)).round()"}, tuple(space.shape)
+    scaled = ranges.get((space.low.min(), space.high.max()), "brightness(obs)")
+    return (
+        f"observations of {space.dtype} {list(shape)} look like pictures, which convolutions see as bytes: wrap the "
+        f"environment in gymnasium.wrappers.TransformObservation(env, lambda obs: np.uint8({scaled}), "
+        f"Box(0, 255, {shape}, np.uint8)); policy.network = 'mlp' takes plain numbers"
+    )
 
 
 def _without_normaliser(config: Config, task: Task) -> Config:

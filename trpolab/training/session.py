@@ -80,6 +80,7 @@ class Session:
         made_of = self.task.fingerprint  # nothing, where it is a task of ours
         self.named = isinstance(source, str) or (bool(made_of) and CALLABLE not in made_of)  # by its name alone
         self.source = remembered(self.source, self.task)
+        self._watched = remembered(self.source, self.task, self._raise_if_stopping)
         self.controls = Controls(with_chosen_resources(config), self.task)
         self.streams = Streams(config.seed)
         self.state = "created"
@@ -162,7 +163,7 @@ class Session:
         self.history.keep_until(progress.iteration)
         state, message = "stopped", ""
         threads = config.threads or usable_cores()
-        samplers = Samplers(self.source, self.task, config.slots or SLOTS[0], threads, self.streams)
+        samplers = Samplers(self._watched, self.task, config.slots or SLOTS[0], threads, self.streams)
         try:
             self._recorder.take_over(self.history, self._train_state)
             if self._new_schedule:
@@ -201,6 +202,11 @@ class Session:
             self.state = state
             self._recorder.finish(state, message, self._train_state)
             samplers.close()
+
+    def _raise_if_stopping(self) -> None:
+        """While environments are made, nothing of an iteration is there: a stop gives it up."""
+        if self.controls.stopping:
+            raise Interrupted
 
     def _restore_episodes(self, samplers: Samplers) -> str:
         """Go on with the episodes under way; returns why they begin anew instead. A stop gives it up: Interrupted."""
@@ -247,7 +253,7 @@ class Session:
         began = time.perf_counter()
         how = (config.evaluate_episodes, config.seed, config.evaluate_deterministic, config.threads or 1)
         try:
-            found = play_episodes(iteration.learner.policy, self.source, *how, interrupt=self.controls.aborting)
+            found = play_episodes(iteration.learner.policy, self._watched, *how, interrupt=self.controls.aborting)
         except Interrupted:
             return {"evaluation_mean": None}
         except ArithmeticError as error:  # NaN, or physics that blew up: the training goes on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -66,6 +67,8 @@ def test_resets_that_are_none(answer: Any, said: str) -> None:
         ((np.zeros((4, 1)), *step()[1:]), r"shape \[4, 1\] as the observation"),
         (step(np.array([1.0, 2.0])), r"shape \[2\] as the reward: must be one number; .*TransformReward.*LinearReward"),
         (step([1.0, 2.0, 3.0]), r"shape \[3\] as the reward"),
+        (step(torch.ones(1, requires_grad=True)), r"Tensor .*detach\(\).* as the reward: must be one number$"),
+        (step(np.array(None)), r"an array of object, shape \[\] as the reward"),
         (step("1"), "str '1' as the reward: must be one number$"),
         (step(None), "None as the reward"),
         (step(1j), "complex 1j as the reward"),
@@ -86,7 +89,11 @@ def test_steps_that_are_none(answer: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [2, 2.0, np.float32(2), np.int8(2), np.array(2.0), np.array([2]), [2.0], Fraction(2)]
+    "number",
+    [
+        *(2, 2.0, np.float32(2), np.int8(2), np.array(2.0), np.array([2]), [2.0], Fraction(2), Decimal("2.0")),
+        *(np.array(Fraction(2)), np.array([2.0], object), [Decimal(2)], torch.tensor(2), torch.tensor([2.0])),
+    ],
 )
 def test_one_number_is_a_number(number: Any) -> None:
     assert of_step(step(number), np.asarray, Says())[1:] == (2.0, False, False)

@@ -111,3 +111,58 @@ def test_shared_things_that_are_no_environments_are_nobody_elses_business() -> N
         return env
 
     assert len(make_environments(factory, 3)) == 3
+
+
+def test_a_callable_that_needs_arguments_is_told_how_it_is_given() -> None:
+    with pytest.raises(
+        UnknownTask, match=r"Around.*missing 1 .*'held'; .*without arguments: give `lambda: Around\(...\)`$"
+    ):
+        find_task(Around)
+
+
+def test_a_vector_environment_is_not_taken_for_one() -> None:
+    with pytest.raises(UnknownTask, match=r"returned .*VectorEnv, which is not .*give a single one: `slots`"):
+        find_task(lambda: gymnasium.make_vec("CartPole-v1", num_envs=2))
+
+
+def test_environments_that_cannot_be_closed_end_no_run() -> None:
+    class Stuck(Closing):
+        def close(self) -> None:
+            super().close()
+            raise OSError("the window is gone")
+
+    made = []
+    with pytest.warns(UserWarning, match=r"Stuck\.close: OSError: the window is gone"):
+        run = trpolab.train(lambda: made.append(Stuck()) or made[-1], iterations=1, steps_per_iteration=64, out=None)
+    assert run.state == "finished" and all(env.closed for env in made)
+
+
+@pytest.mark.parametrize("sampler", ["single-path", "vine"])
+def test_a_stop_ends_the_making_of_environments(sampler: str) -> None:
+    made: list[Closing] = []
+
+    def slow() -> gymnasium.Env:
+        if len(made) == 5:  # two of them were looked at before
+            session.controls.stop()
+        made.append(Closing())
+        return made[-1]
+
+    session = trpolab.Session(slow, out=None, slots=64, sampler=sampler, iterations=3)
+    assert session.run().state == "stopped" and len(session.history) == 0
+    assert len(made) == 6 and all(env.closed for env in made)
+    assert len(session.run().history) == 3  # it can go on
+
+
+def test_a_stop_while_an_evaluation_makes_its_environments_leaves_it_out() -> None:
+    made: list[Closing] = []
+
+    def slow() -> gymnasium.Env:
+        if len(made) == 2 + 8 + 1:
+            session.controls.stop()
+        made.append(Closing())
+        return made[-1]
+
+    session = trpolab.Session(slow, out=None, slots=8, steps_per_iteration=64, evaluate_every=1, iterations=3)
+    assert session.run().state == "stopped"
+    assert [row["evaluation_mean"] for row in session.history] == [None]
+    assert len(made) == 12 and all(env.closed for env in made)

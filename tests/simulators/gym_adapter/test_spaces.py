@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import gymnasium
@@ -11,10 +12,12 @@ from gymnasium import spaces
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.wrappers import FlattenObservation, TransformAction, TransformObservation
 
+import trpolab
 from tests.simulators.gym_adapter.odd import ACTIONS
 from trpolab.policies import make_policy
 from trpolab.policies.config import PolicyConfig
-from trpolab.simulators import AnswerError, UnsupportedSpace, find_task
+from trpolab.settings import ConfigError
+from trpolab.simulators import AnswerError, UnsupportedSpace, find_task, make
 from trpolab.simulators.gym_adapter.spaces import encode
 
 
@@ -181,3 +184,76 @@ def test_actions_of_other_kinds_are_to_be_transformed(space: spaces.Space, easie
 def test_what_is_no_space_is_said() -> None:
     with pytest.raises(UnsupportedSpace, match=r"observation space None is no gymnasium.*; the action space 4 is no"):
         find_task(lambda: Shown(None, 4))
+
+
+class Simplex(Box):
+    """Shares that sum to one, which no clipping to bounds makes."""
+
+    def contains(self, x: Any) -> bool:
+        return super().contains(x) and abs(float(np.sum(x)) - 1) < 1e-3
+
+
+class Named(Box):
+    """A class of the user's own that contains what its bounds say."""
+
+    def contains(self, x: Any) -> bool:
+        return super().contains(x)
+
+
+def test_a_space_that_contains_only_some_actions_within_its_bounds_is_to_be_transformed() -> None:
+    with pytest.raises(
+        UnsupportedSpace, match=r"^the action space Box\(0\.0, 1\.0.* contains only some .*TransformAction"
+    ):
+        find_task(lambda: Shown(action_space=Simplex(0, 1, (3,))))
+    wrapped = TransformAction(Shown(action_space=Simplex(0, 1, (3,))), lambda x: x / x.sum(), Box(0.1, 1, (3,)))
+    assert encode(wrapped).action_space == Box(0.1, 1, (3,))
+    assert encode(Shown(action_space=Named(0, 1, (3,)))).action_space.shape == (3,)
+
+
+@pytest.mark.parametrize(("kind", "first", "later"), [("observation", "-1.0", "-3.0"), ("action", "-2.0", "-4.0")])
+def test_spaces_that_change_from_one_episode_to_the_next_are_refused(kind: str, first: str, later: str) -> None:
+    class Growing(Shown):
+        def reset(self, **options: Any) -> tuple[Any, dict]:
+            setattr(self, f"{kind}_space", Box(float(later), 9, (1,)))
+            return super().reset(**options)
+
+    said = rf"^Growing: the {kind} space of slot 0 is Box\({later}, 9.0, .*; that of slot 0 was Box\({first}, "
+    with pytest.raises(UnsupportedSpace, match=said):
+        make(lambda: Growing(Box(-1, 1, (1,)), Box(-2, 2, (1,))), 2).reset(None, np.array([0, 1]))
+
+
+def test_spaces_that_are_made_anew_at_each_look_are_the_same() -> None:
+    class Fresh(Shown):
+        observation_space = property(lambda self: Box(-1, 1, (2,)), lambda self, space: None)
+
+    simulator = make(Fresh, 2)
+    simulator.reset(None, np.array([0, 1]))
+    assert simulator.reset(None, np.array([0, 1])).shape == (2, 2)
+
+
+PICTURES = {
+    "floats": Box(0, 1, (14, 12, 3)),
+    "signed": Box(-1, 1, (3, 14, 12)),
+    "grey": Box(0, 1, (36, 32), np.float64),
+    "normalised": Box(-np.inf, np.inf, (34, 36, 3)),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_that_are_no_bytes_are_refused_with_the_wrapper_that_helps(name: str) -> None:
+    space = PICTURES[name]
+    tiny: dict[str, Any] = {"iterations": 1, "steps_per_iteration": 32, "slots": 2, "hidden": (4,), "out": None}
+    with pytest.raises(
+        ConfigError, match=r"look like pictures, .* as bytes: wrap .*'mlp' takes plain numbers$"
+    ) as refused:
+        trpolab.Session(lambda: Shown(space), **tiny)
+    told = re.search(r"gymnasium\.wrappers\.(Transform.*np\.uint8\)\));", str(refused.value))
+    known = {"TransformObservation": TransformObservation, "Box": Box, "np": np, "brightness": lambda obs: 9 * obs}
+
+    def wrapped() -> gymnasium.Env:
+        return eval(told.group(1), {**known, "env": Shown(PICTURES[name])})  # noqa: S307  what the sentence says
+
+    session = trpolab.train(wrapped, **{**tiny, "value.hidden": (4,)})
+    assert session.policy.sees_pixels and session.history[-1]["outcome"].startswith(("accepted", "skipped_zero"))
+    plain = trpolab.Session(lambda: Shown(space), **{**tiny, "policy.network": "mlp"})
+    assert not plain.policy.sees_pixels

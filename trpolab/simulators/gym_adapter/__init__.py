@@ -23,11 +23,13 @@ class TriedOut:
 
     source: Any
     about: Task = field(compare=False)
+    watch: Callable[[], None] | None = field(default=None, compare=False)
 
 
-def remember(source: Any, about: Task) -> Any:
+def remember(source: Any, about: Task, watch: Callable[[], None] | None = None) -> Any:
     """The source with what is known of it; one that is our own task as it is."""
-    return source if isinstance(source, TriedOut) or _task_of_ours(source) is not None else TriedOut(source, about)
+    inside = source.source if isinstance(source, TriedOut) else source
+    return source if _task_of_ours(inside) is not None else TriedOut(inside, about, watch)
 
 
 def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
@@ -57,7 +59,8 @@ def make(source: Any, slots: int, threads: int) -> Simulator:
     """A simulator whose slots are environments of the source."""
     if (ours := _task_of_ours(source)) is not None:
         return make_simulator(ours, slots, threads)
-    return adapter.GymnasiumSimulator(describe(source), factory_of(source), slots)
+    watch = source.watch if isinstance(source, TriedOut) else None
+    return adapter.GymnasiumSimulator(describe(source), factory_of(source), slots, watch)
 
 
 def _task_of_ours(source: Any) -> Any:

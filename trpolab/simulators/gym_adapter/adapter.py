@@ -25,7 +25,7 @@ from trpolab.simulators.gym_adapter.copies import draw_anew, try_out
 from trpolab.simulators.gym_adapter.environments import Factory, close, layers, make_environments
 from trpolab.simulators.gym_adapter.fingerprint import fingerprint
 from trpolab.simulators.gym_adapter.replay import Past
-from trpolab.simulators.gym_adapter.spaces import Encoding, encode
+from trpolab.simulators.gym_adapter.spaces import Encoding, encode, in_short
 
 LARGEST_SEED = 2**31 - 1  # environments hand their seeds on, often to generators that take 32 bits
 SLOTS = 16  # that step in turn: more of them are not faster, and each has to be made
@@ -83,14 +83,17 @@ def _answers(env: gymnasium.Env, actions: Any, act: Callable[[Any], Any], observ
 class GymnasiumSimulator(TaskSimulator):
     """W environments as slots (see `Simulator`). A snapshot holds deep copies, where these were seen to replay."""
 
-    def __init__(self, about: Task, factory: Factory, slots: int):
+    def __init__(self, about: Task, factory: Factory, slots: int, watch: Callable[[], None] | None = None):
         super().__init__(about, slots)
-        self._envs = make_environments(factory, slots)
+        self._envs = make_environments(factory, slots, watch)
         self._encoding = encode(self._envs[0])
-        for slot, env in enumerate(self._envs):
-            if (env.observation_space, env.action_space) != self._encoding.own_spaces:
-                close(self._envs)
-                raise UnsupportedSpace(f"{about.name}: the spaces of slot {slot} are not those of slot 0")
+        self._spaces: list[Any] = [None] * slots  # as they were last seen
+        try:
+            for slot in range(slots):
+                self._refuse_other_spaces(slot)
+        except UnsupportedSpace:
+            close(self._envs)
+            raise
         self._obs = np.zeros((slots, *(self.observation_space.shape or ())), self.observation_space.dtype)
         self._past = Past(slots)
 
@@ -108,8 +111,22 @@ class GymnasiumSimulator(TaskSimulator):
         except Exception as error:
             _name_slot(error, slot)
             raise
+        self._refuse_other_spaces(slot)
         self._obs[slot] = of_reset(answer, self._encoding.observe, env, slot)
         self._past.begin(slot, seed)
+
+    def _refuse_other_spaces(self, slot: int) -> None:
+        """Raise UnsupportedSpace if the slot's spaces are not those of slot 0 when it was made."""
+        now, before = (self._envs[slot].observation_space, self._envs[slot].action_space), self._spaces[slot]
+        if before is not None and now[0] is before[0] and now[1] is before[1]:
+            return
+        for kind, new, first in zip(("observation", "action"), now, self._encoding.own_spaces, strict=True):
+            if new != first:
+                raise UnsupportedSpace(
+                    f"{self.task}: the {kind} space of slot {slot} is {in_short(new)}; that of slot 0 was "
+                    f"{in_short(first)} when it was made: all episodes must have the same spaces"
+                )
+        self._spaces[slot] = now
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         """Advance by one decision; whole-number actions [n] or [n, factors] count from 0.
@@ -153,7 +170,7 @@ class GymnasiumSimulator(TaskSimulator):
         self._demand_restore()
         ids = self._ids(slots)
         for n, (slot, saved) in enumerate(zip(ids, snapshot.parts["env"], strict=True)):
-            self._envs[slot].close()
+            close([self._envs[slot]])
             self._envs[slot] = copy.deepcopy(saved)
             self._past.forget(slot)
             if seeds is not None:

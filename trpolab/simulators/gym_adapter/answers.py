@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import reprlib
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -82,11 +83,20 @@ def in_words(value: Any) -> str:
         return f"{len(value)} values ({', '.join(type(part).__name__ for part in value)})"
     if isinstance(value, np.ndarray | list):
         array = as_array(value)
-        if array.dtype == object:  # rows of different lengths
+        if isinstance(value, list) and array.dtype == object:  # rows of different lengths
             return f"the list {reprlib.repr(value)}"
         numbers = f", numbers {array.min()} to {array.max()}" if array.dtype.kind in "iu" and array.size else ""
         return f"an array of {array.dtype}, shape {list(array.shape)}{numbers}"
-    return "None" if value is None else f"{type(value).__name__} {reprlib.repr(value)}"
+    return "None" if value is None else f"{type(value).__name__} {reprlib.repr(value)}{_no_array(value)}"
+
+
+def _no_array(value: Any) -> str:
+    """Why NumPy can't read it, where it says so: of a tensor what has to be done first."""
+    try:
+        np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as why:
+        return f" ({why})"
+    return ""
 
 
 def _called(env: gymnasium.Env, method: str, slot: int | None) -> str:
@@ -103,8 +113,9 @@ def _five(answer: Any) -> str:
 def _number(value: Any) -> float:
     """A reward as one number, where it is one. Raises AnswerError."""
     array = as_array(value)
-    if isinstance(value, Real) or (array.size == 1 and array.dtype.kind in "biuf"):
-        return float(value if isinstance(value, Real) else array.reshape(())[()])
+    one = array.reshape(())[()] if array.size == 1 else None
+    if isinstance(one, Real | Decimal | np.bool_):
+        return float(one)
     how = WEIGHED if array.size > 1 else ""
     raise AnswerError(f"returned {in_words(value)} as the reward: must be one number{how}")
 

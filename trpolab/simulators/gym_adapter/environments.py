@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium
 
-from trpolab.settings import PlainError
+from trpolab.settings import PACKAGE, PlainError
 from trpolab.simulators.base import UnknownTask
 
 Factory = Callable[[], gymnasium.Env]
 
 
-def make_environments(factory: Factory, count: int) -> list[gymnasium.Env]:
+def make_environments(factory: Factory, count: int, watch: Callable[[], None] | None = None) -> list[gymnasium.Env]:
     """So many environments. Raises UnknownTask where the factory makes none, or gives one, or a part of it, twice.
 
-    If it fails, those made so far are closed; except where one came twice, for then somebody else has it.
+    `watch` is called before each of them, and may raise to end this. If it fails, those made so far are closed; except
+    where one came twice, for then somebody else has it.
     """
     made: list[gymnasium.Env] = []
     seen: set[int] = set()
     try:
         for _ in range(count):
+            if watch is not None:
+                watch()
             env = _made_by(factory)
             if not isinstance(env, gymnasium.Env):
-                raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env")
+                several = "; of a vector environment give a single one: `slots` says how many there are"
+                how = several if isinstance(env, gymnasium.vector.VectorEnv) else ""
+                raise UnknownTask(f"the callable returned {type(env).__name__}, which is not a gymnasium.Env{how}")
             own = {id(part): part for part in parts(env)}
             if shared := [own[key] for key in own if key in seen]:
                 made = []
@@ -45,14 +51,19 @@ def _made_by(factory: Factory) -> Any:
         raise
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
-        raise UnknownTask(f"the environment could not be made: {why}") from error
+        where = f" ({last.filename}, line {last.lineno})"
+        if last.filename.startswith(PACKAGE):  # the call itself failed
+            where = f"; it is called without arguments: give `lambda: {getattr(factory, '__name__', 'MyEnv')}(...)`"
+        raise UnknownTask(f"the environment could not be made: {type(error).__name__}: {error}{where}") from error
 
 
 def close(envs: list[gymnasium.Env]) -> None:
-    """Close every environment."""
+    """Close every environment. One that fails in it is told of by a warning: nothing is left to be done with it."""
     for env in envs:
-        env.close()
+        try:
+            env.close()
+        except Exception as error:  # noqa: BLE001  a foreign environment may fail in any way
+            warnings.warn(f"{type(env.unwrapped).__name__}.close: {type(error).__name__}: {error}", stacklevel=2)
 
 
 def layers(env: gymnasium.Env) -> Iterator[Any]:

@@ -15,6 +15,11 @@ from trpolab.simulators.base import AnswerError, UnsupportedSpace
 from trpolab.simulators.gym_adapter.answers import as_array, in_words
 
 MOST = 2**14  # numbers of a one-hot observation, and alternatives of an action: each takes a column in every array
+TRIED = 100  # actions by which a space of the user's own class is tried
+TRANSFORMED = (
+    "wrap the environment in gymnasium.wrappers.TransformAction(env, function, space), whose function turns actions of "
+    "a Box of floats, Discrete or flat MultiDiscrete into the environment's own"
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,13 @@ def encode(env: Env) -> Encoding:
     problems = [*_observation_problems(observed), *_action_problems(acted)]
     if problems:
         raise UnsupportedSpace("; ".join(problems))
-    return Encoding((observed, acted), *_shown(observed, acted), _observer(observed), _actor(acted))
+    shown, act = _shown(observed, acted), _actor(acted)
+    if type(acted).contains not in (Box.contains, Discrete.contains, MultiDiscrete.contains):
+        shown[1].seed(0)
+        if not all(acted.contains(act(shown[1].sample())) for _ in range(TRIED)):
+            only = f"the action space {in_short(acted)} contains only some of the actions within its bounds"
+            raise UnsupportedSpace(f"{only}: {TRANSFORMED}")
+    return Encoding((observed, acted), *shown, _observer(observed), act)
 
 
 def in_short(space: Any) -> str:
@@ -72,11 +83,7 @@ def _action_problems(space: Any) -> list[str]:
         return (
             [] if count <= MOST else [f"{named} has more than {MOST:,} alternatives, the most a policy chooses among"]
         )
-    return [
-        f"{named} is no Box of floats, Discrete or flat MultiDiscrete: wrap the environment in "
-        "gymnasium.wrappers.TransformAction(env, function, space), whose function turns actions of such a space into "
-        "the environment's own"
-    ]
+    return [f"{named} is no Box of floats, Discrete or flat MultiDiscrete: {TRANSFORMED}"]
 
 
 def _flattens(space: Space) -> bool:
