@@ -13,7 +13,7 @@ from trpolab.lab.page import Page
 from trpolab.lab.pictures.explorer import to_png
 from trpolab.lab.pictures.game_poster import GamePoster, draw_game
 from trpolab.lab.pictures.poster import MOST_SECONDS, draw_poster
-from trpolab.lab.pictures.rollout import GameRollout, Rollout, Screened, record
+from trpolab.lab.pictures.rollout import ScreenRollout, Rollout, Screened, record
 from trpolab.lab.pictures.vine_figure import figure_one, view_of
 from trpolab.policies import Policy
 from trpolab.sampling.vine.record import VineRecord
@@ -89,7 +89,7 @@ class Player:
             self._page.show_no_rollout("this task tells no geometry to draw")
             return
         rollout = record(policy, self._simulator)
-        if isinstance(rollout, GameRollout):
+        if isinstance(rollout, ScreenRollout):
             poster = draw_game(rollout)
             self._page.show_rollout(poster.png, game_caption(rollout, poster, iteration), of_a_game=True)
         else:
@@ -103,7 +103,7 @@ def caption(rollout: Rollout, iteration: int) -> str:
     return f"iteration {iteration:,} · mean action · return {rollout.total:,.0f} · {shown}"
 
 
-def game_caption(rollout: GameRollout, poster: GamePoster, iteration: int) -> str:
+def game_caption(rollout: ScreenRollout, poster: GamePoster, iteration: int) -> str:
     """The score so far or of the whole game, and how much of it the picture shows."""
     score, length = f"{rollout.total:,.0f}".replace("-", "−"), f"{rollout.seconds:.3g} s"
     how = f"score {score}, game over after {length}" if rollout.terminated else f"score {score} after {length}"

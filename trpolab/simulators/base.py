@@ -38,6 +38,10 @@ class SnapshotUnsupported(PlainError):
     """This simulator cannot be restored exactly; the message says why."""
 
 
+class PictureError(PlainError):
+    """A task draws no picture of itself; the message says why."""
+
+
 @dataclass(frozen=True)
 class Transition:
     """One step of n slots.
@@ -89,6 +93,7 @@ class Scene:
     view: str = "xz"  # the plane a flat picture shows
     follow: int | None = None  # the body that the camera follows
     seconds: float = 0.02  # of the task's own time between two frames: one decision
+    flat: bool = False  # everything happens in that plane: there is nothing to see from elsewhere
 
 
 def geom(kind: str, size: list[float], rgba: list[float], body: int, pos: list[float], quat: Any = None) -> dict:

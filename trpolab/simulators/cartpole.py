@@ -140,6 +140,7 @@ SCENE = Scene(
         geom("box", [0.25, 0.1, 0.1], [0.25, 0.45, 0.7, 1.0], 1, [0.0, 0.0, 0.0]),
         geom("capsule", [0.04, HALF_LENGTH, 0.0], [0.85, 0.55, 0.25, 1.0], 2, [0.0, 0.0, HALF_LENGTH]),
     ),
+    flat=True,
 )
 
 _VINE = {"vine.trunks": 2, "vine.trunk_length": 500, "vine.states": 50, "vine.rollout_length": 20}

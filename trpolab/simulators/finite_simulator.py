@@ -121,7 +121,7 @@ def scene_of(mdp: FiniteMDP) -> Scene:
         for (x, y), over in zip(mdp.places.tolist(), mdp.terminal, strict=True)
     ]
     walker = geom("sphere", [0.22] * 3, [0.85, 0.55, 0.25, 1.0], 1, [0.0, 0.0, 0.5])
-    return Scene(bodies=("states", "walker"), geoms=(*states, walker), view="xy", seconds=0.2)
+    return Scene(bodies=("states", "walker"), geoms=(*states, walker), view="xy", seconds=0.2, flat=True)
 
 
 def cumulative(probabilities: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ class SimulatorKind(Entry):
     A worker process that makes a simulator imports `make` from its module.
     """
 
-    functions: ClassVar[tuple[str, ...]] = ("make", "describe", "takes", "names", "remember")
+    functions: ClassVar[tuple[str, ...]] = ("make", "describe", "takes", "names", "remember", "draws")
 
     takes: Callable[[Any], bool]  # whether this kind plays the task given as this source
     describe: Callable[[Any], Task]  # what is known of it, before a simulator is made
@@ -33,6 +33,7 @@ class SimulatorKind(Entry):
     configured: Callable[[Any, Any], Source] | None = None  # the source under the given `settings`
     # The source with what `describe` found out; what it is given besides is called before an environment is made.
     remember: Callable[[Any, Task, Callable[[], None] | None], Source] = lambda source, about, watch: source
+    draws: Callable[[Any], Source] = lambda source: source  # the same task, one that draws itself where it has a choice
 
 
 class Simulators(Registry[SimulatorKind]):
@@ -85,6 +86,11 @@ def remembered(task: Source, about: Task, watch: Callable[[], None] | None = Non
     `watch` is called before each environment is made where that may be slow; what it raises ends the making.
     """
     return SIMULATORS.of(task).remember(task, about, watch)
+
+
+def drawn(task: Source) -> Source:
+    """What `make` takes for simulators of the task that are to be looked at."""
+    return SIMULATORS.of(task).draws(task)
 
 
 def find_task(task: Source) -> Task:

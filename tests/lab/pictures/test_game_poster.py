@@ -19,7 +19,7 @@ from trpolab.lab.lab import Lab
 from trpolab.lab.pictures.animation import LAST_FRAME_SECONDS, MOST_BYTES
 from trpolab.lab.pictures.game_poster import MOST_SECONDS, draw_game
 from trpolab.lab.pictures.poster import draw_poster
-from trpolab.lab.pictures.rollout import NOISE, GameRollout, record
+from trpolab.lab.pictures.rollout import NOISE, ScreenRollout, record
 from trpolab.policies import Policy, make_policy
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.simulators import find_task, make
@@ -32,9 +32,9 @@ def untrained(task: str) -> Policy:
     return make_policy(about.observation_space, about.action_space, resolve(about).policy, np.random.default_rng(0))
 
 
-def played(task: str = "ALE/Breakout-v5", **asked: Any) -> GameRollout:
+def played(task: str = "ALE/Breakout-v5", **asked: Any) -> ScreenRollout:
     rollout = record(untrained(task), make(task, 1), **asked)
-    assert isinstance(rollout, GameRollout)
+    assert isinstance(rollout, ScreenRollout)
     return rollout
 
 
@@ -122,18 +122,18 @@ def test_the_animation_shows_the_screens_that_were_recorded(task: str) -> None:
     assert at == last + 1 and milliseconds % 67 == 0
 
 
-def noise(decisions: int, rows: int) -> GameRollout:
+def noise(decisions: int, rows: int) -> ScreenRollout:
     """Screens of which so many rows hardly compress."""
     screens = np.zeros((decisions + 1, 210, 160), np.uint8)
     screens[:, :rows] = np.random.default_rng(0).integers(0, 128, (decisions + 1, rows, 160))
-    return GameRollout(screens, np.zeros((256, 3), np.uint8), np.zeros(decisions), 4 / 60, False)
+    return ScreenRollout(screens, np.zeros((256, 3), np.uint8), np.zeros(decisions), 4 / 60, False)
 
 
 def test_an_animation_stays_small_and_tells_how_much_it_shows() -> None:
     palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     for rows, seconds, gap in ((2, 20.0, 1), (6, 20.0, 2), (210, None, 2)):
         rollout = noise(450, rows)
-        poster = draw_game(GameRollout(**{**vars(rollout), "palette": palette}))
+        poster = draw_game(ScreenRollout(**{**vars(rollout), "palette": palette}))
         assert len(poster.png) <= MOST_BYTES
         assert poster.seconds == pytest.approx(seconds) if seconds else 0.2 < poster.seconds < 2
         stays = [milliseconds for _, milliseconds in decoded(poster.png)]
@@ -149,7 +149,7 @@ def test_the_caption_tells_the_score_and_what_is_shown() -> None:
     assert game_caption(long, poster, 1200) == (
         "iteration 1,200 · sampled actions · score −9 after 30 s · first 20 s shown"
     )
-    whole = GameRollout(**{**vars(noise(90, 0)), "terminated": True})
+    whole = ScreenRollout(**{**vars(noise(90, 0)), "terminated": True})
     assert game_caption(whole, draw_game(whole), 3).endswith("score 0, game over after 6 s")
 
 

@@ -1,4 +1,4 @@
-"""An animated PNG of a game: the console's own screens, at most 150 kB for twenty seconds of the games tried."""
+"""An animated PNG of screens: a game's, or those an environment draws; 150 kB for twenty seconds of the games tried."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from trpolab.lab.pictures.animation import FRAMES_PER_SECOND, LAST_FRAME_SECONDS, MOST_BYTES, encode
-from trpolab.lab.pictures.rollout import GameRollout
+from trpolab.lab.pictures.rollout import ScreenRollout
 
-MOST_SECONDS = 20.0  # of the console's time that are shown
+MOST_SECONDS = 20.0  # of the task's time that are shown
 
 
 @dataclass(frozen=True)
 class GamePoster:
     """An animation that loops, and how much of the recording it shows."""
 
-    png: bytes  # at the console's resolution; its pixels are wide: show it at 4:3
-    seconds: float  # of the console's time
+    png: bytes  # at the screens' resolution; a console's pixels are wide: show it at `rollout.aspect`
+    seconds: float  # of the task's own time
 
 
-def draw_game(rollout: GameRollout) -> GamePoster:
+def draw_game(rollout: ScreenRollout) -> GamePoster:
     """The screens from the start of the recording, MOST_SECONDS of them and at most MOST_BYTES.
 
     Where that is too large, every second frame is left out, and then the end.
@@ -36,7 +36,7 @@ def draw_game(rollout: GameRollout) -> GamePoster:
     return poster
 
 
-def _draw(rollout: GameRollout, seconds: float, gap: int) -> GamePoster:
+def _draw(rollout: ScreenRollout, seconds: float, gap: int) -> GamePoster:
     """Every frame by number `gap`, up to so many seconds."""
     last = min(len(rollout.screens) - 1, round(seconds / rollout.seconds_per_frame))
     frames = np.unique([*range(0, last + 1, gap), last])  # the last one is shown for longer

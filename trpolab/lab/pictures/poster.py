@@ -15,7 +15,7 @@ from PIL import Image, ImageColor, ImageDraw
 
 from trpolab.lab.pictures.animation import FRAMES_PER_SECOND, LAST_FRAME_SECONDS, MOST_BYTES, encode
 from trpolab.lab.pictures.game_poster import draw_game
-from trpolab.lab.pictures.rollout import GameRollout, Rollout
+from trpolab.lab.pictures.rollout import AnyRollout, CurveRollout, ScreenRollout
 from trpolab.simulators.base import Scene
 
 SIZES = ((912, 400), (672, 296), (480, 212))  # pixels; the first whose animation is small enough is taken
@@ -38,13 +38,15 @@ class Shape:
     depth: float  # mean distance towards the viewer: what is far is drawn first
 
 
-def draw_poster(rollout: Rollout | GameRollout) -> bytes:
+def draw_poster(rollout: AnyRollout) -> bytes:
     """An animated PNG of the first MOST_SECONDS that loops; its first frame is where the recording starts.
 
-    Of a game: its screens at the console's 160 x 210 pixels (`draw_game`).
+    Of screens: at their own size (`draw_game`). Curves stand still.
     """
-    if isinstance(rollout, GameRollout):
+    if isinstance(rollout, ScreenRollout):
         return draw_game(rollout).png
+    if isinstance(rollout, CurveRollout):
+        return draw_curves(rollout)
     gap = max(1, round(1 / (FRAMES_PER_SECOND * rollout.seconds_per_frame)))
     frames = np.arange(0, min(len(rollout.poses), round(MOST_SECONDS / rollout.seconds_per_frame) + 1), gap)
     poses = rollout.poses[frames].astype(np.float64)
@@ -58,6 +60,22 @@ def draw_poster(rollout: Rollout | GameRollout) -> bytes:
     images = [artist.draw(frame) for frame in range(len(poses))]
     durations = [round(gap * rollout.seconds_per_frame * 1000)] * (len(poses) - 1)
     return encode(images, [*durations, round(LAST_FRAME_SECONDS * 1000)], colours, transparency=CLEAR)
+
+
+def draw_curves(rollout: CurveRollout) -> bytes:
+    """A PNG of the curves, each between its own least and largest value, one above the other."""
+    wide, high = SIZES[-1]
+    image = Image.new("L", (wide, high), CLEAR)
+    pen, row = ImageDraw.Draw(image), high / len(rollout.names)
+    x = np.linspace(4, wide - 4, len(rollout.values))
+    for place, (name, curve) in enumerate(zip(rollout.names, rollout.values.T, strict=True)):
+        low, span = float(curve.min()), float(np.ptp(curve)) or 1.0
+        y = (place + 0.9) * row - 0.8 * row * (curve - low) / span
+        pen.line((4, (place + 1) * row - 1, wide - 4, (place + 1) * row - 1), fill=STILL)
+        pen.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=PART, width=2)
+        pen.text((8, place * row + 1), name, fill=STILL)
+    colours = np.array([ImageColor.getrgb(colour) for colour in COLOURS], np.uint8)
+    return encode([np.asarray(image)], [1000], colours, transparency=CLEAR)
 
 
 def palette(scene: Scene) -> np.ndarray:

@@ -53,7 +53,7 @@ class Rolled:
         return Rolled(**arrays, traces=traces, sim_steps=sum(part.sim_steps for part in parts))
 
 
-class _FromSnapshots:
+class FromSnapshots:
     """A plan's branches in order, each from its saved state: the first action is given, π_old takes the others."""
 
     def __init__(
@@ -118,7 +118,7 @@ def run_branches(
     NonFinite, Interrupted.
     """
     total, kind = len(plan), kept_dtype(policy)
-    starter = _FromSnapshots(simulator, policy, plan, streams, iteration, horizon)
+    starter = FromSnapshots(simulator, policy, plan, streams, iteration, horizon)
     play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt, scaled=policy.scaled_actions)
     discounts = gamma ** np.arange(horizon)
     returns, lengths = np.zeros(total), np.zeros(total, np.int64)

@@ -13,6 +13,7 @@ import gymnasium
 
 from trpolab.simulators.base import Simulator, Task, UnknownTask
 from trpolab.simulators.gym_adapter import adapter
+from trpolab.simulators.gym_adapter.pictures import drawing
 from trpolab.simulators.registry import SimulatorKind, find_task, nearest_tasks
 from trpolab.simulators.registry import make as make_simulator
 
@@ -26,14 +27,28 @@ class TriedOut:
     watch: Callable[[], None] | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A source whose environments draw themselves, where they can."""
+
+    source: Any
+
+
 def remember(source: Any, about: Task, watch: Callable[[], None] | None = None) -> Any:
     """The source with what is known of it; one that is our own task as it is."""
     inside = source.source if isinstance(source, TriedOut) else source
     return source if _task_of_ours(inside) is not None else TriedOut(inside, about, watch)
 
 
-def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
+def draws(source: Any) -> Any:
+    """The source of the same environments that draw themselves; our own tasks do so as they are."""
+    return source if _task_of_ours(source) is not None else Drawing(source)
+
+
+def factory_of(source: Any) -> Callable[..., gymnasium.Env]:
     """What makes the environments of a source. Raises UnknownTask for one that makes none."""
+    if isinstance(source, Drawing):
+        return drawing(factory_of(source.source))
     if isinstance(source, TriedOut):
         return factory_of(source.source)
     if isinstance(source, str):
@@ -48,6 +63,8 @@ def factory_of(source: Any) -> Callable[[], gymnasium.Env]:
 
 def describe(source: Any) -> Task:
     """The task of the source's environments. Raises UnknownTask and UnsupportedSpace."""
+    if isinstance(source, Drawing):
+        return describe(source.source)
     if isinstance(source, TriedOut):
         return source.about
     if (ours := _task_of_ours(source)) is not None:
@@ -69,7 +86,7 @@ def _task_of_ours(source: Any) -> Any:
     return spec.kwargs["task"] if spec is not None and spec.entry_point == "trpolab:as_gymnasium" else None
 
 
-def _by_id(name: str) -> Callable[[], gymnasium.Env]:
+def _by_id(name: str) -> Callable[..., gymnasium.Env]:
     """Makes environments of a Gymnasium id, or of `module:attribute`. Raises UnknownTask where that cannot be done."""
     module, colon, own = name.partition(":")
     if not colon and name not in gymnasium.registry:
@@ -83,12 +100,13 @@ def _by_id(name: str) -> Callable[[], gymnasium.Env]:
 
         silence_log_file()
 
-    def factory() -> gymnasium.Env:
+    def factory(render_mode: str | None = None) -> gymnasium.Env:
+        options: Any = {} if render_mode is None else {"render_mode": render_mode}
         try:
             made = getattr(importlib.import_module(module), own, None) if colon else None
             if made is not None and own not in gymnasium.registry:
-                return factory_of(made)()
-            return gymnasium.make(name, disable_env_checker=True)
+                return drawing(factory_of(made))() if render_mode else factory_of(made)()
+            return gymnasium.make(name, disable_env_checker=True, **options)
         except gymnasium.error.UnregisteredEnv as failure:
             brought = f"If a package brings it, name that, too: PACKAGE:{own or name}"
             raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}. {failure} {brought}") from None
@@ -119,4 +137,5 @@ KIND = SimulatorKind(
     describe=describe,
     make=make,
     remember=remember,
+    draws=draws,
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from trpolab.simulators.base import (
     AnswerError,
+    Scene,
     Snapshot,
     SnapshotUnsupported,
     Task,
@@ -24,6 +25,7 @@ from trpolab.simulators.gym_adapter.answers import Observe, of_reset, of_step, r
 from trpolab.simulators.gym_adapter.copies import draw_anew, try_out
 from trpolab.simulators.gym_adapter.environments import Factory, close, layers, make_environments
 from trpolab.simulators.gym_adapter.fingerprint import fingerprint
+from trpolab.simulators.gym_adapter.pictures import picture_of, poses_of, scene_of, seconds_of
 from trpolab.simulators.gym_adapter.replay import Past
 from trpolab.simulators.gym_adapter.spaces import Encoding, encode, in_short
 
@@ -96,6 +98,24 @@ class GymnasiumSimulator(TaskSimulator):
             raise
         self._obs = np.zeros((slots, *(self.observation_space.shape or ())), self.observation_space.dtype)
         self._past = Past(slots)
+
+    @property
+    def scene(self) -> Scene | None:
+        """The bodies of environments that step a MuJoCo model."""
+        return scene_of(self._envs[0])
+
+    @property
+    def seconds(self) -> float:
+        """Of the task's own time that one decision lasts."""
+        return seconds_of(self._envs[0])
+
+    def picture(self, slot: int) -> np.ndarray:
+        """What the environment in a slot draws of itself: [H, W, 3] uint8. Raises PictureError, which says why not."""
+        return picture_of(self._envs[slot])
+
+    def poses(self, slots: np.ndarray | None) -> np.ndarray:
+        """World poses [n, bodies, 7] of environments that have a scene."""
+        return np.stack([poses_of(self._envs[slot]) for slot in self._ids(slots)])
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:
         """Start new episodes from the environments' own seeds: the lowest 31 bits of these. Obs [n, *O]."""

@@ -1,0 +1,306 @@
+"""A player of rollouts: any policy of one run or two, played in the notebook without OpenGL.
+
+    import trpolab
+    trpolab.play("runs/20261122T101502Z-Hopper-v5-9f3a11")           # every policy that the run keeps
+    trpolab.play(policy, task="Hopper-v5")
+    trpolab.play("runs/one", "runs/another")                         # two runs side by side
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trpolab.lab.kept_policies import Kept, Single, kept_in
+from trpolab.lab.pictures.captions import caption
+from trpolab.lab.pictures.ghosts import Ghosts, branch_out, vine_states
+from trpolab.lab.pictures.packed import pack
+from trpolab.lab.pictures.poster import draw_poster
+from trpolab.lab.pictures.rollout import AnyRollout, record
+from trpolab.lab.web import WebView
+from trpolab.machine import user_path
+from trpolab.policies import Policy, read_policy
+from trpolab.runs.reader import RunFolderError, read_run
+from trpolab.sampling.vine.record import VineRecord
+from trpolab.settings import PlainError, whole_number
+from trpolab.simulators import Simulator, Source, configured, make
+from trpolab.simulators.registry import drawn
+from trpolab.training.checkpoint import recorded_config
+
+
+@dataclass(frozen=True)
+class PlayedRun:
+    """Policies of one run, and the task that they play."""
+
+    name: str
+    source: Source
+    kept: Kept
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person wants to see."""
+
+    iterations: tuple[int | None, ...]  # of each run; None: the newest
+    before: bool = False  # of a single run: beside it the policy that was kept before
+    vine: int | None = None  # instead of an episode: the branches of one of the vine's states, by its place
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of the player."""
+
+    title: str
+    caption: str
+    rollout: AnyRollout
+    ghosts: Ghosts | None = None
+
+
+@dataclass(frozen=True)
+class Vine:
+    """A vine iteration whose branches can be played: what it did, and the policy that it sampled with."""
+
+    iteration: Any
+    policy: Policy
+    seed: int
+
+
+class PlayerView(WebView):
+    """The widget. It shows what it was handed last, in every view."""
+
+    def __init__(self, told: Callable[[dict[str, Any]], None]):
+        self._told = told
+        self._states: dict[str, tuple[int, dict[str, Any], list[bytes]]] = {}
+        super().__init__("player")
+
+    def put(self, topic: str, about: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """What the views show from now on: "panels" or "choices"."""
+        version, known, _ = self._states.get(topic, (0, None, []))
+        if about != known or buffers:
+            self._states[topic] = version + 1, about, list(buffers)
+            self.offer()
+
+    def answer(self, topic: str, have: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]] | None:
+        """All of it, where a view has an older version."""
+        version, about, buffers = self._states.get(topic, (0, {}, []))
+        return None if have.get("version", 0) == version else ({**about, "version": version}, buffers)
+
+    def told(self, topic: str, said: dict[str, Any]) -> None:
+        """A person wishes to see something else."""
+        self._told(said)
+
+
+class Player:
+    """Records what a person wishes to see of one run, or of two side by side, and shows it.
+
+    `view` is its widget. Policies play in a simulator of the player's own, on the thread that calls `stroke`.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[PlayedRun],
+        *,
+        seed: int = 0,
+        max_steps: int | None = None,
+        vine: Callable[[], Vine | None] = lambda: None,
+        wake: Callable[[], None] | None = None,
+    ):
+        """`wake` is called when there is something for `stroke` to do; without it a thread of its own does it."""
+        self._runs = tuple(runs)
+        self._seed, self.max_steps, self._vine = seed, max_steps, vine
+        self._wake = wake or (lambda: threading.Thread(target=self.stroke, name="trpolab-player", daemon=True).start())
+        self._wish = self._answered = Wish((None,) * len(self._runs))
+        self._shown: Any = None
+        self._panels: list[Panel] = []
+        self._trouble = ""
+        self._simulators: dict[int, Simulator] = {}
+        self._playing = threading.Lock()
+        self.view = PlayerView(self._told)
+
+    def stroke(self, follow: bool = True) -> bool:
+        """Record what is wished for, if it isn't shown yet, and say whether anything was recorded.
+
+        Unless `follow`, what nobody asked for by hand, a newer policy, waits.
+        """
+        with self._playing:
+            wish = self._wish
+            wanted = self._wanted(wish)
+            new = bool(wanted) and wanted != self._shown and (follow or wish is not self._answered)
+            if new:
+                self._answered, self._shown = wish, wanted
+                self._offer_choices(wish, "recording")
+                try:
+                    self._panels = self._vine_panels(wish.vine) if wanted[0] == "vine" else self._panels_of(wanted[1])
+                    self._trouble = ""
+                    self._show()
+                except Exception as error:  # noqa: BLE001 - a task that can't be shown is still trained and charted
+                    self._trouble = _sentence(error)
+            self._offer_choices(wish, "")
+            return new
+
+    def replace_runs(self, runs: Sequence[PlayedRun]) -> None:
+        """Play other runs from now on."""
+        with self._playing:
+            if [run.source for run in runs] != [run.source for run in self._runs]:
+                self._close_simulators()
+            self._runs = tuple(runs)
+            self._wish = self._answered = Wish((None,) * len(self._runs))
+            self._shown = None
+
+    def poster(self) -> bytes:
+        """An animated PNG of what is shown (of two, the right one); b"" where there is nothing yet."""
+        return draw_poster(self._panels[-1].rollout) if self._panels else b""
+
+    @property
+    def caption(self) -> str:
+        """What is shown, in a line."""
+        return " | ".join(f"{panel.title} · {panel.caption}" for panel in self._panels)
+
+    @property
+    def rollouts(self) -> list[AnyRollout]:
+        """What is shown, as data."""
+        return [panel.rollout for panel in self._panels]
+
+    def close(self) -> None:
+        """Close the simulators; what was recorded stays on show."""
+        with self._playing:
+            self._close_simulators()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        bundle = self.view._repr_mimebundle_(include=include, exclude=exclude)
+        data, *rest = bundle if isinstance(bundle, tuple) else (bundle,)
+        return ({**(data or {}), "text/plain": repr(self)}, *rest)
+
+    def __repr__(self) -> str:
+        return f"Player({' and '.join(run.name for run in self._runs)}: {self.caption or self._trouble})"
+
+    def _told(self, said: dict[str, Any]) -> None:
+        """A person's wish, from the browser."""
+        asked = said.get("iterations")
+        if not isinstance(asked, list) or len(asked) != len(self._runs):
+            return
+        iterations = tuple(at if isinstance(at, int) else None for at in asked)
+        vine = said.get("vine")
+        self._wish = Wish(iterations, said.get("before") is True, vine if isinstance(vine, int) else None)
+        self._wake()
+
+    def _wanted(self, wish: Wish) -> Any:
+        """What fulfils a wish: ("episodes", (run, iteration) ...) or ("vine", iteration, state); None: nothing yet."""
+        if wish.vine is not None and (vine := self._vine()) is not None:
+            return "vine", vine.iteration.index, wish.vine
+        casts: list[tuple[int, int]] = []
+        for place, (run, asked) in enumerate(zip(self._runs, wish.iterations, strict=True)):
+            if not (kept := run.kept.iterations()):
+                return None
+            at = kept[-1] if asked is None or asked > kept[-1] else max(n for n in kept if n <= max(asked, kept[0]))
+            if wish.before and len(self._runs) == 1 and at != kept[0]:
+                casts.append((place, max(n for n in kept if n < at)))
+            casts.append((place, at))
+        return "episodes", tuple(casts)
+
+    def _panels_of(self, casts: Sequence[tuple[int, int]]) -> list[Panel]:
+        panels = []
+        for place, iteration in casts:
+            run = self._runs[place]
+            policy, kept = run.kept.policy(iteration), run.kept.iterations()
+            earlier = [at for at in kept if at < iteration]
+            before = run.kept.policy(earlier[-1]) if earlier and not policy.sees_pixels else None
+            asked = {"seed": self._seed, "max_steps": self.max_steps, "before": before}
+            rollout = record(policy, self._simulator(place), **asked)
+            named = len(self._runs) > 1 or len(kept) == 1
+            title = f"{run.name} · " * named + f"iteration {iteration:,}" * (len(kept) > 1 or iteration > 0)
+            panels.append(Panel(title.removesuffix(" · "), caption(rollout), rollout))
+        return panels
+
+    def _vine_panels(self, place: int | None) -> list[Panel]:
+        vine = self._vine()
+        assert vine is not None and place is not None
+        record_of: VineRecord = vine.iteration.batch.paths
+        rows = vine_states(record_of)
+        row = int(rows[min(max(place, 0), len(rows) - 1)])
+        source = self._runs[0].source
+        found = branch_out(vine.iteration, vine.policy, vine.seed, row, lambda slots: make(source, slots))
+        if found is None:
+            raise PlainError("the branches of this vine can't be drawn: the task has no bodies, or the physics blew up")
+        still, ghosts = found
+        about = f"{len(ghosts.q)} branches from step {int(record_of.root_t[row])} of a trunk · Q̂ {ghosts.q[-1]:,.4g}"
+        return [Panel(f"iteration {vine.iteration.index:,}", f"{about} to {ghosts.q[0]:,.4g}", still, ghosts)]
+
+    def _show(self) -> None:
+        abouts, buffers = [], list[bytes]()
+        for panel in self._panels:
+            about, own = pack(panel.rollout, panel.ghosts)
+            abouts.append({"title": panel.title, "caption": panel.caption, "first": len(buffers), **about})
+            buffers += own
+        self.view.put("panels", {"panels": abouts}, buffers)
+
+    def _offer_choices(self, wish: Wish, doing: str) -> None:
+        runs = [{"name": run.name, "iterations": run.kept.iterations()} for run in self._runs]
+        vine = self._vine()
+        states = len(vine_states(vine.iteration.batch.paths)) if vine is not None else 0
+        wishes = {"iterations": list(wish.iterations), "before": wish.before, "vine": wish.vine}
+        choices = {"runs": runs, "states": states, "wish": wishes, "doing": doing, "trouble": self._trouble}
+        self.view.put("choices", choices)
+
+    def _simulator(self, place: int) -> Simulator:
+        if place not in self._simulators:
+            self._simulators[place] = make(drawn(self._runs[place].source), 1)
+        return self._simulators[place]
+
+    def _close_simulators(self) -> None:
+        while self._simulators:
+            self._simulators.popitem()[1].close()
+
+
+def play(
+    what: Policy | str | Path,
+    other: Policy | str | Path | None = None,
+    *,
+    task: Source | None = None,
+    seed: int = 0,
+    max_steps: int | None = None,
+) -> Player:
+    """A player for a notebook: of a run folder with every policy it keeps, a policy file, or a policy.
+
+    With `other` the two play side by side. `task` is needed with a policy, and with a run of a callable. Episodes start
+    from `seed`; `max_steps` bounds the decisions that are recorded. Raises RunFolderError for a folder that is no run
+    or holds no policy yet, PolicyFileError, UnknownTask, and PlainError where policy and task do not fit.
+    """
+    if max_steps is not None:
+        whole_number("max_steps", max_steps, 1)
+    runs = [played_run(each, task) for each in (what, other) if each is not None]
+    player = Player(runs, seed=whole_number("seed", seed, 0), max_steps=max_steps)
+    for place, run in enumerate(runs):
+        policy, simulator = run.kept.policy(run.kept.iterations()[-1]), player._simulator(place)
+        if misfit := policy.misfit(simulator.observation_space, simulator.action_space):
+            player.close()
+            raise RunFolderError(f"{run.name} does not fit {simulator.task}: {misfit}")
+    player.stroke()
+    return player
+
+
+def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedRun:
+    """What can be played of a run folder, a policy file or a policy."""
+    if isinstance(what, Policy):
+        if task is None:
+            raise PlainError("task: give the task that the policy plays, such as task='Hopper-v5'")
+        return PlayedRun("policy", task, Single(what))
+    path = user_path(what)
+    if path.is_file():
+        policy, about = read_policy(path)
+        source = task if task is not None else about.get("task")
+        if not source:
+            raise PlainError(f"task: {str(what)!r} does not tell its own; give it, such as task='Hopper-v5'")
+        at = about.get("iteration")
+        return PlayedRun(path.stem, source, Single(policy, at if isinstance(at, int) else 0))
+    about = read_run(path)
+    config = recorded_config(about, about["settings"])
+    return PlayedRun(path.name, configured(task if task is not None else about["task"], config), kept_in(path))
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, PlainError) else f"no picture: {type(error).__name__}: {text}"
