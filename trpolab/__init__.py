@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trpolab import runs, theory
     from trpolab.lab import Lab
     from trpolab.lab.compare import compare
+    from trpolab.lab.player import play
     from trpolab.numerics import backtrack, conjugate_gradient
     from trpolab.policies.kinds import DistributionKind, NetworkKind
     from trpolab.runs.reader import load_policy
@@ -52,6 +53,7 @@ _HOMES = {
     "evaluate": "trpolab.training.evaluation",
     "load_policy": "trpolab.runs.reader",
     "make": "trpolab.simulators",
+    "play": "trpolab.lab.player",
     "register": "trpolab.training.registration",
     "runs": "trpolab.runs",
     "setting": "trpolab.settings",

@@ -1,6 +1,6 @@
 """The cards with pictures: a rollout of the newest policy, and the newest vine.
 
-Both are drawn by the refresh thread, so rarely that training is not slowed.
+Both are drawn so rarely that training is not slowed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from typing import Any
 
 from trpolab.lab.page import Page
 from trpolab.lab.pictures.explorer import to_png
-from trpolab.lab.pictures.game_poster import GamePoster, draw_game
-from trpolab.lab.pictures.poster import MOST_SECONDS, draw_poster
-from trpolab.lab.pictures.rollout import ScreenRollout, Rollout, Screened, record
 from trpolab.lab.pictures.vine_figure import figure_one, view_of
-from trpolab.policies import Policy
+from trpolab.lab.player import PlayedRun, Player, Vine
+from trpolab.lab.refresh import RefreshTimer
 from trpolab.sampling.vine.record import VineRecord
-from trpolab.simulators import Source, make
 
-MOST_OVERHEAD = 0.04  # above it there is no time to spare for pictures
+SHARE = 0.02  # of the training's time that recordings may take,
+LONGEST = 0.1  # seconds of a processor that one takes at most, so that the next is not far,
+FEWEST_STEPS = 50  # but not fewer
 STATES = 10  # whose branches are drawn: all that are kept would hide one another in so small a picture
 SIZE = (3.2, 2.55)  # inches: as wide as a card on a laptop, so that its text can be read there
 DOTS = 220  # per inch
@@ -33,9 +32,9 @@ class Pace:
         self._gap, self._share = gap, share
         self._next = 0.0
 
-    def allows(self, busy: bool, overhead: float) -> bool:
-        """Whether it is time for a picture. `busy`: training goes on; `overhead`: the lab's share of its time."""
-        return time.monotonic() >= self._next and not (busy and overhead > MOST_OVERHEAD)
+    def allows(self) -> bool:
+        """Whether it is time for a picture."""
+        return time.monotonic() >= self._next
 
     def drawn(self, began: float, busy: bool) -> None:
         """A picture was drawn; `began` is the thread's processor time before."""
@@ -43,73 +42,60 @@ class Pace:
         self._next = time.monotonic() + max(self._gap, cost / self._share if busy else 0.0)
 
 
-class Player:
-    """The rollout card; it has a simulator of its own."""
+class RolloutCard:
+    """The rollout card: the newest policy plays, at a bounded share of the training's time.
 
-    def __init__(self, task: Source, page: Page):
-        self._task, self._page = task, page
-        self._simulator: Any = None
-        self._shown: Policy | None = None
-        self._pace = Pace(gap=2.0, share=0.02)
-        self._possible = True
-        page.show_no_rollout("the policy plays here after the first iteration")
+    It is recorded on a thread of its own, so that the charts go on meanwhile.
+    """
 
-    def consider(self, policy: Policy, iteration: int, *, busy: bool, overhead: float) -> None:
-        """Show the policy if it is new and there is time; `busy` says that it is being trained meanwhile."""
-        if not self._possible or iteration == 0 or policy is self._shown:
-            return
-        if self._shown is not None and not self._pace.allows(busy, overhead):
-            return
-        self._shown, began = policy, time.thread_time()
-        try:
-            self._show(policy, iteration)
+    def __init__(self, lab: Any):
+        self._lab = lab
+        self._pace = Pace(gap=1.0, share=SHARE)
+        self._steps: int | None = None  # recorded at most while training goes on
+        self.player = Player([self._run()], vine=self._vine, wake=lambda: None)
+        self._timer = RefreshTimer(self.stroke, self.player.complain)
+
+    def start(self) -> None:
+        """Show policies from now on."""
+        self._timer.start()
+
+    @property
+    def seconds(self) -> float:
+        """Processor time that the card has taken."""
+        return self._timer.seconds
+
+    def stroke(self) -> None:
+        """Show the newest policy if it is new and there is time, or what a person asked for."""
+        busy, began = self._lab.state == "running", time.thread_time()
+        follow = bool(self._lab.history) and self._pace.allows()
+        self.player.max_steps = self._steps if busy else None
+        if self.player.stroke(follow):
+            cost = time.thread_time() - began
             self._pace.drawn(began, busy)
-        except Exception as error:  # noqa: BLE001 - a task that can't be drawn is still trained and charted
-            self._possible = False
-            self._page.show_no_rollout(f"no picture: {type(error).__name__}: {error}")
+            length = len(self.player.rollouts[-1].rewards) if self.player.rollouts else 0
+            self._steps = max(FEWEST_STEPS, int(length * LONGEST / cost)) if cost > LONGEST and length else None
 
-    def forget(self, task: Source) -> None:
-        """A new run begins: its first policy is shown at once. Its settings may show a game in another way."""
-        self._shown = None
-        if task is not self._task:
-            self.close()
-            self._task, self._possible = task, True
+    def restart(self) -> None:
+        """Another session began."""
+        self._steps = None
+        self.player.replace_runs([self._run()])
 
     def close(self) -> None:
-        """Close the simulator."""
-        if self._simulator is not None:
-            self._simulator.close()
-            self._simulator = None
+        """End the thread; what was recorded stays on show."""
+        self._timer.close()
+        self.player.close()
 
-    def _show(self, policy: Policy, iteration: int) -> None:
-        if self._simulator is None:
-            self._simulator = make(self._task, 1, 1)
-        if self._simulator.scene is None and not isinstance(self._simulator, Screened):
-            self._possible = False
-            self._page.show_no_rollout("this task tells no geometry to draw")
-            return
-        rollout = record(policy, self._simulator)
-        if isinstance(rollout, ScreenRollout):
-            poster = draw_game(rollout)
-            self._page.show_rollout(poster.png, game_caption(rollout, poster, iteration), of_a_game=True)
-        else:
-            self._page.show_rollout(draw_poster(rollout), caption(rollout, iteration))
+    def _run(self) -> PlayedRun:
+        return PlayedRun(self._lab.session.task.name, self._lab.session.source, self._lab.trainer.policies)
 
-
-def caption(rollout: Rollout, iteration: int) -> str:
-    """One line about the rollout."""
-    length = f"{rollout.seconds:.3g} s"
-    shown = f"first {MOST_SECONDS:g} of {length}" if rollout.seconds > MOST_SECONDS else length
-    return f"iteration {iteration:,} · mean action · return {rollout.total:,.0f} · {shown}"
-
-
-def game_caption(rollout: ScreenRollout, poster: GamePoster, iteration: int) -> str:
-    """The score so far or of the whole game, and how much of it the picture shows."""
-    score, length = f"{rollout.total:,.0f}".replace("-", "−"), f"{rollout.seconds:.3g} s"
-    how = f"score {score}, game over after {length}" if rollout.terminated else f"score {score} after {length}"
-    cut = rollout.seconds - poster.seconds > rollout.seconds_per_frame
-    shown = f" · first {poster.seconds:.2g} s shown" if cut else ""
-    return f"iteration {iteration:,} · sampled actions · {how}{shown}"
+    def _vine(self) -> Vine | None:
+        """The newest iteration's vine, if it was one that can be played."""
+        latest = self._lab.trainer.latest
+        record = latest.batch.paths if latest is not None and latest.batch is not None else None
+        if not isinstance(record, VineRecord) or not record.drawable:
+            return None
+        before = self._lab.trainer.policies.policy(latest.index - 1)
+        return None if before is None else Vine(latest, before, self._lab.session.config.get("seed"))
 
 
 class VineCard:
@@ -123,7 +109,7 @@ class VineCard:
         self._held: tuple[int, VineRecord] | None = None  # the earlier vine that was asked for
         page.vine_back.observe(self._look_back, "value")
 
-    def consider(self, latest: Any, kept: Sequence[tuple[int, VineRecord]], *, busy: bool, overhead: float) -> None:
+    def consider(self, latest: Any, kept: Sequence[tuple[int, VineRecord]], *, busy: bool) -> None:
         """Show the newest vine, or the one asked for, if there is time; hide the card after a single path.
 
         `kept` holds the last vine iterations, the newest last.
@@ -142,7 +128,7 @@ class VineCard:
             back, self._asked = self._asked, None
             self._held = kept[max(len(kept) - 1 + back, 0)] if back else None
         index, record = self._held or (latest.index, batch.paths)
-        if record is self._shown or not (at_once or self._pace.allows(busy, overhead)):
+        if record is self._shown or not (at_once or self._pace.allows()):
             return
         self._shown, began = record, time.thread_time()
         figure = figure_one(record, view_of(self._task, record), states=STATES, size=SIZE, ink=INK)

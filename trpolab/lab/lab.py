@@ -90,7 +90,7 @@ class Lab:
         """The widgets, made when first asked for."""
         with self._making_view:
             if self._view is None:
-                self._view = View(self, self._source)
+                self._view = View(self)
                 self._view.start()
             return self._view
 
@@ -180,7 +180,11 @@ class Lab:
     def overhead(self) -> float:
         """The view's processor time as a share of the time spent training; 0 while it was never shown."""
         seconds = self.trainer.elapsed()
-        return self._view.pump.seconds / seconds if self._view is not None and seconds > 0 else 0.0
+        return (
+            (self._view.pump.seconds + self._view.rollout.seconds) / seconds
+            if self._view is not None and seconds > 0
+            else 0.0
+        )
 
     def summary(self) -> Summary:
         """A static table and picture of the run so far, for a saved notebook: display it as the last line of a cell."""

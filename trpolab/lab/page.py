@@ -33,7 +33,7 @@ DASHES = {"solid": "", "dash": "5 3", "dot": "1.5 2.5"}
 class Page:
     """The widget tree. `press(name)` is called for a button, `controls` is the finished left column."""
 
-    def __init__(self, task: str, controls: Any, charts: Charts, press: Callable[[str], None]):
+    def __init__(self, task: str, controls: Any, charts: Charts, player: w.Widget, press: Callable[[str], None]):
         self.task = task
         self.figure = charts.figure
         self._code_shown = ""
@@ -43,10 +43,7 @@ class Page:
         self.error = w.HTML().add_class("trpolab-error")
         self.where = w.HTML().add_class("trpolab-where")
         self.code = w.HTML().add_class("trpolab-code")
-        self.empty = w.HTML().add_class("trpolab-empty")
-        self.image = w.Image(format="png", layout=w.Layout(display="none"))
-        self.rollout_title = w.HTML(card_title("Rollout", ""))
-        self.rollout = w.VBox([self.rollout_title, self.image, self.empty]).add_class("trpolab-rollout")
+        self.rollout = w.VBox([w.HTML(card_title("Rollout", "")), player]).add_class("trpolab-rollout")
         self.vine_image = w.Image(format="png")
         self.vine_title = w.HTML(card_title("Vine", ""))
         self.vine_back = w.IntSlider(0, -1, 0, readout=False, continuous_update=False).add_class("trpolab-back")
@@ -90,19 +87,6 @@ class Page:
         pre = f"<pre><span>{html.escape(trace)}</span></pre>" if trace else ""
         text = f"<summary>{html.escape(sentence)}</summary>{pre}"
         self.error.value = f"<details open role='alert'>{text}</details>" if sentence else ""
-
-    def show_rollout(self, png: bytes, caption: str, *, of_a_game: bool = False) -> None:
-        """A finished poster of the newest policy; the pixels of a game are wide and have edges."""
-        if of_a_game:
-            self.image.add_class("trpolab-game")
-        self.empty.layout.display = "none"
-        self.rollout_title.value = card_title("Rollout", caption)
-        self.image.value = png
-        self.image.layout.display = None
-
-    def show_no_rollout(self, why: str) -> None:
-        """Why there is no picture (yet)."""
-        self.empty.value = html.escape(why)
 
     def show_vine(self, png: bytes, caption: str) -> None:
         """Figure 1 of a vine iteration, beside the rollout."""

@@ -1,9 +1,9 @@
 """A player of rollouts: any policy of one run or two, played in the notebook without OpenGL.
 
-    import trpolab
-    trpolab.play("runs/20261122T101502Z-Hopper-v5-9f3a11")           # every policy that the run keeps
-    trpolab.play(policy, task="Hopper-v5")
-    trpolab.play("runs/one", "runs/another")                         # two runs side by side
+import trpolab
+trpolab.play("runs/20261122T101502Z-Hopper-v5-9f3a11")           # every policy that the run keeps
+trpolab.play(policy, task="Hopper-v5")
+trpolab.play("runs/one", "runs/another")                         # two runs side by side
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ class Player:
         self._wish = self._answered = Wish((None,) * len(self._runs))
         self._shown: Any = None
         self._panels: list[Panel] = []
+        self._poster: tuple[Panel, bytes] | None = None
         self._trouble = ""
         self._simulators: dict[int, Simulator] = {}
         self._playing = threading.Lock()
@@ -150,9 +151,19 @@ class Player:
             self._wish = self._answered = Wish((None,) * len(self._runs))
             self._shown = None
 
+    def complain(self, error: BaseException) -> None:
+        """Say in the player what went wrong outside it."""
+        self._trouble = _sentence(error)
+        self._offer_choices(self._wish, "")
+
     def poster(self) -> bytes:
         """An animated PNG of what is shown (of two, the right one); b"" where there is nothing yet."""
-        return draw_poster(self._panels[-1].rollout) if self._panels else b""
+        if not self._panels:
+            return b""
+        newest = self._panels[-1]
+        if self._poster is None or self._poster[0] is not newest:
+            self._poster = newest, draw_poster(newest.rollout)
+        return self._poster[1]
 
     @property
     def caption(self) -> str:
@@ -208,8 +219,8 @@ class Player:
             policy, kept = run.kept.policy(iteration), run.kept.iterations()
             earlier = [at for at in kept if at < iteration]
             before = run.kept.policy(earlier[-1]) if earlier and not policy.sees_pixels else None
-            asked = {"seed": self._seed, "max_steps": self.max_steps, "before": before}
-            rollout = record(policy, self._simulator(place), **asked)
+            simulator, most = self._simulator(place), self.max_steps
+            rollout = record(policy, simulator, seed=self._seed, max_steps=most, before=before)
             named = len(self._runs) > 1 or len(kept) == 1
             title = f"{run.name} · " * named + f"iteration {iteration:,}" * (len(kept) > 1 or iteration > 0)
             panels.append(Panel(title.removesuffix(" · "), caption(rollout), rollout))
@@ -301,6 +312,6 @@ def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedR
     return PlayedRun(path.name, configured(task if task is not None else about["task"], config), kept_in(path))
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, PlainError) else f"no picture: {type(error).__name__}: {text}"

@@ -41,9 +41,9 @@ class StaticOutput:
         self._names = self._names or {name: f"trpolab-{name}-{uuid.uuid4().hex}" for name in OUTPUTS}
         self._send(bundles(self._summary()), update=False)
 
-    def consider(self, state: str, iteration: int, poster: bytes) -> None:
-        """Update the outputs if they tell something old; `poster` is the newest rollout."""
-        told = (state in HOLDING, iteration, len(poster))
+    def consider(self, state: str, iteration: int, rollout: object) -> None:
+        """Update the outputs if they tell something old; `rollout` tells one rollout on show from the next."""
+        told = (state in HOLDING, iteration, rollout)
         if not self._names or told == self._told or iteration == 0:
             return
         if state not in HOLDING and time.monotonic() < self._next:

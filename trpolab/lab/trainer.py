@@ -9,6 +9,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+from trpolab.lab.kept_policies import InMemory
 from trpolab.sampling.vine.record import VineRecord
 
 NAME = "trpolab-trainer"
@@ -35,6 +36,7 @@ class Trainer:
         self.failure: Failure | None = None
         self.latest: Any = None  # the newest Iteration
         self.vines: tuple[tuple[int, VineRecord], ...] = ()  # of the last vine iterations, by index
+        self.policies = InMemory(session.progress.iteration, session.learner.policy)
         self.worked = 0.0  # seconds that the thread has been alive for
         self._thread: threading.Thread | None = None
         self._target: int | None = None  # pause when the history is this long
@@ -115,6 +117,8 @@ class Trainer:
     def _drive(self) -> None:
         try:
             for iteration in self.session.iterate():
+                self.policies.folder = self.session.path
+                self.policies.add(iteration.index, iteration.learner.policy)
                 with self._moved:
                     self.latest, self._seen = iteration, len(self.session.history)
                     self.vines = keep_vine(self.vines, iteration)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from trpolab.lab.cards import Player, VineCard
+from trpolab.lab.cards import RolloutCard, VineCard
 from trpolab.lab.charts import Charts
 from trpolab.lab.controls_panel import ControlsPanel
 from trpolab.lab.page import Page
@@ -13,7 +13,6 @@ from trpolab.lab.reading import clock, mark_of, remarks, short, speed, work
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
-from trpolab.simulators import Source
 
 ALLOWED = {
     "ready": {"run", "step"},
@@ -32,12 +31,13 @@ ALLOWED = {
 class View:
     """The widgets of one `Lab`, and the timer that keeps them up to date."""
 
-    def __init__(self, lab: Any, source: Source):
+    def __init__(self, lab: Any):
         self.lab = lab
         self.charts = Charts()
         self.knobs = ControlsPanel(lambda: lab.controls)
-        self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, self.press)
-        self.player = Player(source, self.page)
+        self.rollout = RolloutCard(lab)
+        player = self.rollout.player.view
+        self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, player, self.press)
         self.vine = VineCard(lab.session.task.name, self.page)
         self.static = StaticOutput(lab.summary)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
@@ -53,11 +53,12 @@ class View:
             return
         self.stroke()
         self.pump.start()
+        self.rollout.start()
 
     @property
     def poster(self) -> bytes:
         """The newest rollout as an animated PNG; empty where there is none."""
-        return self.page.image.value
+        return self.rollout.player.poster()
 
     def bundle(self, **options: Any) -> dict[str, Any]:
         """The MIME bundle that shows the page; what stays in the notebook's file is put beside it."""
@@ -91,16 +92,14 @@ class View:
             self._show_state()
             last = self.lab.history[-1] if self.lab.history else None
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
-            busy, overhead = self.lab.state == "running", self.lab.overhead()
-            self.player.consider(self.lab.policy, len(self.lab.history), busy=busy, overhead=overhead)
-            self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=busy, overhead=overhead)
-            self.static.consider(self.lab.state, len(self.lab.history), self.poster)
+            self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=self.lab.state == "running")
+            self.static.consider(self.lab.state, len(self.lab.history), self.rollout.player.caption)
 
     def close(self, keep: bool) -> None:
         """End the pump; the page stays as it is, or goes too."""
         self.pump.close()
+        self.rollout.close()
         with self._drawing:
-            self.player.close()
             self._show_state()
             if not keep:
                 self.page.close()
@@ -122,7 +121,7 @@ class View:
         self._drawn, self._marks = 0, []
         self.charts.restart()
         self.knobs.forget()
-        self.player.forget(self.lab.session.source)
+        self.rollout.restart()
         self.vine.forget()
 
     def _show_state(self) -> None:

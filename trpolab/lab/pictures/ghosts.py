@@ -67,10 +67,9 @@ def branch_out(
         if scene is None:
             return None
         horizon = int(min(settings.rollout_length, simulator.time_limit or settings.rollout_length))
-        plan = BranchPlan(
-            record.snapshot.take([row]), np.full(len(order), row), np.zeros(len(order), int), first[order], names[order],
-            np.zeros(len(order), bool),
-        )  # fmt: skip
+        state, place = np.full(len(order), row), np.zeros(len(order), int)
+        untraced = np.zeros(len(order), bool)
+        plan = BranchPlan(record.snapshot.take([row]), state, place, first[order], names[order], untraced)
         poses, lengths = _watched(simulator, policy, plan, Streams(seed), iteration.index, horizon)
     finally:
         simulator.close()
@@ -96,5 +95,3 @@ def _watched(
         frames.append(now)
         lengths[names] += 1
     return np.stack(frames, axis=1), lengths
-
-

@@ -216,7 +216,7 @@ def _curves(seen: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
 def _divergence(before: Policy, policy: Policy, obs: np.ndarray) -> np.ndarray:
     """KL(before‖policy) [T] at observations [T, *O]."""
     with torch.inference_mode():
-        u_old, u_new = (each.evaluate(each.features(obs)) for each in (before, policy))
+        u_old, u_new = (each.parameters(each.features(obs)) for each in (before, policy))
         return np.asarray(policy.distribution.kl(u_old, u_new).numpy(), np.float64)
 
 
