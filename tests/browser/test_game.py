@@ -21,6 +21,18 @@ PONG = ".trpolab:has(.trpolab-status b:text-is('ALE/Pong-v5'))"
 CARD = f"{PONG} .trpolab-rollout:not(.trpolab-vine)"
 
 
+def drawn_box(canvas: Any) -> list[int] | None:
+    """The corners of what is drawn on a canvas, in its own pixels: left, top, right, bottom."""
+    return canvas.evaluate("""canvas => {
+      const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+      let box = null;
+      for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if (data[4 * (y * width + x) + 3]) {
+        box = box ? [Math.min(box[0], x), box[1], Math.max(box[2], x), y] : [x, y, x, y];
+      }
+      return box && [box[0], box[1], box[2] + 1, box[3] + 1];
+    }""")
+
+
 @pytest.fixture(scope="module")
 def playing(page: Any, server: str, workspace: Path) -> Any:
     """The page of a notebook whose only cell learns Pong."""
@@ -32,18 +44,17 @@ def playing(page: Any, server: str, workspace: Path) -> Any:
 
 
 def test_the_console_is_seen_at_its_own_proportions(playing: Any) -> None:
-    picture = playing.locator(f"{CARD} img.trpolab-game")
-    until(lambda: picture.count() and picture.evaluate("image => image.naturalWidth"), "no game was ever shown")
-    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [160, 210]
-    shown = picture.evaluate("image => [image.clientWidth, image.clientHeight, getComputedStyle(image).imageRendering]")
-    assert shown[0] / shown[1] == pytest.approx(4 / 3, abs=0.03) and shown[2] == "pixelated"
+    canvas = playing.locator(f"{CARD} .trpolab-player-canvas")
+    until(lambda: canvas.count() and drawn_box(canvas), "no game was ever shown")
+    left, top, right, bottom = until(lambda: drawn_box(canvas), "nothing is drawn")
+    assert (right - left) / (bottom - top) == pytest.approx(4 / 3, abs=0.06)
     assert "sampled actions" in playing.locator(CARD).text_content()
 
 
 def test_the_picture_follows_the_policy(playing: Any) -> None:
-    source = f"{CARD} img.trpolab-game"
-    first = playing.locator(source).get_attribute("src")
-    until(lambda: playing.locator(source).get_attribute("src") != first, "the picture never changed")
+    title = playing.locator(f"{CARD} .trpolab-player-title b")
+    first = title.text_content()
+    until(lambda: title.text_content() != first, "the picture never changed")
 
 
 def test_stop_ends_it_without_a_complaint(playing: Any) -> None:

@@ -90,8 +90,8 @@ def test_the_lab_is_drawn_and_it_moves(notebook: Any) -> None:
     drawn = lines.nth(1).get_attribute("d")
     until(lambda: iteration(notebook) > first + 1, "no iteration came after the first")
     until(lambda: lines.nth(1).get_attribute("d") != drawn, "the charts stand still")
-    image = notebook.locator(f"{HOPPER} .trpolab-rollout:not(.trpolab-vine) img")
-    until(lambda: image.evaluate("image => image.naturalWidth") > 100, "no rollout was shown")
+    player = notebook.locator(f"{HOPPER} .trpolab-player")
+    until(lambda: player.get_attribute("data-drawn"), "no rollout was shown")
 
 
 def test_the_figure_fills_its_place(notebook: Any) -> None:

@@ -176,6 +176,7 @@ class Lab:
         """Show new values now, not only at the refresh thread's next call."""
         if self._view is not None:
             self._view.stroke()
+            self._view.rollout.stroke()
 
     def overhead(self) -> float:
         """The view's processor time as a share of the time spent training; 0 while it was never shown."""

@@ -33,7 +33,7 @@ DASHES = {"solid": "", "dash": "5 3", "dot": "1.5 2.5"}
 class Page:
     """The widget tree. `press(name)` is called for a button, `controls` is the finished left column."""
 
-    def __init__(self, task: str, controls: Any, charts: Charts, player: w.Widget, press: Callable[[str], None]):
+    def __init__(self, task: str, controls: Any, charts: Charts, press: Callable[[str], None]):
         self.task = task
         self.figure = charts.figure
         self._code_shown = ""
@@ -43,7 +43,7 @@ class Page:
         self.error = w.HTML().add_class("trpolab-error")
         self.where = w.HTML().add_class("trpolab-where")
         self.code = w.HTML().add_class("trpolab-code")
-        self.rollout = w.VBox([w.HTML(card_title("Rollout", "")), player]).add_class("trpolab-rollout")
+        self.rollout = w.VBox().add_class("trpolab-rollout")
         self.vine_image = w.Image(format="png")
         self.vine_title = w.HTML(card_title("Vine", ""))
         self.vine_back = w.IntSlider(0, -1, 0, readout=False, continuous_update=False).add_class("trpolab-back")

@@ -36,8 +36,8 @@ class View:
         self.charts = Charts()
         self.knobs = ControlsPanel(lambda: lab.controls)
         self.rollout = RolloutCard(lab)
-        player = self.rollout.player.view
-        self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, player, self.press)
+        self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, self.press)
+        self.page.cards["rollout"].children = [self.rollout.player.view]
         self.vine = VineCard(lab.session.task.name, self.page)
         self.static = StaticOutput(lab.summary)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
