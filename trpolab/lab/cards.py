@@ -12,10 +12,12 @@ from typing import Any
 from trpolab.lab.page import Page
 from trpolab.lab.pictures.explorer import to_png
 from trpolab.lab.pictures.vine_figure import figure_one, view_of
-from trpolab.lab.player import PlayedRun, Player, Vine
+from trpolab.lab.played_runs import PlayedRun
+from trpolab.lab.player import PlayedVine, Player
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.sampling.vine.record import VineRecord
 
+MOST_OVERHEAD = 0.04  # above it there is no time to spare for pictures of vines
 SHARE = 0.02  # of the training's time that recordings may take,
 LONGEST = 0.1  # seconds of a processor that one takes at most, so that the next is not far,
 FEWEST_STEPS = 50  # but not fewer
@@ -32,9 +34,9 @@ class Pace:
         self._gap, self._share = gap, share
         self._next = 0.0
 
-    def allows(self) -> bool:
-        """Whether it is time for a picture."""
-        return time.monotonic() >= self._next
+    def allows(self, busy: bool = False, overhead: float = 0.0) -> bool:
+        """Whether it is time for a picture. `busy`: training goes on; `overhead`: the lab's share of its time."""
+        return time.monotonic() >= self._next and not (busy and overhead > MOST_OVERHEAD)
 
     def drawn(self, began: float, busy: bool) -> None:
         """A picture was drawn; `began` is the thread's processor time before."""
@@ -88,14 +90,14 @@ class RolloutCard:
     def _run(self) -> PlayedRun:
         return PlayedRun(self._lab.session.task.name, self._lab.session.source, self._lab.trainer.policies)
 
-    def _vine(self) -> Vine | None:
+    def _vine(self) -> PlayedVine | None:
         """The newest iteration's vine, if it was one that can be played."""
         latest = self._lab.trainer.latest
         record = latest.batch.paths if latest is not None and latest.batch is not None else None
         if not isinstance(record, VineRecord) or not record.drawable:
             return None
         before = self._lab.trainer.policies.policy(latest.index - 1)
-        return None if before is None else Vine(latest, before, self._lab.session.config.get("seed"))
+        return None if before is None else PlayedVine(latest, before, self._lab.session.config.get("seed"))
 
 
 class VineCard:
@@ -109,7 +111,7 @@ class VineCard:
         self._held: tuple[int, VineRecord] | None = None  # the earlier vine that was asked for
         page.vine_back.observe(self._look_back, "value")
 
-    def consider(self, latest: Any, kept: Sequence[tuple[int, VineRecord]], *, busy: bool) -> None:
+    def consider(self, latest: Any, kept: Sequence[tuple[int, VineRecord]], *, busy: bool, overhead: float) -> None:
         """Show the newest vine, or the one asked for, if there is time; hide the card after a single path.
 
         `kept` holds the last vine iterations, the newest last.
@@ -128,7 +130,7 @@ class VineCard:
             back, self._asked = self._asked, None
             self._held = kept[max(len(kept) - 1 + back, 0)] if back else None
         index, record = self._held or (latest.index, batch.paths)
-        if record is self._shown or not (at_once or self._pace.allows()):
+        if record is self._shown or not (at_once or self._pace.allows(busy, overhead)):
             return
         self._shown, began = record, time.thread_time()
         figure = figure_one(record, view_of(self._task, record), states=STATES, size=SIZE, ink=INK)

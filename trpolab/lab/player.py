@@ -14,30 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trpolab.lab.kept_policies import Kept, Single, kept_in
 from trpolab.lab.pictures.captions import caption
 from trpolab.lab.pictures.ghosts import Ghosts, branch_out, vine_states
 from trpolab.lab.pictures.packed import pack
 from trpolab.lab.pictures.poster import draw_poster
 from trpolab.lab.pictures.rollout import AnyRollout, record
+from trpolab.lab.played_runs import PlayedRun, played_run
 from trpolab.lab.web import WebView
-from trpolab.machine import user_path
-from trpolab.policies import Policy, read_policy
-from trpolab.runs.reader import RunFolderError, read_run
+from trpolab.policies import Policy
+from trpolab.runs.reader import RunFolderError
 from trpolab.sampling.vine.record import VineRecord
 from trpolab.settings import PlainError, whole_number
-from trpolab.simulators import Simulator, Source, configured, make
+from trpolab.simulators import Simulator, Source, make
 from trpolab.simulators.registry import drawn
-from trpolab.training.checkpoint import recorded_config
-
-
-@dataclass(frozen=True)
-class PlayedRun:
-    """Policies of one run, and the task that they play."""
-
-    name: str
-    source: Source
-    kept: Kept
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Vine:
+class PlayedVine:
     """A vine iteration whose branches can be played: what it did, and the policy that it sampled with."""
 
     iteration: Any
@@ -105,7 +94,7 @@ class Player:
         *,
         seed: int = 0,
         max_steps: int | None = None,
-        vine: Callable[[], Vine | None] = lambda: None,
+        vine: Callable[[], PlayedVine | None] = lambda: None,
         wake: Callable[[], None] | None = None,
     ):
         """`wake` is called when there is something for `stroke` to do; without it a thread of its own does it."""
@@ -291,25 +280,6 @@ def play(
             raise RunFolderError(f"{run.name} does not fit {simulator.task}: {misfit}")
     player.stroke()
     return player
-
-
-def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedRun:
-    """What can be played of a run folder, a policy file or a policy."""
-    if isinstance(what, Policy):
-        if task is None:
-            raise PlainError("task: give the task that the policy plays, such as task='Hopper-v5'")
-        return PlayedRun("policy", task, Single(what))
-    path = user_path(what)
-    if path.is_file():
-        policy, about = read_policy(path)
-        source = task if task is not None else about.get("task")
-        if not source:
-            raise PlainError(f"task: {str(what)!r} does not tell its own; give it, such as task='Hopper-v5'")
-        at = about.get("iteration")
-        return PlayedRun(path.stem, source, Single(policy, at if isinstance(at, int) else 0))
-    about = read_run(path)
-    config = recorded_config(about, about["settings"])
-    return PlayedRun(path.name, configured(task if task is not None else about["task"], config), kept_in(path))
 
 
 def _sentence(error: BaseException) -> str:

@@ -92,7 +92,8 @@ class View:
             self._show_state()
             last = self.lab.history[-1] if self.lab.history else None
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
-            self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=self.lab.state == "running")
+            busy, overhead = self.lab.state == "running", self.lab.overhead()
+            self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=busy, overhead=overhead)
             self.static.consider(self.lab.state, len(self.lab.history), self.rollout.player.caption)
 
     def close(self, keep: bool) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from trpolab.lab.pictures.frames import Frames, Reel, state_picture
+from trpolab.lab.pictures.reel import Film, Reel, state_picture
 from trpolab.policies import Policy
 from trpolab.sampling.play import Begun, Play
 from trpolab.sampling.streams import Purpose, Streams
@@ -200,7 +200,7 @@ def _pictured(recorder: _Recorder, simulator: Pictured, most: int) -> ScreenRoll
     every = max(1, round(1.0 / (FRAMES_PER_SECOND * simulator.seconds)))
     most = min(most, MOST_FRAMES * every)
     _, rest = recorder.play(lambda play: reel.add(simulator.picture(0)), most, every)
-    frames: Frames = reel.developed()
+    frames: Film = reel.developed()
     seconds = simulator.seconds * every
     return ScreenRollout(frames.screens, frames.palette, seconds_per_frame=seconds, every=every, **rest)
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 WIDEST, HIGHEST = 320, 240  # pixels; larger pictures are made smaller
-SAMPLED = 16  # pictures that the palette is made from
+SAMPLED = 2_000_000  # pixels that the palette is made from, of pictures spread over the reel
 MOST_CELLS = 64  # of a state to a side
 LEAST_CELLS = 2
 DARK, LIT, OTHER = (0, 1, 2)
@@ -16,7 +16,7 @@ CELL_COLOURS = ((0x8C, 0x8C, 0x8C), (0xE6, 0x9F, 0x00), (0x60, 0x60, 0x60))
 
 
 @dataclass(frozen=True)
-class Frames:
+class Film:
     """F screens."""
 
     screens: np.ndarray  # [F, H, W] uint8, numbers of colours
@@ -42,9 +42,10 @@ class Reel:
         if len(self._pictures) <= self._most + 1:
             self._pictures.append(picture)
 
-    def developed(self) -> Frames:
+    def developed(self) -> Film:
         """With the colours as they are where some of the pictures have at most 256, else with the nearest of these."""
-        chosen = np.unique(np.linspace(0, len(self._pictures) - 1, SAMPLED).astype(int))
+        count = max(2, SAMPLED // self._pictures[0][..., 0].size)
+        chosen = np.unique(np.linspace(0, len(self._pictures) - 1, min(count, len(self._pictures))).astype(int))
         some = np.concatenate([self._pictures[place] for place in chosen])
         colours = np.unique(_packed(some))
         if len(colours) <= 256 and (screens := self._exact(colours)) is not None:
@@ -55,7 +56,7 @@ class Reel:
             screens = np.stack([self._nearest(picture, guide) for picture in self._pictures])
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(rgb)] = rgb[:256]
-        return Frames(screens, palette)
+        return Film(screens, palette)
 
     def _exact(self, colours: np.ndarray) -> np.ndarray | None:
         screens = []
@@ -72,7 +73,7 @@ class Reel:
         return np.asarray(Image.fromarray(picture).quantize(palette=guide, dither=Image.Dither.NONE))
 
 
-def state_picture(seen: np.ndarray, one_of: bool) -> Frames | None:
+def state_picture(seen: np.ndarray, one_of: bool) -> Film | None:
     """Observations [F, *O] as cells, where they are a matrix, a picture, or (`one_of`) one of a number of states.
 
     A matrix shows its numbers from dark to light; of stacked pictures the last is shown. None for a mere list of
@@ -89,10 +90,10 @@ def state_picture(seen: np.ndarray, one_of: bool) -> Frames | None:
     low, high = float(seen.min()), float(seen.max())
     levels = (seen.astype(np.float64) - low) * (255 / (high - low) if high > low else 0)
     grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    return Frames(levels.round().astype(np.uint8), grey)
+    return Film(levels.round().astype(np.uint8), grey)
 
 
-def _lit(states: np.ndarray, count: int) -> Frames:
+def _lit(states: np.ndarray, count: int) -> Film:
     """Cells in rows, one a state: the state [F] that each frame is in is lit, and those beyond the last are dark."""
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -101,7 +102,7 @@ def _lit(states: np.ndarray, count: int) -> Frames:
     cells[np.arange(len(states)), states] = LIT
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(CELL_COLOURS)] = CELL_COLOURS
-    return Frames(cells.reshape(len(states), rows, columns), palette)
+    return Film(cells.reshape(len(states), rows, columns), palette)
 
 
 def _packed(picture: np.ndarray) -> np.ndarray:
