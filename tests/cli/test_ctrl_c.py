@@ -6,9 +6,9 @@ import os
 import signal
 from types import SimpleNamespace
 
-from trpolab.cli.progress import ProgressLine
 from trpolab.cli.train import _interrupts
 from trpolab.training.controls import Controls
+from trpolab.training.progress import ProgressLine
 
 
 class Touchy:

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 
+import trpolab
 from tests.lab.test_lab import press, trace, until
 from tests.reliability.runs import session
 from trpolab.lab.lab import Lab
@@ -94,3 +96,18 @@ def test_trouble_with_the_folder_is_shown_and_taken_away(make_lab: Any) -> None:
     lab.session.trouble = ""
     lab.refresh()
     assert lab.view.page.error.value == ""
+
+
+def test_what_a_resumption_found_is_shown(tmp_path: Path) -> None:
+    """Episodes that can't be brought back, and environments that are others."""
+    tiny: dict[str, Any] = {"steps_per_iteration": 64, "slots": 2, "hidden": (4,), "checkpoint_every": 1, "threads": 1}
+    run = trpolab.train(
+        lambda: gymnasium.wrappers.NormalizeReward(gymnasium.make("Pendulum-v1")), out=tmp_path, iterations=1, **tiny
+    )
+    lab = Lab(lambda: gymnasium.make("Pendulum-v1"), resume=run.path, iterations=2, changed_environment=True)
+    lab.run(block=True)
+    lab.view.stroke()
+    shown = lab.view.page.error.value
+    assert "environment: it goes on with other environments (wrappers: NormalizeReward(" in shown
+    assert "episodes cut: slot 0: Pendulum-v1 does not come to the same score" in shown
+    lab.close()

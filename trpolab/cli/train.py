@@ -16,13 +16,13 @@ from types import FrameType
 from typing import Any
 
 from trpolab.cli.exits import Exit, refuse
-from trpolab.cli.progress import ProgressLine, number
 from trpolab.machine import user_path
 from trpolab.settings import ConfigError, PlainError, flatten, parse_value
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.registry import remembered
 from trpolab.training.config import Config, resolve, settings
 from trpolab.training.loop import Diverged
+from trpolab.training.progress import ProgressLine, follow, number, progress_of
 from trpolab.training.session import Session
 
 # Options that are settings under their own name; the rest of the settings is reached by --set.
@@ -112,18 +112,10 @@ def run(session: Session) -> Exit:
         print(f"its {config.iterations} iterations are done; more with --iterations N", flush=True)
     elif before.iteration:
         print(f"going on after iteration {before.iteration}", flush=True)
-    progress = ProgressLine(sys.stdout, config.iterations, done=before.iteration, sim_steps=before.sim_steps)
-    session.on_trouble(progress.note)
+    progress = progress_of(session, sys.stdout)
     try:
         with _interrupts(session, progress):
-            before_it: dict[str, Any] = {}
-            told = len(session.events)
-            for iteration in session.iterate():
-                _show(iteration.metrics, before_it, progress)
-                for event in session.events[told:]:
-                    if event["event"] == "warning":
-                        progress.note(f"iteration {event['iteration']}: {event['message']}")
-                before_it, told = iteration.metrics, len(session.events)
+            follow(session, progress)
         ended = Exit.INTERRUPTED if session.state == "stopped" else Exit.FINISHED
     except KeyboardInterrupt:
         ended = Exit.INTERRUPTED
@@ -139,18 +131,6 @@ def run(session: Session) -> Exit:
         ended = Exit.CRASHED
     progress.close()
     return ended
-
-
-def _show(metrics: dict[str, Any], before: dict[str, Any], progress: ProgressLine) -> None:
-    """The progress line, and what is worth a line of its own: told once, not again while it stays so."""
-    progress.show(metrics)
-    at = f"iteration {metrics['iteration']}:"
-    if str(metrics["outcome"]).startswith("skipped") and metrics["outcome"] != before.get("outcome"):
-        progress.note(f"{at} {metrics['outcome']}: {metrics['message']}")
-    if metrics.get("evaluation_mean") is not None:
-        scores = f"{metrics['evaluation_mean']:.1f}, standard deviation {metrics['evaluation_std']:.1f}"
-        alike = ", all of them the same one" if metrics.get("evaluation_alike") else ""
-        progress.note(f"{at} evaluation {scores}, {metrics['evaluation_episodes']} episodes{alike}")
 
 
 def summarize(ended: list[tuple[Session, Exit]]) -> None:

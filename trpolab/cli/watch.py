@@ -8,9 +8,9 @@ from argparse import Namespace
 from typing import Any
 
 from trpolab.cli.exits import Exit
-from trpolab.cli.progress import ProgressLine
 from trpolab.runs.follower import Follower, printable
 from trpolab.runs.reader import ALIVE, read_status
+from trpolab.training.progress import ProgressLine
 
 PERIOD = 0.5  # seconds between two looks
 NUMBERS = ("sim_steps", "return_mean", "return_recent", "kl_mean")

@@ -8,6 +8,10 @@ from trpolab.lab.knobs import in_words, label_of
 from trpolab.training.config import settings
 
 UNMARKED = ("seconds_per_iteration", "iterations", "checkpoint_every")  # changes that don't change what is learned
+RESUMING = (
+    *("taken_over", "checkpoint_passed_over", "metrics_damaged"),
+    *("environment", "episodes_not_repeated", "episodes_cut"),
+)
 
 
 def mark_of(row: dict[str, Any]) -> tuple[int, str] | None:
@@ -29,6 +33,12 @@ def remarks(row: dict[str, Any]) -> list[str]:
     if row.get("episodes_unstable"):
         found.append(f"physics blew up {row['episodes_unstable']} times")
     return found
+
+
+def found_on_resuming(events: list[dict[str, Any]]) -> list[str]:
+    """What a run that was taken up again has to say of itself."""
+    told = [event for event in events if event["event"] in RESUMING and event.get("message")]
+    return [f"{event['event'].replace('_', ' ')}: {event['message']}." for event in told]
 
 
 def work(row: dict[str, Any]) -> float:

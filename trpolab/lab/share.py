@@ -10,7 +10,7 @@ from typing import Any
 from trpolab.training.config import resolve
 from trpolab.training.registration import modules_of
 from trpolab.training.resume import OF_THE_WATCHER, Schedule, turned_in
-from trpolab.training.session import with_chosen_resources
+from trpolab.training.samplers import with_chosen_resources
 
 LEFT_OUT = ("task", *OF_THE_WATCHER)
 OBJECT = "# the task was given as a Python object: "

@@ -9,7 +9,7 @@ from trpolab.lab.cards import RolloutCard, VineCard
 from trpolab.lab.charts import Charts
 from trpolab.lab.controls_panel import ControlsPanel
 from trpolab.lab.page import Page
-from trpolab.lab.reading import clock, mark_of, remarks, short, speed, work
+from trpolab.lab.reading import clock, found_on_resuming, mark_of, remarks, short, speed, work
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
@@ -132,7 +132,8 @@ class View:
         page.enable(ALLOWED[lab.state])
         page.name_run("Continue" if lab.state in ("stopped", "error") or (lab.state == "ready" and count) else "Run")
         failure = lab.trainer.failure
-        sentence = failure.sentence if failure else lab.session.trouble or " ".join(lab.session.warnings.values())
+        said = [*found_on_resuming(lab.session.events), *lab.session.warnings.values()]
+        sentence = failure.sentence if failure else lab.session.trouble or " ".join(said)
         page.show_error(sentence, failure.trace if failure else "")
         page.show_folder(lab.session.path)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trpolab.machine import usable_cores
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.errors import Interrupted
 from trpolab.sampling.play import Interrupt
@@ -139,3 +140,11 @@ def suited_slots(config: Config) -> int:
     share = 32 if path.whole else HORIZONS / max(1 - config.gamma * path.lam, 1e-6)
     suited = 2 ** int(math.log2(max(path.steps_per_iteration / share, 1)))
     return min(max(suited, SLOTS[0]), SLOTS[1])
+
+
+def with_chosen_resources(config: Config) -> Config:
+    """Slots and threads filled in where the config leaves them open.
+
+    Slots follow from the settings alone, never from the machine. They are part of what a seed means, and recorded.
+    """
+    return replace(config, slots=config.slots or suited_slots(config), threads=config.threads or usable_cores())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
@@ -24,9 +25,10 @@ from trpolab.training.config import Config, resolve
 from trpolab.training.controls import Controls
 from trpolab.training.judge import Judge
 from trpolab.training.loop import Diverged, Iteration, iterate, start_learner
+from trpolab.training.progress import follow, is_watched, progress_of
 from trpolab.training.recorder import RunRecorder
 from trpolab.training.resume import checked, config_of, history_of, task_of, turned_later, warnings_of
-from trpolab.training.samplers import SLOTS, Samplers, suited_slots
+from trpolab.training.samplers import SLOTS, Samplers, with_chosen_resources
 from trpolab.training.state import Progress, TrainState
 
 # MLPs. Matrices of this size gain little from a second thread, and threads that spin at barriers lose much as soon as
@@ -280,18 +282,19 @@ class Session:
         self._recorder.status(state, self.progress.iteration)
 
 
-def train(task: Source, *, out: str | Path | None = "runs", **settings: Any) -> Session:
+def train(task: Source, *, out: str | Path | None = "runs", progress: bool | None = None, **settings: Any) -> Session:
     """Train on a task to the end and return the finished session (`.policy`, `.history`, `.path`).
 
-    Settings go by their public names (`delta=0.01, preset="paper", sampler=SinglePath(...)`). Raises ConfigError
-    listing all that is wrong with them, and UnknownTask, before anything is written.
+    Settings go by their public names (`delta=0.01, preset="paper", sampler=SinglePath(...)`). `progress` shows each
+    iteration, as `trpolab train` does; None: in a terminal and in a notebook. Raises ConfigError listing all that is
+    wrong with the settings, and UnknownTask, before anything is written.
     """
-    return Session(task, out=out, **settings).run()
-
-
-def with_chosen_resources(config: Config) -> Config:
-    """Slots and threads filled in where the config leaves them open.
-
-    Slots follow from the settings alone, never from the machine. They are part of what a seed means, and recorded.
-    """
-    return replace(config, slots=config.slots or suited_slots(config), threads=config.threads or usable_cores())
+    session = Session(task, out=out, **settings)
+    if not (is_watched(sys.stdout) if progress is None else progress):
+        return session.run()
+    line = progress_of(session, sys.stdout)
+    try:
+        follow(session, line)
+    finally:
+        line.close()
+    return session

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column
 
 
 class ProgressLine:
@@ -29,6 +25,10 @@ class ProgressLine:
         clock: Callable[[], float] = time.monotonic,
     ):
         """`total` iterations, `done` of them with `sim_steps` behind; `every`: seconds between the lines of a log."""
+        from rich.console import Console  # whoever trains unwatched loads none of it
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
         self._clock, self._every = clock, every
         self._total, self._first, self._done, self._steps = total, done, done, sim_steps
         self._started = self._last = clock()
@@ -80,6 +80,43 @@ class ProgressLine:
         """Leave the line as it is."""
         if not self._bar.disable:
             self._bar.stop()
+
+
+def progress_of(session: Any, stream: TextIO) -> ProgressLine:
+    """The line of a session that is about to iterate."""
+    done, total = session.progress, session.controls.requested.iterations
+    line = ProgressLine(stream, total, done=done.iteration, sim_steps=done.sim_steps)
+    session.on_trouble(line.note)
+    return line
+
+
+def follow(session: Any, line: ProgressLine) -> None:
+    """Iterate a session to its end, and show each iteration and what is worth a line of its own."""
+    before: Mapping[str, Any] = {}
+    told = len(session.events)
+    for iteration in session.iterate():
+        line.show(iteration.metrics)
+        for remark in _remarks(iteration.metrics, before):
+            line.note(f"iteration {iteration.metrics['iteration']}: {remark}")
+        for event in session.events[told:]:
+            if event["event"] == "warning":
+                line.note(f"iteration {event['iteration']}: {event['message']}")
+        before, told = iteration.metrics, len(session.events)
+
+
+def _remarks(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    """That an iteration was skipped, once, not again while it stays so; and what an evaluation found."""
+    if str(metrics["outcome"]).startswith("skipped") and metrics["outcome"] != before.get("outcome"):
+        yield f"{metrics['outcome']}: {metrics['message']}"
+    if metrics.get("evaluation_mean") is not None:
+        scores = f"{metrics['evaluation_mean']:.1f}, standard deviation {metrics['evaluation_std']:.1f}"
+        alike = ", all of them the same one" if metrics.get("evaluation_alike") else ""
+        yield f"evaluation {scores}, {metrics['evaluation_episodes']} episodes{alike}"
+
+
+def is_watched(stream: TextIO | None) -> bool:
+    """Whether a person sees what is written there: in a terminal, or below a notebook's cell."""
+    return stream is not None and (stream.isatty() or type(stream).__module__.startswith("ipykernel"))
 
 
 def number(value: float | None, form: str) -> str:

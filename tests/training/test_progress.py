@@ -1,4 +1,4 @@
-"""ProgressLine in a terminal and in a log."""
+"""Lines of progress in a terminal, in a log, and below a notebook's cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from trpolab.cli.progress import ProgressLine, duration
+import trpolab
+from trpolab.training.progress import ProgressLine, duration
 
 
 class Terminal(io.StringIO):
@@ -158,3 +159,41 @@ def test_a_resumed_run_counts_its_own_speed_only() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3600, "1:00:00")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+class OutStream(io.StringIO):
+    """What a notebook's kernel puts in the place of standard output."""
+
+    __module__ = "ipykernel.iostream"
+
+
+SMALL: dict[str, Any] = {"iterations": 3, "steps_per_iteration": 64, "slots": 2, "hidden": (4,), "out": None}
+
+
+@pytest.mark.parametrize(
+    ("stream", "progress", "shown"),
+    [
+        *((Terminal, None, True), (OutStream, None, True), (io.StringIO, None, False)),
+        *((Terminal, False, False), (OutStream, False, False), (io.StringIO, True, True)),
+    ],
+)
+def test_training_in_python_shows_its_progress_where_somebody_looks(
+    stream: type[io.StringIO], progress: bool | None, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = trpolab.Session("CartPole-v1", **SMALL).run()
+    monkeypatch.setattr(sys, "stdout", stream())
+    session = trpolab.train("CartPole-v1", progress=progress, **SMALL)
+    told = sys.stdout.getvalue()
+    assert ("iteration 3/3  return " in told) is shown and bool(told) is shown
+    assert session.policy.theta.equal(silent.policy.theta) and session.state == "finished"
+
+
+def test_a_session_itself_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    trpolab.Session("CartPole-v1", **SMALL).run()
+    assert sys.stdout.getvalue() == ""
+
+
+def test_without_standard_output_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert trpolab.train("CartPole-v1", **SMALL).state == "finished"
