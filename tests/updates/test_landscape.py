@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import time
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from tests.updates.methods.steps import KINDS, kl_of, update
 from trpolab.policies import Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.updates import METHODS, Diagnostics, Outcome
+from trpolab.updates import landscape as surroundings
 from trpolab.updates.config import TrustRegion
-from trpolab.updates.landscape import Landscape, landscape
+from trpolab.updates.landscape import Landscape, affordable_rows, landscape
 
 
 def around(policy: Policy, batch: Batch, found: Diagnostics, rows=None, others=None, bounded="kl_mean", **settings):
@@ -168,3 +171,13 @@ def test_an_update_without_a_step_is_refused_with_its_message() -> None:
     _, found = update("trpo", policy, batch)
     with pytest.raises(ValueError, match=r"no step: .*no action looks better|no step"):
         around(policy, batch, found)
+
+
+@pytest.mark.parametrize(("tick", "seconds", "rows"), [(1e-3, 117e-3, 300), (1e-3, 11.7e-3, 128), (10.0, 1.0, 0)])
+def test_the_longer_a_state_takes_the_fewer_there_are(tick, seconds, rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = reference.small_policy()
+    batch = reference.small_batch(policy, states=300)
+    clock = itertools.count()
+    monkeypatch.setattr(time, "thread_time", lambda: tick * next(clock))
+    monkeypatch.setattr(surroundings, "EVALUATIONS", 117)
+    assert affordable_rows(policy, batch, seconds) == rows

@@ -5,6 +5,7 @@ Both are drawn so rarely that training is not slowed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -32,16 +33,16 @@ class Pace:
 
     def __init__(self, gap: float, share: float):
         self._gap, self._share = gap, share
-        self._next = 0.0
+        self._drawn, self._cost = -math.inf, 0.0
 
     def allows(self, busy: bool = False, overhead: float = 0.0) -> bool:
         """Whether it is time for a picture. `busy`: training goes on; `overhead`: the lab's share of its time."""
-        return time.monotonic() >= self._next and not (busy and overhead > MOST_OVERHEAD)
+        wait = max(self._gap, self._cost / self._share if busy else 0.0)
+        return time.monotonic() >= self._drawn + wait and not (busy and overhead > MOST_OVERHEAD)
 
-    def drawn(self, began: float, busy: bool) -> None:
+    def drawn(self, began: float) -> None:
         """A picture was drawn; `began` is the thread's processor time before."""
-        cost = time.thread_time() - began
-        self._next = time.monotonic() + max(self._gap, cost / self._share if busy else 0.0)
+        self._drawn, self._cost = time.monotonic(), time.thread_time() - began
 
 
 class RolloutCard:
@@ -69,11 +70,11 @@ class RolloutCard:
     def stroke(self) -> None:
         """Show the newest policy if it is new and there is time, or what a person asked for."""
         busy, began = self._lab.state == "running", time.thread_time()
-        follow = bool(self._lab.history) and self._pace.allows()
+        follow = bool(self._lab.history) and self._pace.allows(busy)
         self.player.max_steps = self._steps if busy else None
         if self.player.stroke(follow):
             cost = time.thread_time() - began
-            self._pace.drawn(began, busy)
+            self._pace.drawn(began)
             length = len(self.player.rollouts[-1].rewards) if self.player.rollouts else 0
             self._steps = max(FEWEST_STEPS, int(length * LONGEST / cost)) if cost > LONGEST and length else None
 
@@ -136,7 +137,7 @@ class VineCard:
         figure = figure_one(record, view_of(self._task, record), states=STATES, size=SIZE, ink=INK)
         about = f"iteration {index:,} · {record.branches:,} branches of {record.branch_length:.0f} steps"
         self._page.show_vine(to_png(figure, dpi=DOTS, transparent=True), about)
-        self._pace.drawn(began, busy)
+        self._pace.drawn(began)
 
     def forget(self) -> None:
         """No vine to show: the rollout gets the whole width."""

@@ -13,6 +13,7 @@ from trpolab.lab.reading import clock, found_on_resuming, mark_of, remarks, shor
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
+from trpolab.lab.trust_region import TrustRegionCard
 
 ALLOWED = {
     "ready": {"run", "step"},
@@ -40,6 +41,9 @@ class View:
         self.page.cards["rollout"].children = [self.rollout.player.view]
         self.vine = VineCard(lab.session.task.name, self.page)
         self.static = StaticOutput(lab.summary)
+        self.trust_region = TrustRegionCard(lab)
+        self.page.cards["trust_region"].children = [self.trust_region.view]
+        self.page.show_card("trust_region", True)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
         self._drawing = threading.RLock()
         self._session = lab.session
@@ -54,6 +58,7 @@ class View:
         self.stroke()
         self.pump.start()
         self.rollout.start()
+        self.trust_region.start()
 
     @property
     def poster(self) -> bytes:
@@ -100,6 +105,7 @@ class View:
         """End the pump; the page stays as it is, or goes too."""
         self.pump.close()
         self.rollout.close()
+        self.trust_region.close()
         with self._drawing:
             self._show_state()
             if not keep:
@@ -124,6 +130,7 @@ class View:
         self.knobs.forget()
         self.rollout.restart()
         self.vine.forget()
+        self.trust_region.restart()
 
     def _show_state(self) -> None:
         lab, page = self.lab, self.page

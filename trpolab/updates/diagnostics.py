@@ -46,6 +46,7 @@ class Diagnostics:
     search: LineSearchResult | None = None
     step_fraction: float | None = None  # of the full step β·s
     step_curvature: float | None = None  # sᵀAs, A with its damping
+    full_step: Tensor | None = None  # βs [D], of which the line search tries fractions
     beta: float | None = None  # the full step is β·s: √(2δ / sᵀAs), or as given
     penalty: float | None = None  # C of L - C·KL
     spread: float | None = None  # of the next search distribution over θ: root of the mean variance

@@ -88,6 +88,7 @@ def line_search(problem: Problem, step: Tensor, kl: Callable[..., float], contex
     trials fail.
     """
     trust, step = context.trust, step.to(problem.theta.dtype)
+    context.note(full_step=step)
     if not trust.line_search:
         return problem.theta + step, 1.0
     search = backtrack(

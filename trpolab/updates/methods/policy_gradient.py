@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
 from trpolab.settings import Part, setting
@@ -33,11 +35,17 @@ class PolicyGradient(Part):
 def policy_gradient_step(learner: Learner, batch: Batch, settings: PolicyGradient, context: Context) -> Step:
     """The best step for the linear model of L in a ball, ½‖θ' - θ‖² <= radius (Eq. 18), or a fixed multiple of g."""
     problem = pose(learner, batch, context)
-    g, length = problem.gradient(), settings.step
-    if settings.rule == "ball":
-        length = math.sqrt(2 * settings.radius) / float(g.norm())  # Eq. 18
+    g = problem.gradient()
+    length = step_size(settings, g)
     context.note(beta=length)
     return take(learner, problem, problem.theta + (length * g).to(problem.theta.dtype), context)
+
+
+def step_size(settings: PolicyGradient, g: Tensor) -> float:
+    """By how much g [D] is multiplied."""
+    if settings.rule == "ball":
+        return math.sqrt(2 * settings.radius) / float(g.norm())  # Eq. 18
+    return settings.step
 
 
 METHOD = MethodKind(
