@@ -11,6 +11,7 @@ from tests import reference
 from trpolab.policies import Normalizer, make_policy
 from trpolab.policies.activations import ACTIVATIONS
 from trpolab.policies.normalizer import CLIP
+from trpolab.settings import PlainError
 from trpolab.training.config import PolicyConfig
 
 KINDS = list(reference.ACTION_SPACES)
@@ -197,10 +198,12 @@ class TestNormalizer:
         assert (obs == 1).all()
         assert before.updated(obs[:0]) is before
 
-    @pytest.mark.parametrize("bad", [np.nan, np.inf])
-    def test_observations_that_are_not_finite_cannot_enter(self, bad: float) -> None:
-        with pytest.raises(ValueError, match="not finite"):
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
+    def test_observations_that_are_not_finite_or_far_too_large_cannot_enter(self, bad: float) -> None:
+        with pytest.raises(PlainError, match=r"^observations of (nan|inf|1e\+200) in size .* not finite floats; scale"):
             Normalizer.empty((1,)).updated(np.array([[1.0], [bad]]))
+        with pytest.raises(PlainError, match="not finite floats"):
+            Normalizer.empty((1,)).updated(np.array([[1.0], [2.0]])).updated(np.array([[bad], [bad]]))
 
 
 @pytest.mark.parametrize("normalize", [True, False])

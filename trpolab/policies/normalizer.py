@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from trpolab.settings import PlainError
+
 CLIP = 10.0  # normalised observations are clipped to ±CLIP
 STILL, ROUNDING = 1e-12, 1e-15  # deviations that are rounding: alone, and as a share of the mean
 OLD_EPSILON = 1e-8  # added to the variance by older versions
@@ -31,18 +33,21 @@ class Normalizer:
         return cls(0.0, np.zeros(shape), np.zeros(shape))
 
     def updated(self, obs: np.ndarray) -> Normalizer:
-        """Statistics with obs [N, *O] merged in (Chan et al. 1979). Raises ValueError if any of them is not finite."""
+        """Statistics with obs [N, *O] merged in (Chan et al. 1979). Raises PlainError if the result is not finite."""
         if len(obs) == 0:
             return self
+        total = self.count + len(obs)
+        share = len(obs) / total
         with np.errstate(invalid="ignore", over="ignore"):  # told below, once
             apart = np.subtract(obs, obs[0], dtype=np.float64)  # exactly 0 where a coordinate never moves
             mean, var = obs[0] + apart.mean(axis=0), apart.var(axis=0)
-        if not (np.isfinite(mean).all() and np.isfinite(var).all()):
-            raise ValueError("observations that are not finite cannot enter the normaliser's statistics")
-        total = self.count + len(obs)
-        shift = mean - self.mean
-        share = len(obs) / total
-        merged = self.var * (1 - share) + var * share + shift**2 * share * (1 - share)
+            shift = mean - self.mean
+            merged = self.var * (1 - share) + var * share + shift**2 * share * (1 - share)
+        if not np.isfinite(merged).all():
+            raise PlainError(
+                f"observations of {np.abs(obs).max():.3g} in size cannot be normalised: they, or their squares, are "
+                "not finite floats; scale them, as gymnasium.wrappers.TransformObservation does"
+            )
         return dataclasses.replace(self, count=total, mean=self.mean + shift * share, var=merged)
 
     @cached_property

@@ -161,3 +161,16 @@ def test_what_the_environment_raises_itself_passes_with_the_slot() -> None:
     with pytest.raises(KeyError, match="my own bug") as raised:
         simulator.step(np.array([2]), np.array([0]))
     assert raised.value.__notes__ == ["raised by the environment in slot 2"]
+
+
+class RunsOut(Says):
+    """Its data end."""
+
+    def step(self, action: Any) -> Any:
+        return next(iter(()))
+
+
+def test_an_iterator_that_runs_out_does_not_end_our_loops() -> None:
+    with pytest.raises(RuntimeError, match="the environment in slot 0 raised StopIteration: an iterator") as raised:
+        trpolab.train(RunsOut, iterations=1, out=None, slots=2)
+    assert isinstance(raised.value.__cause__, StopIteration)

@@ -198,3 +198,33 @@ def test_what_goes_on_from_episode_to_episode_is_noticed(task: Any) -> None:
 @pytest.mark.parametrize("task", [Swing, "Pendulum-v1", "FrozenLake-v1", "Pusher-v5"])
 def test_what_a_seed_decides_is_not_accused(task: Any) -> None:
     assert find_task(task).seed_problem == ""
+
+
+class WritesToActions(Swing):
+    """Halves in place what it is given."""
+
+    action_space = Box(-1, 1, (1,))
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        action *= 0.5
+        self.place = min(max(self.place + float(action[0]), 0), 3)
+        return self.see(), float(action[0]), False, False, {}
+
+
+def test_an_environment_may_write_to_the_actions_that_it_is_given() -> None:
+    about = find_task(WritesToActions)
+    assert about.can_restore and about.seed_problem == ""
+    simulator, actions = make(WritesToActions, 2), np.array([[0.5], [-0.25]], np.float32)
+    simulator.reset(None, np.array([0, 1]))
+    assert simulator.step(None, actions).reward.tolist() == [0.25, -0.125]
+    assert actions.tolist() == [[0.5], [-0.25]]
+
+
+def test_a_failure_in_the_trial_is_told_on_one_line() -> None:
+    class Talkative(Swing):
+        def step(self, action: Any) -> Any:
+            if self.age == 30:
+                raise RuntimeError("level 4\n  is not there")
+            return super().step(action)
+
+    assert "(RuntimeError: level 4 is not there)" in find_task(Talkative).restore_reason

@@ -257,3 +257,11 @@ def test_pictures_that_are_no_bytes_are_refused_with_the_wrapper_that_helps(name
     assert session.policy.sees_pixels and session.history[-1]["outcome"].startswith(("accepted", "skipped_zero"))
     plain = trpolab.Session(lambda: Shown(space), **{**tiny, "policy.network": "mlp"})
     assert not plain.policy.sees_pixels
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, -1.0), (-1.0, np.nan)])
+def test_bounds_that_hold_nothing_between_them_are_refused(low: float, high: float) -> None:
+    space = Box(-1, 1, (1,))
+    space.low, space.high = np.array([low], np.float32), np.array([high], np.float32)
+    with pytest.raises(UnsupportedSpace, match="contains nothing: its lower bounds must not be above its upper ones"):
+        find_task(lambda: Shown(action_space=space))

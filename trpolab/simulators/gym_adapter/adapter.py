@@ -233,6 +233,10 @@ class GymnasiumSimulator(TaskSimulator):
 def _name_slot(error: Exception, slot: int) -> None:
     """Whatever an environment raises passes through, with a note that says in which slot."""
     error.add_note(f"raised by the environment in slot {slot}")
+    if isinstance(error, StopIteration):  # it would end our own loops
+        raise RuntimeError(
+            f"the environment in slot {slot} raised StopIteration: an iterator of its ran out"
+        ) from error
 
 
 def was_reset_by_mujoco(env: gymnasium.Env) -> bool:

@@ -198,7 +198,8 @@ def _trace(env: gymnasium.Env, encoding: Encoding, actions: list[Any]) -> list[S
     """Observations, rewards and ends, up to the end of the episode."""
     trace: list[Step] = []
     for action in actions:
-        obs, reward, terminated, truncated = of_step(env.step(action), encoding.observe, env)
+        answer = env.step(copy.copy(action))  # which an environment may write to
+        obs, reward, terminated, truncated = of_step(answer, encoding.observe, env)
         trace.append((obs.tobytes(), reward, terminated, truncated))
         if _ended(trace[-1]):
             break
@@ -210,4 +211,4 @@ def _ended(step: Step) -> bool:
 
 
 def _words(failure: Exception) -> str:
-    return f"({type(failure).__name__}: {failure})"
+    return f"({type(failure).__name__}: {' '.join(str(failure).split())})"

@@ -54,7 +54,8 @@ def _made_by(factory: Factory) -> Any:
         where = f" ({last.filename}, line {last.lineno})"
         if last.filename.startswith(PACKAGE):  # the call itself failed
             where = f"; it is called without arguments: give `lambda: {getattr(factory, '__name__', 'MyEnv')}(...)`"
-        raise UnknownTask(f"the environment could not be made: {type(error).__name__}: {error}{where}") from error
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+        raise UnknownTask(f"the environment could not be made: {why}") from error
 
 
 def close(envs: list[gymnasium.Env]) -> None:

@@ -77,6 +77,8 @@ def _action_problems(space: Any) -> list[str]:
     if not isinstance(space, Space):
         return [f"{named} is no gymnasium.spaces.Space"]
     if isinstance(space, Box) and space.dtype in (np.float16, np.float32, np.float64):
+        if not (space.low <= space.high).all():  # bounds may be set later, and be NaN
+            return [f"{named} contains nothing: its lower bounds must not be above its upper ones"]
         return [f"{named} holds no number"] if 0 in space.shape else []
     if isinstance(space, Discrete) or (isinstance(space, MultiDiscrete) and space.nvec.ndim == 1):
         count = int(np.sum(space.n if isinstance(space, Discrete) else space.nvec, dtype=object))
