@@ -1,7 +1,7 @@
 """R36: every notebook, top to bottom, beside a checkout that nothing is written to.
 
-nbval runs each of them, too, in the same working directory, and `conftest.py` looks at the checkout after each. Here they
-run once more, among what the first run has left: one always, the others before a release.
+nbval runs each of them, too, in the same working directory, and `conftest.py` looks at the checkout after each. Here
+they run once more, among what the first run has left: one always, the others before a release.
 """
 
 from __future__ import annotations
