@@ -332,7 +332,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = trpolab.nonsense
 
 
-@pytest.mark.parametrize("module", ["ipywidgets", "plotly"])
+@pytest.mark.parametrize("module", ["ipywidgets", "anywidget"])
 def test_without_a_notebook_package_the_error_names_the_command(module: str) -> None:
     """In a process of its own, where the package cannot be found."""
     code = f"""

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ipywidgets import Widget
 from ipywidgets.widgets.widget import _instances
 
 from trpolab.lab import cells
-from trpolab.lab.charts import CHARTS
 from trpolab.lab.lab import Lab
 from trpolab.lab.reading import clock, remarks, short
 from trpolab.lab.trainer import NAME
@@ -37,9 +37,8 @@ def press(lab: Lab, name: str) -> None:
     (lab.view.page.buttons | lab.view.page.texts)[name].click()
 
 
-def trace(lab: Lab, metric: str):
-    number = next(k for k, line in enumerate(line for chart in CHARTS for line in chart.lines) if line.metric == metric)
-    return lab.view.charts.figure.data[number]
+def drawn(lab: Lab, metric: str) -> list[float]:
+    return lab.view.charts.rows.get(metric).tolist()
 
 
 def test_a_blocking_run_does_exactly_what_was_asked(make_lab) -> None:
@@ -105,7 +104,8 @@ def test_reset_starts_afresh_with_the_knobs_as_they_stand(make_lab) -> None:
     until(lambda: lab.session is not first)
     assert lab.history == [] and lab.controls.requested.get("delta") == 0.05
     lab.refresh()
-    assert len(trace(lab, "previous").x) == 5 and len(trace(lab, "return_mean").x) == 0
+    ((iterations, _),) = lab.view.charts.ghosts
+    assert iterations.tolist() == [1, 2, 3, 4, 5] and drawn(lab, "return_mean") == []
 
 
 def test_a_turned_knob_is_marked_where_it_was_applied(make_lab) -> None:
@@ -117,18 +117,20 @@ def test_a_turned_knob_is_marked_where_it_was_applied(make_lab) -> None:
     lab.refresh()
     assert lab.history[-1]["delta"] == 0.05
     assert "in use 0.05 since iteration 4" in lab.view.knobs.knobs["delta"].hint.value
-    marks = lab.view.charts.figure.layout.annotations
-    assert [(mark.x, mark.text) for mark in marks] == [(4, "δ 0.05")]
+    lab.controls.replace(delta=0.03, seconds_per_iteration=0.01)
+    lab.run(block=True, iterations=1)
+    assert lab.view.charts.marks == [(4, "δ 0.02 → 0.05"), (5, "δ 0.05 → 0.03")]
 
 
 def test_the_charts_show_the_history(make_lab) -> None:
     lab = make_lab()
     lab.run(block=True, iterations=6)
     lab.refresh()
-    assert list(trace(lab, "kl_mean").y) == [row["kl_mean"] for row in lab.history]
-    assert list(trace(lab, "kl_mean").x) == [1, 2, 3, 4, 5, 6]
-    assert list(trace(lab, "residual").y) == [10.0**-k for k in range(11)]
-    assert trace(lab, "steps_per_second").y[0] == pytest.approx(2048 / 0.08)
+    assert drawn(lab, "kl_mean") == [row["kl_mean"] for row in lab.history]
+    assert drawn(lab, "iteration") == [1, 2, 3, 4, 5, 6]
+    assert drawn(lab, "steps_per_second")[0] == pytest.approx(2048 / 0.08)
+    residuals = lab.view.charts.answer("rows", {"run": -1, "rows": 0})[1][1]
+    np.testing.assert_allclose(np.frombuffer(residuals, np.float32), [10.0**-k for k in range(11)], rtol=1e-6)
 
 
 def test_an_exception_is_shown_escaped_and_run_goes_on(make_lab) -> None:

@@ -26,6 +26,8 @@ TRUST_REGION = ("delta", "line_search", "shrink", "max_tries", "cg_iterations", 
 ESTIMATE = ("gamma", "advantage", "lam")
 SEARCHES = "a search over θ judges candidates by the plain sum of their rewards"
 BRANCHES = "the vine estimates Q̂ from its branches"
+NO_BRANCHES = "only a vine's branches draw their first action from q: choose the scheme vine"
+FIRST = ("method", "delta", "sampler", "proposal", "steps_per_iteration")  # in this order, seen without opening a group
 
 
 def groups() -> dict[str, tuple[str, ...]]:
@@ -60,10 +62,8 @@ class ControlsPanel:
         self.knobs = {n: Knob(known[n], config.get(n), self._ask) for names in self._groups.values() for n in names}
         self.cost = w.HTML().add_class("trpolab-cost")
         self.error = w.HTML().add_class("trpolab-problem")
-        self._cards = {
-            title: _boxed(title, [self.knobs[name].row for name in names]) for title, names in self._groups.items()
-        }
-        self._cards["Sampler"].children += (self.cost,)
+        self._folds = {title: Fold(title) for title in self._groups}
+        self._cards = {title: self._card(title, names) for title, names in self._groups.items()}
         self.widget = w.VBox([self.error, *self._cards.values(), _fixed(config)]).add_class("trpolab-controls")
         self._enable(config)
 
@@ -130,8 +130,21 @@ class ControlsPanel:
             if knob.about.choices is not None and not reason:
                 knob.refuse(refusals(config, self._controls().task, name))
         for title, names in self._groups.items():
-            some = any(applies(config, self.knobs[name].about) for name in names)
-            self._cards[title].layout.display = None if some else "none"
+            shown = [name for name in names if applies(config, self.knobs[name].about)]
+            self._cards[title].layout.display = None if shown else "none"
+            self._folds[title].show(not set(shown) <= set(FIRST))
+
+    def _card(self, title: str, names: tuple[str, ...]) -> w.VBox:
+        """A group: the knobs used most, then those that a click on its summary brings."""
+        rows = {name: self.knobs[name].row for name in names}
+        fold = self._folds[title]
+        fold.rows.children = [row for name, row in rows.items() if name not in FIRST]
+        first = [rows[name] for name in FIRST if name in rows]
+        cost = [self.cost] if title == "Sampler" else []
+        if not first:
+            return _boxed("", [fold.summary, fold.rows])
+        fold.name("more")
+        return _boxed(title, [*first, *cost, fold.summary, fold.rows])
 
     def _show_cost(self, config: Config, seconds_per_step: float | None) -> None:
         steps = cost(config, self._controls().task)
@@ -146,6 +159,8 @@ def applies(config: Config, about: Setting) -> bool:
     method = METHODS[config.method]
     if about.part in METHODS.parts() or about.name in TRUST_REGION:
         return about.part == method.part or about.name in method.reads
+    if about.name == "proposal":  # used so much that it keeps its place
+        return not method.searches
     if about.part in SAMPLERS.parts() and about.name not in ESTIMATE:
         return about.part == SAMPLERS[config.sampler].part and not method.searches
     return True
@@ -157,6 +172,8 @@ def idle(config: Config, about: Setting) -> str:
         return SEARCHES
     if about.name in ESTIMATE and about.part and about.part != SAMPLERS[config.sampler].part:
         return BRANCHES
+    if about.name == "proposal" and about.part != SAMPLERS[config.sampler].part:
+        return NO_BRANCHES
     if about.needs is not None and config.get(about.needs[0]) not in about.needs[1]:
         return about.needs[2]
     return ""
@@ -177,12 +194,32 @@ def _both(change: tuple[Any, Any]) -> str:
     return f"next {in_words(change[0])}, in use {in_words(change[1])}"
 
 
+class Fold:
+    """A line that opens and closes the rows after it. The browser does so by itself (`lab.css`), in each view."""
+
+    def __init__(self, name: str):
+        self.summary = w.HTML().add_class("trpolab-summary")
+        self.rows = w.VBox().add_class("trpolab-folded")
+        self.name(name)
+
+    def name(self, text: str) -> None:
+        """What the line says."""
+        self.summary.value = f"<details><summary>{html.escape(text)}</summary></details>"
+
+    def show(self, shown: bool) -> None:
+        """Show the line and, where it is open, its rows; or neither."""
+        self.summary.layout.display = self.rows.layout.display = None if shown else "none"
+
+
 def _boxed(title: str, children: list[Any]) -> w.VBox:
-    return w.VBox([w.HTML(html.escape(title)).add_class("trpolab-heading"), *children]).add_class("trpolab-card")
+    heading = [w.HTML(html.escape(title)).add_class("trpolab-heading")] if title else []
+    return w.VBox([*heading, *children]).add_class("trpolab-card")
 
 
 def _fixed(config: Config) -> w.VBox:
     """What can't be turned while the run goes on."""
     said = [(label_of(settings()[name]), in_words(config.get(name))) for name in FIXED]
     lines = "".join(f"<div><span>{html.escape(name)}</span><b>{html.escape(value)}</b></div>" for name, value in said)
-    return _boxed("Fixed for this run", [w.HTML(f"<div class='trpolab-fixed' title='{FIXED_REASON}'>{lines}</div>")])
+    fold = Fold("Fixed for this run")
+    fold.rows.children = [w.HTML(f"<div class='trpolab-fixed' title='{FIXED_REASON}'>{lines}</div>")]
+    return _boxed("", [fold.summary, fold.rows])

@@ -19,7 +19,6 @@ from trpolab.settings import Setting
 from trpolab.updates import METHODS
 
 LABELS = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
-MOST_BESIDE = 3  # choices that fit beside their label; more get a line of their own
 MOST_BUTTONS = 5  # choices that are shown as buttons; more become a menu
 WORDS = {
     "monte_carlo": "sums", "gae": "GAE", "all": "every action", True: "on", False: "off", None: "by rule",
@@ -27,8 +26,14 @@ WORDS = {
 
 
 def label_of(about: Setting) -> str:
-    """The text before the knob."""
-    return LABELS.get(about.name, about.name.rsplit(".", 1)[-1].replace("_", " "))
+    """The text before the knob: words, and the paper's symbol in brackets."""
+    words = LABELS.get(about.name, about.name.rsplit(".", 1)[-1].replace("_", " "))
+    return f"{words} ({about.symbol})" if about.symbol else words
+
+
+def symbol_of(about: Setting) -> str:
+    """What the marks in the charts call it: its symbol, if it has one."""
+    return about.symbol or label_of(about)
 
 
 def in_words(value: Any) -> str:
@@ -53,8 +58,6 @@ class Knob:
         self.hint = w.HTML().add_class("trpolab-hint").add_class(f"trpolab-hint-{about.name.replace('.', '-')}")
         self.row = w.GridBox([w.HTML(label).add_class("trpolab-label"), self.widget, self.hint])
         self.row.add_class("trpolab-row")
-        if about.choices is not None and MOST_BESIDE < len(about.choices) <= MOST_BUTTONS:
-            self.row.add_class("trpolab-wide")
         self._on_change = on_change
         self._rebuilding = False
         self.allow(True)
@@ -97,7 +100,7 @@ class Knob:
         put_class(self.row, "trpolab-off", not allowed)
 
     def refuse(self, reasons: dict[Any, str]) -> None:
-        """Strike out choices that can't run and show the reason on hover; pressing one shows the reason as well.
+        """Grey choices that can't run and show the reason on hover; pressing one shows the reason as well.
 
         A menu marks them with a cross.
         """

@@ -12,7 +12,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from trpolab.lab.charts import CHARTS, Chart, Charts, Line
+from trpolab.lab.charts import Charts
 from trpolab.lab.style import CSS
 
 BUTTONS = (
@@ -27,51 +27,68 @@ TEXTS = (
     ("command", "copy as command", "", "The same for a terminal"),
 )
 INTERRUPT = "<span class='trpolab-where'>The toolbar's ■ can't reach the training thread: use Stop.</span>"
-DASHES = {"solid": "", "dash": "5 3", "dot": "1.5 2.5"}
+SIZES = (("compact", "more in sight"), ("normal", "for a laptop"), ("projector", "large, for a room"))
 
 
 class Page:
     """The widget tree. `press(name)` is called for a button, `controls` is the finished left column."""
 
     def __init__(self, task: str, controls: Any, charts: Charts, press: Callable[[str], None]):
-        self.task = task
-        self.figure = charts.figure
-        self._code_shown = ""
+        self.task, self.charts = task, charts
+        self._code_shown = self._state = ""
         self.buttons = {about[0]: _button(press, *about) for about in BUTTONS}
         self.texts = {about[0]: _button(press, *about) for about in TEXTS}
         self.status = w.HTML().add_class("trpolab-statusline")
+        self.progress = w.HTML().add_class("trpolab-progress")
+        self.said = w.HTML().add_class("trpolab-said")
         self.error = w.HTML().add_class("trpolab-error")
         self.where = w.HTML().add_class("trpolab-where")
         self.code = w.HTML().add_class("trpolab-code")
-        self.rollout = w.VBox().add_class("trpolab-rollout")
         self.vine_image = w.Image(format="png")
         self.vine_title = w.HTML(card_title("Vine", ""))
         self.vine_back = w.IntSlider(0, -1, 0, readout=False, continuous_update=False).add_class("trpolab-back")
         self.vine_back.tooltip = "Look back at the vines of earlier iterations; at the right end: the newest"
-        self.vine = w.VBox([self.vine_title, self.vine_back, self.vine_image]).add_class("trpolab-rollout")
-        self.vine.add_class("trpolab-vine")
-        self.hide_vine()
         # The cards that others fill: `cards[name].children = [...]`, `show_card(name, True)`.
-        self.trust_region = w.VBox(layout=w.Layout(display="none")).add_class("trpolab-chart")
-        self.cards = {"rollout": self.rollout, "trust_region": self.trust_region, "vine": self.vine}
-        self.figure.add_class("trpolab-figure")
-        pictures = [card.add_class("trpolab-chart") for card in (self.rollout, self.vine)]
-        grid = w.GridBox([*map(_chart_card, CHARTS), self.figure, *pictures]).add_class("trpolab-grid")
+        self.cards = {
+            "rollout": w.VBox(),
+            "trust_region": w.VBox(layout=w.Layout(display="none")),
+            "vine": w.VBox([self.vine_title, self.vine_back, self.vine_image], layout=w.Layout(display="none")),
+        }
+        for name, card in self.cards.items():
+            card.add_class("trpolab-picture-card").add_class(f"trpolab-{name.replace('_', '-')}")
+        self.size = w.ToggleButtons(options=[name for name, _ in SIZES], value="normal", style={"button_width": "auto"})
+        self.size.tooltips = [about for _, about in SIZES]
+        self.size.add_class("trpolab-size").observe(self._resize, "value")
+        pictures = w.HBox([*self.cards.values()]).add_class("trpolab-pictures")
+        grid = w.GridBox([charts, pictures]).add_class("trpolab-grid")
         buttons = w.HBox([*self.buttons.values()]).add_class("trpolab-buttons")
-        head = w.HBox([self.status, buttons]).add_class("trpolab-head")
-        pictured = w.VBox([grid, self.trust_region]).add_class("trpolab-scroll")
-        body = w.HBox([controls, pictured]).add_class("trpolab-body")
-        foot = w.HBox([*self.texts.values(), self.where, w.HTML(INTERRUPT)]).add_class("trpolab-foot")
+        head = w.GridBox([self.status, buttons, self.progress, self.said]).add_class("trpolab-head")
+        body = w.HBox([controls, w.VBox([grid]).add_class("trpolab-scroll")]).add_class("trpolab-body")
+        foot = w.HBox([*self.texts.values(), self.where, w.HTML(INTERRUPT), self.size]).add_class("trpolab-foot")
         self.widget = w.VBox([w.HTML(CSS), head, self.error, body, foot, self.code]).add_class("trpolab")
 
+    def _resize(self, change: dict[str, Any]) -> None:
+        self.widget.remove_class(f"trpolab-{change['old']}")
+        self.widget.add_class(f"trpolab-{change['new']}")
+
     def show_status(self, state: str, where: str, numbers: str) -> None:
-        """The header: task, state and how far, and the numbers beside it."""
+        """The header: task, state and how far, and the numbers beside it. Screen readers are told a new state only."""
         title = html.escape(f"{state} · {where}" if where else state)
+        told = html.escape(numbers, quote=True)
         self.status.value = (
             f"<div class='trpolab-status'><b>{html.escape(self.task)}</b>"
-            f"<span class='trpolab-pill {html.escape(state, quote=True)}' role='status'>{title}</span>"
-            f"<span class='trpolab-numbers'>{html.escape(numbers)}</span></div>"
+            f"<span class='trpolab-pill {html.escape(state, quote=True)}'>{title}</span>"
+            f"<span class='trpolab-numbers' title='{told}'>{told}</span></div>"
         )
+        if state != self._state:
+            self._state = state
+            self.said.value = f"<div role='status'>{html.escape(self.task)}: {title}</div>"
+
+    def show_progress(self, text: str, fraction: float | None) -> None:
+        """What the iteration under way does, and how much of it is done, if that is known."""
+        share = 0.0 if fraction is None else min(max(fraction, 0.0), 1.0)
+        bar = f"<i><i style='width:{100 * share:.0f}%'></i></i>" if fraction is not None else "<i></i>"
+        self.progress.value = f"<div>{bar}<span>{html.escape(text)}</span></div>"
 
     def enable(self, allowed: set[str]) -> None:
         """Enable the buttons that can be pressed now; none changes its place."""
@@ -92,13 +109,12 @@ class Page:
         """Figure 1 of a vine iteration, beside the rollout."""
         self.vine_title.value = card_title("Vine", caption)
         self.vine_image.value = png
-        self.vine.layout.display = None
-        self.vine.layout.grid_area, self.rollout.layout.grid_area = "3 / 2 / 4 / 3", "3 / 1 / 4 / 2"
+        self.show_card("vine", True)
 
     def hide_vine(self) -> None:
-        """The rollout takes the whole width, as the style sheet says."""
-        self.vine.layout.display = self.vine_back.layout.display = "none"
-        self.rollout.layout.grid_area = None
+        """Take the vine away; the others share its room."""
+        self.show_card("vine", False)
+        self.vine_back.layout.display = "none"
 
     def show_card(self, name: str, shown: bool) -> None:
         """Show a card of `cards`, or take it away."""
@@ -132,33 +148,15 @@ def close_tree(widget: w.Widget) -> None:
 
 
 def card_title(name: str, caption: str) -> str:
-    """A picture card's first line."""
-    return _title(name, html.escape(caption))
-
-
-def _title(name: str, legend: str, about: str = "") -> str:
-    """A card's first line: its name, HTML at the right, and what is shown on hover."""
-    tip, name = html.escape(about, quote=True), html.escape(name)
-    return f"<div class='trpolab-title' title='{tip}'><b>{name}</b><span class='trpolab-legend'>{legend}</span></div>"
+    """A picture card's first line: its name, and a caption at the right."""
+    said = html.escape(caption, quote=True)
+    return (
+        f"<div class='trpolab-title'><b>{html.escape(name)}</b>"
+        f"<span class='trpolab-caption' title='{said}'>{said}</span></div>"
+    )
 
 
 def _button(press: Callable[[str], None], name: str, text: str, icon: str, tip: str) -> w.Button:
     button = w.Button(description=text, icon=icon, tooltip=tip).add_class(f"trpolab-{name}")
     button.on_click(lambda _: press(name))
     return button
-
-
-def _chart_card(chart: Chart) -> w.HTML:
-    card = w.HTML(_title(chart.title, "".join(map(_legend, reversed(chart.lines))), chart.about))
-    card.layout.grid_area = f"{chart.row + 1} / {chart.column + 1} / {chart.row + 2} / {chart.column + 2}"
-    return card.add_class("trpolab-chart")
-
-
-def _legend(line: Line) -> str:
-    """A sample of the line and its name."""
-    sample = f"<circle cx='7' cy='4' r='2.5' fill='{line.color}'/>"
-    if line.mode != "markers":
-        ends = "x1='0' y1='4' x2='15' y2='4'"
-        sample = f"<line {ends} stroke='{line.color}' stroke-width='2' stroke-dasharray='{DASHES[line.dash]}'/>"
-    name = html.escape(line.name + (" →" if line.right else ""))  # the arrow: on the axis at the right
-    return f"<span><svg width='15' height='8' aria-hidden='true'>{sample}</svg>{name}</span>"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from trpolab.lab.knobs import in_words, label_of
+from trpolab.lab.knobs import in_words, symbol_of
 from trpolab.training.config import settings
 
 UNMARKED = ("seconds_per_iteration", "iterations", "checkpoint_every")  # changes that don't change what is learned
@@ -14,13 +15,26 @@ RESUMING = (
 )
 
 
-def mark_of(row: dict[str, Any]) -> tuple[int, str] | None:
-    """(iteration, text) of the settings that changed with this iteration, for the return chart."""
-    known = settings()
-    changed = {name: value for name, value in row.get("changed", {}).items() if name not in UNMARKED}
-    if not changed:
-        return None
-    return row["iteration"], ", ".join(f"{label_of(known[name])} {in_words(value)}" for name, value in changed.items())
+class Mark(NamedTuple):
+    """Knobs that were turned before an iteration: "δ 0.01 → 0.05"."""
+
+    iteration: int
+    text: str
+
+
+def marks_of(rows: Iterable[dict[str, Any]], before: dict[str, Any]) -> list[Mark]:
+    """The marks of these iterations; `before` are the settings in use before them, and is brought up to date."""
+    known, marks = settings(), []
+    for row in rows:
+        turned = {name: value for name, value in row.get("changed", {}).items() if name not in UNMARKED}
+        said = [
+            f"{symbol_of(known[name])} {in_words(before.get(name))} → {in_words(value)}"
+            for name, value in turned.items()
+        ]
+        if said:
+            marks.append(Mark(row["iteration"], ", ".join(said)))
+        before |= row.get("changed", {})
+    return marks
 
 
 def remarks(row: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trpolab.lab.pictures.explorer import legend, panels, to_png
-from trpolab.lab.reading import mark_of
+from trpolab.lab.reading import Mark, marks_of
 from trpolab.lab.series import Columns
 from trpolab.lab.style import BLUE, GREEN, GREY, VERMILION
 
@@ -50,7 +50,7 @@ def summarize(session: Any, poster: bytes = b"") -> Summary:
     title = f"{session.task.name}, {len(history)} iterations"
     if not history:
         return Summary(title, (("state", "nothing trained yet"),), b"")
-    marks = [mark for row in history if (mark := mark_of(row)) is not None]
+    marks = marks_of(history, session.first.settings())
     returns = [row["return_mean"] for row in history if row["return_mean"] is not None]
     outcomes = [row["outcome"] for row in history]
     accepted = sum(outcome.startswith("accepted") for outcome in outcomes)
@@ -67,7 +67,7 @@ def summarize(session: Any, poster: bytes = b"") -> Summary:
     return Summary(title, tuple(rows), draw(history, marks), poster)
 
 
-def draw(history: Sequence[dict[str, Any]], marks: Sequence[tuple[int, str]]) -> bytes:
+def draw(history: Sequence[dict[str, Any]], marks: Sequence[Mark]) -> bytes:
     """Return, KL against δ, and surrogate gain over the iterations: a PNG with a white ground."""
     columns = Columns(["iteration", "return_mean", "kl_mean", "delta", "expected_gain", "surrogate_gain"])
     columns.extend(history)

@@ -9,7 +9,7 @@ from trpolab.lab.cards import RolloutCard, VineCard
 from trpolab.lab.charts import Charts
 from trpolab.lab.controls_panel import ControlsPanel
 from trpolab.lab.page import Page
-from trpolab.lab.reading import clock, found_on_resuming, mark_of, remarks, short, speed, work
+from trpolab.lab.reading import clock, found_on_resuming, marks_of, remarks, short, speed, work
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
@@ -48,7 +48,7 @@ class View:
         self._drawing = threading.RLock()
         self._session = lab.session
         self._drawn = 0
-        self._marks: list[tuple[int, str]] = []
+        self._before = lab.session.first.settings()  # in use before the rows not drawn yet
 
     def start(self) -> None:
         """Show what there is, then keep it up to date unless the lab was closed."""
@@ -68,7 +68,6 @@ class View:
     def bundle(self, **options: Any) -> dict[str, Any]:
         """The MIME bundle that shows the page; what stays in the notebook's file is put beside it."""
         self.static.place()
-        self.charts.handed_out()
         return self.page.widget._repr_mimebundle_(**options)
 
     def press(self, name: str) -> None:
@@ -92,8 +91,7 @@ class View:
             self.lab.settle()
             if self.lab.session is not self._session:
                 self._restart()
-            if not self.charts.being_drawn():
-                self._draw(self.lab.history[self._drawn :])
+            self._draw(self.lab.history[self._drawn :])
             self._show_state()
             last = self.lab.history[-1] if self.lab.history else None
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
@@ -115,17 +113,17 @@ class View:
         if not rows:
             return
         self._drawn += len(rows)
-        self._marks += [mark for row in rows if (mark := mark_of(row)) is not None]
         for row in rows:
             self.knobs.applied(row.get("changed", ()), row["iteration"])
         latest = self.lab.trainer.latest
         residuals = latest.diagnostics.cg.residual_norms if latest is not None and latest.diagnostics.cg else None
-        self.charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, self._marks)
+        marks = marks_of(rows, self._before)
+        self.charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, marks)
 
     def _restart(self) -> None:
         """Another session began."""
         self._session = self.lab.session
-        self._drawn, self._marks = 0, []
+        self._drawn, self._before = 0, self.lab.session.first.settings()
         self.charts.restart()
         self.knobs.forget()
         self.rollout.restart()

@@ -1,0 +1,214 @@
+// One small chart: a card with a title, a legend that tells values, and a canvas drawn by uPlot.
+import uPlot from "uplot";
+import { alone } from "./columns.js";
+import { element, short, tenTo, ticks } from "./text.js";
+
+const DASHES = { solid: [], dash: [6, 3], dot: [2, 3], long: [12, 4] };
+const SVG = "http://www.w3.org/2000/svg";
+const LEAST = 40; // pixels: a smaller canvas is not drawn
+
+export class Chart {
+  // `view` has `color(name)`, `font()`, `marks`, `hover(x)` and `zoom(range)`; `about` is a chart of charts.toml.
+  constructor(about, view) {
+    this.about = about;
+    this.view = view;
+    this.card = element("section", `trpolab-plot trpolab-plot-${about.key}`);
+    this.card.tabIndex = 0;
+    this.card.setAttribute("role", "group");
+    this.card.title = about.about;
+    const head = element("div", "trpolab-plot-head", "", this.card);
+    element("b", "", about.title, head);
+    this.where = element("span", "trpolab-plot-where", "", head);
+    const legend = element("div", "trpolab-plot-legend", "", this.card);
+    this.entries = about.lines.map((line) => entry(line, legend));
+    this.canvas = element("div", "trpolab-plot-canvas", "", this.card);
+    this.data = [[], ...about.lines.map(() => [])];
+    this.range = [0, 1];
+    this.plot = null;
+  }
+
+  // Draw `data` ([x, y of each line]) over the range of x; `said` are the values to tell, at `where`.
+  draw(data, range) {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    this.data = data;
+    this.range = range;
+    if (width < LEAST || height < LEAST) return;
+    this.plot ??= new uPlot(this.options(width, height), data, this.canvas);
+    this.plot.batch(() => {
+      if (this.plot.width !== width || this.plot.height !== height) this.plot.setSize({ width, height });
+      this.plot.setData(data, true);
+    });
+  }
+
+  // Write the values of a row into the legend and the label that screen readers read.
+  tell(values, where) {
+    this.where.textContent = where;
+    const said = this.about.lines.map((line, place) => {
+      const value = short(values[place]);
+      this.entries[place].value.textContent = value;
+      this.entries[place].box.hidden = Boolean(line.optional) && this.data[place + 1].every((y) => y === null);
+      return `${line.name} ${value}`;
+    });
+    this.card.setAttribute("aria-label", `${this.about.title}, ${where}: ${said.join(", ")}`);
+  }
+
+  // Put the cursor at an iteration, or take it away (null).
+  point(x) {
+    this.plot?.setCursor({ left: x === null ? -10 : this.plot.valToPos(x, "x"), top: -10 }, false);
+  }
+
+  destroy() {
+    this.plot?.destroy();
+  }
+
+  options(width, height) {
+    const { about, view } = this;
+    const font = () => view.font();
+    const axis = { stroke: () => view.color("dim"), font: font(), ticks: { show: false }, gap: 4 };
+    return {
+      width, height,
+      padding: [about.marked ? 13 : 5, 8, 0, 0],
+      legend: { show: false },
+      cursor: {
+        y: false,
+        points: { size: 6 },
+        drag: { x: true, y: false, setScale: false },
+        bind: { dblclick: () => () => view.zoom(null) },
+      },
+      scales: {
+        x: { time: false, range: () => this.range },
+        y: { distr: about.scale === "log" ? 3 : 1, range: (plot, low, high) => this.heights(low, high) },
+      },
+      axes: [
+        { ...axis, grid: { show: false }, size: 18, space: 46, incrs: WHOLE, values: (_, splits) => ticks(splits) },
+        {
+          ...axis,
+          size: (_, labels) => 10 + 6.2 * Math.max(2, ...(labels ?? []).map((label) => (label ?? "").length)),
+          space: 24,
+          grid: { stroke: () => view.color("rule"), width: 1 },
+          values: (_, splits) => (about.scale === "log" ? powers(splits) : ticks(splits)),
+          ...(about.whole ? { incrs: WHOLE } : {}),
+        },
+      ],
+      series: [{}, ...about.lines.map((line, place) => this.series(line, place + 1))],
+      hooks: {
+        setCursor: [(plot) => view.hover(this, plot.cursor.left < 0 ? null : plot.posToVal(plot.cursor.left, "x"))],
+        setSelect: [(plot) => this.select(plot)],
+        draw: [(plot) => about.marked !== undefined && drawMarks(plot, view, about.marked)],
+      },
+    };
+  }
+
+  series(line, place) {
+    const { view } = this;
+    const paths = line.mode === "markers" ? () => null : line.shape === "hv" ? uPlot.paths.stepped({ align: 1 }) : undefined;
+    return {
+      label: line.name,
+      stroke: () => view.color(line.color),
+      width: line.width,
+      dash: DASHES[line.dash],
+      spanGaps: line.spans,
+      ...(paths ? { paths } : {}),
+      points: {
+        show: true,
+        size: 5,
+        fill: () => view.color(line.color),
+        filter: () => (line.mode === "lines" ? alone(this.data[place], line.spans) : null),
+      },
+    };
+  }
+
+  select(plot) {
+    const { left, width } = plot.select;
+    if (width < 4) return;
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.view.zoom([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+  }
+
+  // The range of the vertical axis for what is seen.
+  heights(low, high) {
+    const { scale, zero, least, most, within } = this.about;
+    if (low === null || high === null) return scale === "log" ? [0.1, 1] : [0, 1];
+    if (scale === "log") return low === high ? [low / 2, high * 2] : [low / 1.2, high * 1.2];
+    if (within) { // so far at most, as a multiple of another line's highest
+      const [name, times] = within;
+      const place = this.about.lines.findIndex((line) => line.metric === name);
+      const bound = Math.max(...this.data[place + 1].map((value) => value ?? 0));
+      if (bound > 0) [low, high] = [low, Math.min(Math.max(high, 1.25 * bound), times * bound)];
+    }
+    if (zero) [low, high] = [Math.min(low, 0), Math.max(high, 0)];
+    const room = 0.06 * (high - low || Math.abs(high) || 1);
+    [low, high] = [low === 0 && zero ? 0 : low - room, high === 0 && zero ? 0 : high + room];
+    return [Math.max(low, least ?? -Infinity), Math.min(high, most ?? Infinity)];
+  }
+}
+
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6];
+
+// Powers of ten are labelled; of others, those that stand alone.
+function powers(splits) {
+  const tens = splits.filter((split) => split && Number.isInteger(round(Math.log10(split))));
+  return splits.map((split) => {
+    if (!split) return "";
+    const power = round(Math.log10(split));
+    if (Number.isInteger(power)) return power >= -2 && power <= 3 ? String(Number((10 ** power).toPrecision(1))) : tenTo(power);
+    return tens.length > 1 ? "" : short(split);
+  });
+}
+
+const round = (value) => Math.round(value * 1e6) / 1e6;
+
+// Thin lines where knobs were turned; with `numbered` the marks' numbers above them, neighbours drawn together: 3–5.
+function drawMarks(plot, view, numbered) {
+  const { ctx } = plot;
+  const ratio = uPlot.pxRatio;
+  const { left, top, width, height } = plot.bbox;
+  const places = view.marks.map((mark, place) => ({ number: place + 1, x: plot.valToPos(mark.at, "x", true) }))
+    .filter(({ x }) => x >= left - 1 && x <= left + width + 1);
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = view.color("dim");
+  ctx.globalAlpha = 0.55;
+  ctx.lineWidth = ratio;
+  ctx.beginPath();
+  for (const { x } of places) {
+    ctx.moveTo(Math.round(x) + 0.5, top);
+    ctx.lineTo(Math.round(x) + 0.5, top + height);
+  }
+  ctx.stroke();
+  ctx.globalAlpha = 1;
+  if (numbered) {
+    ctx.font = view.font(ratio);
+    ctx.textAlign = "center";
+    ctx.textBaseline = "bottom";
+    for (const { text, x } of grouped(places, 14 * ratio)) ctx.fillText(text, Math.min(x, left + width - 4 * ratio), top - ratio);
+  }
+  ctx.restore();
+}
+
+// Numbers nearer to each other than `room` are one text.
+export function grouped(places, room) {
+  const groups = [];
+  for (const { number, x } of places) {
+    const last = groups.at(-1);
+    if (last && x - last.x < room * (last.first === last.number ? 1 : 1.8)) Object.assign(last, { number });
+    else groups.push({ first: number, number, x });
+  }
+  return groups.map(({ first, number, x }) => ({ text: first === number ? `${number}` : `${first}–${number}`, x }));
+}
+
+// A legend's entry: a sample of the line, its name and a value.
+function entry(line, legend) {
+  const box = element("span", "trpolab-plot-entry", "", legend);
+  const sample = box.appendChild(document.createElementNS(SVG, "svg"));
+  sample.setAttribute("width", 18);
+  sample.setAttribute("height", 8);
+  sample.setAttribute("aria-hidden", "true");
+  sample.style.stroke = sample.style.fill = `var(--trpolab-${line.color})`;
+  const shape = sample.appendChild(document.createElementNS(SVG, line.mode === "markers" ? "circle" : "line"));
+  const about = line.mode === "markers"
+    ? { cx: 9, cy: 4, r: 2.5 }
+    : { x1: 0, y1: 4, x2: 18, y2: 4, "stroke-width": 2, "stroke-dasharray": DASHES[line.dash].join(" ") };
+  for (const [name, value] of Object.entries(about)) shape.setAttribute(name, value);
+  element("span", "", line.name, box);
+  return { box, value: element("b", "", "", box) };
+}
