@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import trpolab
-from tests.lab.test_lab import press, trace, until
+from tests.lab.test_lab import drawn, press, until
 from tests.reliability.runs import session
 from trpolab.lab.lab import Lab
 from trpolab.runs.reader import RunFolderError, read_status
@@ -36,12 +36,12 @@ def test_a_stopped_run_is_shown_and_gone_on_with_bit_for_bit(stopped: Path) -> N
     lab = Lab(resume=stopped, iterations=6)
     assert lab.state == "ready" and len(lab.history) == 3
     assert lab.view.page.buttons["run"].description == "Continue"
-    assert list(trace(lab, "kl_mean").x) == [1, 2, 3]
+    assert drawn(lab, "iteration") == [1, 2, 3]
     assert "iteration 3" in lab.view.page.status.value
     press(lab, "run")
     until(lambda: lab.state == "finished")
     lab.refresh()
-    assert list(trace(lab, "kl_mean").x) == [1, 2, 3, 4, 5, 6]
+    assert drawn(lab, "iteration") == [1, 2, 3, 4, 5, 6]
     assert lab.view.page.buttons["run"].description == "Run"
     expect_same(lab.session, session(iterations=6).run())
     lab.close()

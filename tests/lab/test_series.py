@@ -6,7 +6,16 @@ import math
 
 import numpy as np
 
-from trpolab.lab.series import Columns
+from trpolab.lab.series import Columns, thin
+
+
+def test_thinning_keeps_ends_and_extremes() -> None:
+    x = np.arange(10_000.0)
+    y = np.sin(x / 300)
+    y[4321] = 99.0
+    few_x, few_y = thin(x, y, 500)
+    assert len(few_x) <= 500 and few_x[0] == 0 and few_x[-1] == 9999
+    assert 99.0 in few_y and few_y.min() == y.min() and np.all(np.diff(few_x) > 0)
 
 
 def test_what_does_not_apply_is_a_gap_never_a_zero() -> None:

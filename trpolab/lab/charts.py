@@ -69,8 +69,8 @@ HISTORY = ("iteration", *sorted(name for name in _DRAWN if name != "residual" an
 class Charts(WebView):
     """The history of a run, and what its views are told of it. Rows are only ever added, until `restart`."""
 
-    charts = traitlets.List().tag(sync=True)
-    columns = traitlets.List(list(HISTORY)).tag(sync=True)
+    charts: Any = traitlets.List().tag(sync=True)
+    columns: Any = traitlets.List(list(HISTORY)).tag(sync=True)
 
     def __init__(self) -> None:
         self.run = 0

@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from matplotlib.text import Text
 from plotly.subplots import make_subplots
 
-from trpolab.lab.knobs import in_words, label_of
+from trpolab.lab.knobs import in_words, symbol_of
 from trpolab.lab.pictures.explorer import legend, panels, to_png
 from trpolab.lab.reading import UNMARKED
 from trpolab.lab.series import Columns, thin
@@ -232,7 +232,7 @@ def _table(runs: Sequence[ComparedRun]) -> list[dict[str, str]]:
             parent = printable(labels.get(run.parent, run.parent))
             row["goes back to"] = f"{parent}, iteration {run.at:,}" if run.parent else "-"
         for name in differ:
-            label = label_of(known[name]) if name in known else printable(name)
+            label = symbol_of(known[name]) if name in known else printable(name)
             row[name if label in row else label] = run.settings.get(name, "-")
         rows.append(row)
     return rows

@@ -1,4 +1,4 @@
-"""What the charts draw, as columns that grow with the history."""
+"""What charts draw: columns that grow with the history, and thinning that keeps extremes."""
 
 from __future__ import annotations
 
@@ -42,3 +42,22 @@ def number(value: Any) -> float:
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     return math.nan
+
+
+def thin(x: np.ndarray, y: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `limit` of the points (x, y): the lowest and the highest of each stretch, and the ends.
+
+    Keeping extremes instead of every k-th point shows a single iteration that went wrong.
+    """
+    if len(x) <= limit:
+        return x, y
+    stretches = np.array_split(np.arange(len(x)), (limit - 2) // 2)
+    keep = {0, len(x) - 1}
+    for rows in stretches:
+        part = y[rows]
+        if np.all(np.isnan(part)):
+            keep.add(int(rows[0]))
+        else:
+            keep |= {int(rows[np.nanargmin(part)]), int(rows[np.nanargmax(part)])}
+    chosen = np.array(sorted(keep))
+    return x[chosen], y[chosen]
