@@ -18,7 +18,7 @@ CELL = """from trpolab import Lab
 lab = Lab("ALE/Pong-v5", out=None, slots=4, steps_per_iteration=400, autostart=True)
 lab"""
 PONG = ".trpolab:has(.trpolab-status b:text-is('ALE/Pong-v5'))"
-CARD = f"{PONG} .trpolab-rollout:not(.trpolab-vine)"
+CARD = f"{PONG} .trpolab-rollout"
 
 
 def drawn_box(canvas: Any) -> list[int] | None:

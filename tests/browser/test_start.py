@@ -48,6 +48,23 @@ def hint(page: Any, name: str) -> str:
     return page.locator(f"{HOPPER} .trpolab-hint-{name}").inner_text()
 
 
+def rows_drawn(page: Any, lab: str = HOPPER) -> int:
+    """Iterations in the charts as they were last drawn."""
+    return int(page.locator(f"{lab} .trpolab-plot-return").get_attribute("data-rows") or 0)
+
+
+def marks(page: Any, lab: str = HOPPER) -> str:
+    """The list of turned knobs."""
+    return page.locator(f"{lab} .trpolab-marks").text_content()
+
+
+def open_group(page: Any, title: str, lab: str = HOPPER) -> None:
+    """Open the knobs of a group that are folded."""
+    summary = page.locator(f"{lab} .trpolab-card", has_text=title).locator("summary").first
+    if not summary.locator("xpath=..").evaluate("details => details.open"):
+        summary.click()
+
+
 def write_notebook(file: Path, source: str) -> None:
     """A notebook with a single cell."""
     cell = {"cell_type": "code", "id": "lab", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
@@ -85,19 +102,11 @@ def test_every_cell_ran_without_an_error(notebook: Any) -> None:
 def test_the_lab_is_drawn_and_it_moves(notebook: Any) -> None:
     notebook.locator(HOPPER).scroll_into_view_if_needed()
     first = until(lambda: iteration(notebook), "Hopper never began")
-    lines = notebook.locator(f"{HOPPER} .scatterlayer .js-line")
-    until(lambda: lines.count() >= 9, "the charts have no lines")
-    drawn = lines.nth(1).get_attribute("d")
+    until(lambda: rows_drawn(notebook) >= first, "the charts have no lines")
     until(lambda: iteration(notebook) > first + 1, "no iteration came after the first")
-    until(lambda: lines.nth(1).get_attribute("d") != drawn, "the charts stand still")
+    until(lambda: rows_drawn(notebook) > first + 1, "the charts stand still")
     player = notebook.locator(f"{HOPPER} .trpolab-player")
     until(lambda: player.get_attribute("data-drawn"), "no rollout was shown")
-
-
-def test_the_figure_fills_its_place(notebook: Any) -> None:
-    figure = notebook.locator(f"{HOPPER} .trpolab-figure .main-svg").first.bounding_box()
-    grid = notebook.locator(f"{HOPPER} .trpolab-grid").bounding_box()
-    assert abs(figure["width"] - grid["width"]) < 3 and abs(figure["x"] - grid["x"]) < 3
 
 
 def test_dragging_delta_changes_the_delta_in_use(notebook: Any) -> None:
@@ -115,7 +124,7 @@ def test_dragging_delta_changes_the_delta_in_use(notebook: Any) -> None:
     until(lambda: float(readout.inner_text()) > before, "the slider did not follow the mouse")
     asked = readout.inner_text()
     until(lambda: f"in use {asked} since iteration" in hint(notebook, "delta"), f"δ = {asked} was never applied")
-    until(lambda: notebook.locator(f"{HOPPER} .annotation-text", has_text=f"δ {asked}").count(), "no mark in the chart")
+    until(lambda: f"→ {asked} at" in marks(notebook), "the list of turned knobs does not have it")
 
 
 def test_pause_holds_and_step_does_one(notebook: Any) -> None:
@@ -150,6 +159,7 @@ def test_the_saved_file_shows_the_run_without_a_kernel(notebook: Any, workspace:
 
 
 def test_a_change_while_paused_is_pending(notebook: Any) -> None:
+    open_group(notebook, "Trust region")
     row = notebook.locator(f"{HOPPER} .trpolab-row:has(.trpolab-hint-cg_iterations)")
     used = int(row.locator(".widget-readout").inner_text())
     row.locator(".noUi-handle").press("ArrowRight")
@@ -158,6 +168,7 @@ def test_a_change_while_paused_is_pending(notebook: Any) -> None:
 
 
 def test_what_cannot_run_is_said_and_the_knob_goes_back(notebook: Any) -> None:
+    open_group(notebook, "Estimate")
     row = notebook.locator(f"{HOPPER} .trpolab-row:has(.trpolab-hint-advantage)")
     row.get_by_role("button", name="sums").click()
     until(
@@ -200,6 +211,4 @@ def test_running_the_cell_again_leaves_one_lab_that_runs(notebook: Any) -> None:
     notebook.keyboard.press("Control+Enter")
     until(lambda: 0 < iteration(notebook) < 20 and "running" in pill(notebook), "no fresh lab")
     assert notebook.locator(HOPPER).count() == 1
-    # Plotly's view of a removed figure listens on, and stumbles over an update that was on its way to it.
-    notebook.complaints[:] = [text for text in notebook.complaints if "Error setting state" not in text]
     test_the_console_holds_no_error_of_ours(notebook)

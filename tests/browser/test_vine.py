@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_start import CARTPOLE, iteration, open_and_run, pill, until, write_notebook
+from tests.browser.test_start import CARTPOLE, iteration, marks, open_and_run, open_group, pill, until, write_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -45,6 +45,7 @@ def test_the_next_iteration_is_a_vine_and_is_shown_as_such(running: Any) -> None
     held = iteration(running, CARTPOLE)
     choose(running, "vine")
     until(lambda: "next vine, in use single path" in hint(running), "the toggle is not shown as pending")
+    open_group(running, "Sampler", CARTPOLE)
     until(
         lambda: running.locator(f"{CARTPOLE} .trpolab-row:has(.trpolab-hint-vine-states)").is_visible(),
         "the vine's own knobs did not appear",
@@ -54,24 +55,22 @@ def test_the_next_iteration_is_a_vine_and_is_shown_as_such(running: Any) -> None
     press(running, "step")
     until(lambda: iteration(running, CARTPOLE) == held + 1, "one step never came")
     until(lambda: f"in use vine since iteration {held + 1}" in hint(running), "the vine was never in use")
-    until(
-        lambda: running.locator(f"{CARTPOLE} .annotation-text", has_text="scheme vine").count(), "no mark in the chart"
-    )
+    until(lambda: "single path → vine at" in marks(running, CARTPOLE), "the list of turned knobs does not have it")
     until(card.is_visible, "Figure 1 did not appear")
-    said = card.locator(".trpolab-legend").text_content()
+    said = card.locator(".trpolab-caption").text_content()
     assert f"iteration {held + 1}" in said and "branches" in said
     until(lambda: card.locator("img").evaluate("image => image.naturalWidth") > 100, "the picture is empty")
 
 
 def test_running_on_refreshes_it(running: Any) -> None:
-    legend = running.locator(f"{VINE} .trpolab-legend")
+    legend = running.locator(f"{VINE} .trpolab-caption")
     before = legend.text_content()
     press(running, "run")
     until(lambda: legend.text_content() != before, "Figure 1 stands still")
 
 
 def test_an_earlier_vine_can_be_looked_back_at(running: Any) -> None:
-    legend = running.locator(f"{VINE} .trpolab-legend")
+    legend = running.locator(f"{VINE} .trpolab-caption")
     press(running, "pause")
     until(lambda: "paused" in pill(running, CARTPOLE), "it never paused")
     newest = iteration(running, CARTPOLE)

@@ -133,15 +133,14 @@ class TestCard:
     ) -> None:
         page = make_lab().view.page
         card = cards.VineCard("CartPole-v1", page)
-        assert page.vine.layout.display == "none"
+        assert page.cards["vine"].layout.display == "none"
         consider(card, iteration(3, record))
-        assert page.vine.layout.display is None
+        assert page.cards["vine"].layout.display is None
         assert bytes(page.vine_image.value).startswith(b"\x89PNG")
         assert "<b>Vine</b>" in page.vine_title.value
         assert "iteration 3 · 10 branches of 14 steps" in page.vine_title.value
         consider(card, iteration(4, None))
-        assert page.vine.layout.display == "none"
-        assert page.rollout.layout.grid_area is None
+        assert page.cards["vine"].layout.display == "none"
 
     def test_it_waits_between_pictures_and_while_the_display_is_too_busy(
         self, make_lab: Callable[..., Lab], record: VineRecord, monkeypatch: pytest.MonkeyPatch
@@ -162,7 +161,7 @@ class TestCard:
         card = cards.VineCard("CartPole-v1", page)
         consider(card, iteration(1, record))
         consider(card, SimpleNamespace(index=2, batch=None))
-        assert page.vine.layout.display is None
+        assert page.cards["vine"].layout.display is None
 
     def test_earlier_vines_can_be_looked_back_at(self, make_lab: Callable[..., Lab], record: VineRecord) -> None:
         page = make_lab().view.page

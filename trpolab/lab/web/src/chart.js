@@ -23,15 +23,16 @@ export class Chart {
     this.entries = about.lines.map((line) => entry(line, legend));
     this.canvas = element("div", "trpolab-plot-canvas", "", this.card);
     this.data = [[], ...about.lines.map(() => [])];
+    this.bands = null;
     this.range = [0, 1];
     this.plot = null;
   }
 
-  // Draw `data` ([x, y of each line]) over the range of x; `said` are the values to tell, at `where`.
-  draw(data, range) {
+  // Draw `x` and `ys`, the values of each line there, over a range of x. `bands`: what lies around each line, or null.
+  draw({ x, ys, bands }, range) {
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    this.data = data;
-    this.range = range;
+    const data = [x, ...ys];
+    Object.assign(this, { data, bands, range });
     if (width < LEAST || height < LEAST) return;
     this.plot ??= new uPlot(this.options(width, height), data, this.canvas);
     this.plot.batch(() => {
@@ -67,7 +68,7 @@ export class Chart {
     const axis = { stroke: () => view.color("dim"), font: font(), ticks: { show: false }, gap: 4 };
     return {
       width, height,
-      padding: [about.marked ? 13 : 5, 8, 0, 0],
+      padding: [about.marked ? 13 : 5, 16, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -86,7 +87,7 @@ export class Chart {
           size: (_, labels) => 10 + 6.2 * Math.max(2, ...(labels ?? []).map((label) => (label ?? "").length)),
           space: 24,
           grid: { stroke: () => view.color("rule"), width: 1 },
-          values: (_, splits) => (about.scale === "log" ? powers(splits) : ticks(splits)),
+          ...(about.scale === "log" ? { splits: decades, filter: (_, splits) => splits, values: (_, splits) => splits.map(power) } : { values: (_, splits) => ticks(splits) }),
           ...(about.whole ? { incrs: WHOLE } : {}),
         },
       ],
@@ -94,6 +95,7 @@ export class Chart {
       hooks: {
         setCursor: [(plot) => view.hover(this, plot.cursor.left < 0 ? null : plot.posToVal(plot.cursor.left, "x"))],
         setSelect: [(plot) => this.select(plot)],
+        drawAxes: [(plot) => this.drawBands(plot)],
         draw: [(plot) => about.marked !== undefined && drawMarks(plot, view, about.marked)],
       },
     };
@@ -118,6 +120,33 @@ export class Chart {
     };
   }
 
+  // Between the lowest and the highest of each stretch of rows that is one point of the line.
+  drawBands(plot) {
+    if (!this.bands) return;
+    const { ctx } = plot;
+    const { left, top, width, height } = plot.bbox;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    this.about.lines.forEach((line, place) => {
+      const around = this.bands[place];
+      if (!around) return;
+      ctx.beginPath();
+      this.data[0].forEach((x, k) => {
+        if (around.low[k] === null || around.low[k] === around.high[k]) return;
+        const [at, from, to] = [plot.valToPos(x, "x", true), plot.valToPos(around.low[k], "y", true), plot.valToPos(around.high[k], "y", true)];
+        ctx.moveTo(at, from);
+        ctx.lineTo(at, to);
+      });
+      ctx.strokeStyle = this.view.color(line.color);
+      ctx.globalAlpha = 0.28;
+      ctx.lineWidth = Math.max(1, (1.1 * width) / this.data[0].length);
+      ctx.stroke();
+    });
+    ctx.restore();
+  }
+
   select(plot) {
     const { left, width } = plot.select;
     if (width < 4) return;
@@ -129,6 +158,10 @@ export class Chart {
   heights(low, high) {
     const { scale, zero, least, most, within } = this.about;
     if (low === null || high === null) return scale === "log" ? [0.1, 1] : [0, 1];
+    for (const around of this.bands ?? []) {
+      for (const value of around?.low ?? []) if (value !== null && value < low) low = value;
+      for (const value of around?.high ?? []) if (value !== null && value > high) high = value;
+    }
     if (scale === "log") return low === high ? [low / 2, high * 2] : [low / 1.2, high * 1.2];
     if (within) { // so far at most, as a multiple of another line's highest
       const [name, times] = within;
@@ -138,25 +171,31 @@ export class Chart {
     }
     if (zero) [low, high] = [Math.min(low, 0), Math.max(high, 0)];
     const room = 0.06 * (high - low || Math.abs(high) || 1);
-    [low, high] = [low === 0 && zero ? 0 : low - room, high === 0 && zero ? 0 : high + room];
-    return [Math.max(low, least ?? -Infinity), Math.min(high, most ?? Infinity)];
+    [low, high] = [low === 0 && zero ? 0 : low - room, high === 0 && zero && low < 0 ? 0 : high + room];
+    [low, high] = [Math.max(low, least ?? -Infinity), Math.min(high, most ?? Infinity)];
+    return high > low ? [low, high] : [low, low + 1]; // uPlot divides the range without end where there is none
   }
 }
 
 const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6];
 
-// Powers of ten are labelled; of others, those that stand alone.
-function powers(splits) {
-  const tens = splits.filter((split) => split && Number.isInteger(round(Math.log10(split))));
-  return splits.map((split) => {
-    if (!split) return "";
-    const power = round(Math.log10(split));
-    if (Number.isInteger(power)) return power >= -2 && power <= 3 ? String(Number((10 ** power).toPrecision(1))) : tenTo(power);
-    return tens.length > 1 ? "" : short(split);
-  });
+// Powers of ten within a logarithmic axis, four at most; where there are fewer than two, 1, 2 and 5 times them.
+function decades(plot, axis, low, high) {
+  const first = Math.ceil(Math.log10(low) - 1e-9), last = Math.floor(Math.log10(high) + 1e-9);
+  const step = Math.max(1, Math.ceil((last - first + 1) / 4));
+  const tens = [];
+  for (let exponent = first; exponent <= last; exponent += step) tens.push(10 ** exponent);
+  if (tens.length > 1) return tens;
+  const fine = [];
+  for (let exponent = first - 1; exponent <= last; exponent++) fine.push(...[1, 2, 5].map((digit) => digit * 10 ** exponent));
+  return fine.filter((split) => split >= low && split <= high);
 }
 
-const round = (value) => Math.round(value * 1e6) / 1e6;
+function power(split) {
+  const exponent = Math.round(Math.log10(split));
+  const whole = Math.abs(split / 10 ** exponent - 1) < 1e-6;
+  return !whole || (exponent >= -2 && exponent <= 3) ? short(split) : tenTo(exponent);
+}
 
 // Thin lines where knobs were turned; with `numbered` the marks' numbers above them, neighbours drawn together: 3–5.
 function drawMarks(plot, view, numbered) {

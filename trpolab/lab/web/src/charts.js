@@ -89,7 +89,7 @@ class ChartsView {
     const x = this.columns.get("iteration");
     const [from, to] = this.rowsShown(x);
     for (const chart of this.charts) {
-      if (chart.about.optional) chart.card.hidden = !chart.about.lines.some(({ metric }) => this.columns.get(metric).some((v) => !Number.isNaN(v)));
+      if (chart.about.optional) chart.card.hidden = !chart.about.lines.some(({ metric }) => this.columns.get(metric).some(Number.isFinite));
       if (this.seen.has(chart) && !chart.card.hidden) this.drawOne(chart, x, from, to);
     }
     this.tell();
@@ -99,32 +99,29 @@ class ChartsView {
   }
 
   drawOne(chart, x, from, to) {
-    const { lines } = chart.about;
+    const { lines, scale } = chart.about;
     if (lines[0].metric === "residual") {
-      const steps = Float32Array.from(this.residuals, (_, k) => k);
-      return chart.draw([Array.from(steps), Array.from(this.residuals, positive)], [0, Math.max(1, steps.length - 1)]);
+      const steps = Array.from(this.residuals, (_, k) => k);
+      return chart.draw({ x: steps, ys: [Array.from(this.residuals, positive)], bands: null }, [0, Math.max(1, steps.length - 1)]);
     }
-    const ys = lines.map(({ metric }) => (metric.startsWith("ghost") ? null : this.columns.get(metric)));
-    const most = 2 * Math.max(60, chart.canvas.clientWidth);
-    const data = thin(x, ys.filter(Boolean), from, to, most);
-    let range = this.range ?? (x.length ? [x[0], x[x.length - 1]] : null);
-    let across = data[0];
+    const most = Math.max(60, chart.canvas.clientWidth >> 1);
+    const ghosts = lines.map(({ metric }) => metric.startsWith("ghost"));
+    const own = lines.filter((_, place) => !ghosts[place]);
+    const columns = own.map(({ metric }) => (scale === "log" ? this.columns.get(metric).map(aboveZero) : this.columns.get(metric)));
+    let drawn = thin(x, columns, from, to, most);
+    let range = this.range ?? [x[0], x[x.length - 1]];
     const [first] = this.ghosts;
-    if (!x.length && ys.includes(null) && first?.x.length) {
-      across = data[0] = thin(first.x, [first.y], 0, first.x.length, most)[0];
-      range = [across[0], across.at(-1)];
-      for (let k = 1; k < data.length; k++) data[k] = across.map(() => null);
-    }
-    range ??= [0, 1];
+    if (!x.length && ghosts.includes(true) && first) { // a new run: the one before it until there is something to draw
+      drawn = thin(first.x, own.map(() => first.y.map(() => NaN)), 0, first.x.length, most);
+      range = [first.x[0], first.x.at(-1)];
+    } else if (!x.length) range = [0, 1];
     if (range[0] === range[1]) range = [range[0] - 0.5, range[1] + 0.5];
-    const own = data.slice(1);
-    const all = lines.map(({ metric }, place) => {
-      if (ys[place]) return own.shift();
-      const ghost = this.ghosts[Number(metric.slice(5))];
-      return across.map((at) => ghostAt(ghost, at));
-    });
-    if (chart.about.scale === "log") all.forEach((y, k) => (all[k] = y.map((value) => (value === null ? null : positive(value)))));
-    chart.draw([across, ...all], range);
+    const ys = [...drawn.ys], bands = drawn.bands && [...drawn.bands];
+    chart.draw({
+      x: drawn.x,
+      ys: lines.map(({ metric }, place) => (ghosts[place] ? drawn.x.map((at) => ghostAt(this.ghosts[metric.slice(5)], at)) : ys.shift())),
+      bands: bands && lines.map((_, place) => (ghosts[place] ? null : bands.shift())),
+    }, range);
   }
 
   rowsShown(x) {
@@ -143,14 +140,14 @@ class ChartsView {
       const residual = chart.about.lines[0].metric === "residual";
       const values = chart.about.lines.map(({ metric, spans }) => {
         if (residual) return this.residuals.at(-1) ?? NaN;
-        if (metric.startsWith("ghost")) return ghostAt(this.ghosts[Number(metric.slice(5))], x[row]);
+        if (metric.startsWith("ghost")) return ghostAt(this.ghosts[metric.slice(5)], x[row]);
         const column = this.columns.get(metric);
         let known = row; // where a line goes on over gaps, its last value stands
-        while (spans && known > 0 && Number.isNaN(column[known])) known--;
+        while (spans && known > 0 && !Number.isFinite(column[known])) known--;
         return known < 0 ? NaN : column[known];
       });
       const iteration = x.length ? x[residual ? x.length - 1 : row].toLocaleString("en") : "";
-      chart.tell(values, iteration && `iteration ${iteration}${residual ? "" : zoomed}`);
+      chart.tell(values, iteration && `at ${iteration}${residual ? "" : zoomed}`);
       if (!residual) chart.point(this.at === null ? null : x[row]);
     }
   }
@@ -200,11 +197,12 @@ class ChartsView {
 }
 
 const positive = (value) => (value > 0 ? value : null);
+const aboveZero = (value) => (value > 0 ? value : NaN);
 
 function ghostAt(ghost, iteration) {
   if (!ghost) return null;
   const place = lowerBound(ghost.x, iteration);
-  return place < ghost.x.length && !Number.isNaN(ghost.y[place]) ? ghost.y[place] : null;
+  return Number.isFinite(ghost.y[place]) ? ghost.y[place] : null;
 }
 
 export function renderCharts(context) {

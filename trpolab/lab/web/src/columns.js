@@ -46,37 +46,38 @@ export function nearest(sorted, wanted) {
   return wanted - sorted[after - 1] <= sorted[after] - wanted ? after - 1 : after;
 }
 
-const orGap = (value) => (Number.isNaN(value) ? null : value);
+const orGap = (value) => (Number.isFinite(value) ? value : null);
 
-// Rows [from, to) of `x` and of each of `ys` as plain arrays with null for a gap; beyond `most` rows the lowest and the
-// highest of each stretch, so that a single iteration that went wrong is seen.
+// Rows [from, to) of `x` and of each of `ys` as plain arrays with null for a gap. Beyond `most` rows a stretch of rows
+// becomes one: its mean, and in `bands` its lowest and highest, so that a single iteration that went wrong is seen.
 export function thin(x, ys, from, to, most) {
   const rows = to - from;
   if (rows <= most) {
-    return [Array.from(x.subarray(from, to)), ...ys.map((y) => Array.from(y.subarray(from, to), orGap))];
+    return { x: Array.from(x.subarray(from, to)), ys: ys.map((y) => Array.from(y.subarray(from, to), orGap)), bands: null };
   }
-  const stretches = most >> 1;
-  const bounds = Array.from({ length: stretches + 1 }, (_, k) => from + Math.floor((k * rows) / stretches));
-  const thinned = [new Array(2 * stretches), ...ys.map(() => new Array(2 * stretches))];
-  for (let k = 0; k < stretches; k++) {
-    thinned[0][2 * k] = x[bounds[k]];
-    thinned[0][2 * k + 1] = x[bounds[k + 1] - 1];
-  }
-  ys.forEach((y, place) => {
-    const out = thinned[place + 1];
-    for (let k = 0; k < stretches; k++) {
-      let low = -1, high = -1;
-      for (let row = bounds[k]; row < bounds[k + 1]; row++) {
-        const value = y[row];
-        if (Number.isNaN(value)) continue;
-        if (low < 0 || value < y[low]) low = row;
-        if (high < 0 || value > y[high]) high = row;
-      }
-      out[2 * k] = low < 0 ? null : y[Math.min(low, high)];
-      out[2 * k + 1] = low < 0 ? null : y[Math.max(low, high)];
+  const bounds = Array.from({ length: most + 1 }, (_, k) => from + Math.floor((k * rows) / most));
+  const middle = Array.from({ length: most }, (_, k) => (x[bounds[k]] + x[bounds[k + 1] - 1]) / 2);
+  [middle[0], middle[most - 1]] = [x[from], x[to - 1]];
+  const bands = ys.map((y) => band(y, bounds));
+  return { x: middle, ys: bands.map(({ mean }) => mean), bands };
+}
+
+function band(y, bounds) {
+  const most = bounds.length - 1;
+  const [mean, low, high] = [new Array(most), new Array(most), new Array(most)];
+  for (let k = 0; k < most; k++) {
+    let least = Infinity, largest = -Infinity, sum = 0, known = 0;
+    for (let row = bounds[k]; row < bounds[k + 1]; row++) {
+      const value = y[row];
+      if (!Number.isFinite(value)) continue;
+      if (value < least) least = value;
+      if (value > largest) largest = value;
+      sum += value;
+      known++;
     }
-  });
-  return thinned;
+    [mean[k], low[k], high[k]] = known ? [sum / known, least, largest] : [null, null, null];
+  }
+  return { mean, low, high };
 }
 
 // Points that no line leads to or from: they are drawn as dots.

@@ -5,7 +5,7 @@ const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "
 
 // Three digits: 0.0187, 483, 24.5k, 3.1·10⁻⁶.
 export function short(value) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   for (const [unit, prefix] of PREFIXES) {
     if (size >= unit * (unit === 1e3 ? 10 : 1)) return `${trimmed((value / unit).toPrecision(3))}${prefix}`;
@@ -27,11 +27,13 @@ export function ticks(splits) {
   const step = known.length > 1 ? Math.abs(known[1] - known[0]) : Math.abs(known[0] ?? 1);
   const most = Math.max(...known.map(Math.abs));
   const [unit, prefix] = PREFIXES.find(([size]) => most >= size * (size === 1e3 ? 10 : 1)) ?? [1, ""];
-  const digits = Math.max(0, Math.min(8, -Math.floor(Math.log10(step / unit) + 1e-9)));
+  let digits = 0;
+  while (digits < 8 && Math.abs((step / unit) * 10 ** digits - Math.round((step / unit) * 10 ** digits)) > 1e-6) digits++;
   return splits.map((split) => {
     if (split === null) return "";
     if (split !== 0 && most < 1e-3) return short(split);
-    return `${split === 0 ? "0" : (split / unit).toFixed(digits)}${split === 0 ? "" : prefix}`.replace("-", "−");
+    if (split === 0) return "0";
+    return `${(split / unit).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })}${prefix}`.replace("-", "−");
   });
 }
 
