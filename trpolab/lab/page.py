@@ -52,8 +52,9 @@ class Page:
         self.cards = {
             "rollout": w.VBox(),
             "trust_region": w.VBox(layout=w.Layout(display="none")),
-            "vine": w.VBox([self.vine_title, self.vine_back, self.vine_image], layout=w.Layout(display="none")),
+            "vine": w.VBox([self.vine_title, self.vine_back, self.vine_image]),
         }
+        self.hide_vine()
         for name, card in self.cards.items():
             card.add_class("trpolab-picture-card").add_class(f"trpolab-{name.replace('_', '-')}")
         self.size = w.ToggleButtons(options=[name for name, _ in SIZES], value="normal", style={"button_width": "auto"})
