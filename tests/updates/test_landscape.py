@@ -173,7 +173,7 @@ def test_an_update_without_a_step_is_refused_with_its_message() -> None:
         around(policy, batch, found)
 
 
-@pytest.mark.parametrize(("tick", "seconds", "rows"), [(1e-3, 117e-3, 300), (1e-3, 11.7e-3, 128), (10.0, 1.0, 0)])
+@pytest.mark.parametrize(("tick", "seconds", "rows"), [(1e-3, 117e-3, 256), (1e-3, 11.7e-3, 128), (10.0, 1.0, 0)])
 def test_the_longer_a_state_takes_the_fewer_there_are(tick, seconds, rows, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = reference.small_policy()
     batch = reference.small_batch(policy, states=300)

@@ -44,6 +44,7 @@ class TrustRegionView {
     this.caption = element("span", "", "", head);
     this.note = element("p", "trpolab-trust-note", "", this.root);
     this.body = element("div", "", "", this.root);
+    this.body.hidden = true;
     this.plots = element("div", "trpolab-trust-plots", "", this.body);
     const plane = element("div", "trpolab-trust-plane", "", this.plots);
     this.shade = element("canvas", "", "", plane);
