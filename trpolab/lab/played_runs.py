@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trpolab.lab.kept_policies import Kept, Single, kept_in
+from trpolab.lab.pictures.captions import caption
+from trpolab.lab.pictures.poster import draw_poster
+from trpolab.lab.pictures.rollout import record
 from trpolab.machine import user_path
 from trpolab.policies import Policy, read_policy
 from trpolab.runs.reader import read_run
+from trpolab.sampling.streams import Streams
 from trpolab.settings import PlainError
-from trpolab.simulators import Source, configured
+from trpolab.simulators import Source, configured, find_task, make
+from trpolab.simulators.registry import drawn
 from trpolab.training.checkpoint import recorded_config
+from trpolab.training.config import resolve
+from trpolab.training.loop import start_learner
 
 
 @dataclass(frozen=True)
@@ -40,3 +47,36 @@ def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedR
     about = read_run(path)
     config = recorded_config(about, about["settings"])
     return PlayedRun(path.name, configured(task if task is not None else about["task"], config), kept_in(path))
+
+
+def picture_of(
+    what: str, task: str | None, iteration: int | None, seed: int | None, max_steps: int | None
+) -> tuple[bytes, str]:
+    """An animated PNG for the terminal, and a line about it. A task's name stands for its untrained policy.
+
+    Raises PlainError, RunFolderError, PolicyFileError and UnknownTask.
+    """
+    path = user_path(what)
+    run = played_run(what, task) if path.exists() else _untrained(what)
+    at = run.kept.iterations()[-1] if iteration is None else iteration
+    if at not in run.kept.iterations():
+        raise PlainError(f"--iteration {at}: {run.name} keeps those of {_listed(run.kept.iterations())}")
+    simulator = make(drawn(run.source), 1)
+    try:
+        rollout = record(run.kept.policy(at), simulator, seed=0 if seed is None else seed, max_steps=max_steps)
+    finally:
+        simulator.close()
+    note = f" ({rollout.note})" if rollout.note else ""
+    return draw_poster(rollout), f"iteration {at} · {caption(rollout)}{note}"
+
+
+def _untrained(task: str) -> PlayedRun:
+    about = find_task(task)
+    config = resolve(about)
+    return PlayedRun(task, configured(task, config), Single(start_learner(about, config, Streams(config.seed)).policy))
+
+
+def _listed(iterations: list[int]) -> str:
+    if len(iterations) <= 8:
+        return ", ".join(map(str, iterations))
+    return f"{len(iterations)} iterations from {iterations[0]} to {iterations[-1]}"

@@ -8,12 +8,16 @@ trpolab.play("runs/one", "runs/another")                         # two runs side
 
 from __future__ import annotations
 
+import html
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trpolab.lab.cells import claim, current_shell
+from trpolab.lab.page import close_tree
 from trpolab.lab.pictures.captions import caption
 from trpolab.lab.pictures.ghosts import Ghosts, branch_out, vine_states
 from trpolab.lab.pictures.packed import pack
@@ -164,15 +168,28 @@ class Player:
         """What is shown, as data."""
         return [panel.rollout for panel in self._panels]
 
-    def close(self) -> None:
-        """Close the simulators; what was recorded stays on show."""
+    def close(self, keep_view: bool = True) -> None:
+        """Close the simulators. What was recorded stays on show, unless the view is closed as well."""
         with self._playing:
             self._close_simulators()
+        if not keep_view:
+            close_tree(self.view)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        bundle = self.view._repr_mimebundle_(include=include, exclude=exclude)
-        data, *rest = bundle if isinstance(bundle, tuple) else (bundle,)
-        return ({**(data or {}), "text/plain": repr(self)}, *rest)
+    def _ipython_display_(self) -> None:
+        """The live view, and beside it what stays in a saved file; while one sees the first, the second is hidden."""
+        from IPython.display import display
+
+        if current_shell() is None:
+            print(self)
+            return
+        bundle = self.view._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        display({**data, "text/plain": repr(self)}, raw=True, metadata=metadata)
+        if self._panels:
+            marked = f"<div class='trpolab-poster'>{html.escape(self.caption)}</div>"
+            display({"text/html": marked, "text/plain": self.caption}, raw=True)
+            picture = {"image/png": b64encode(self.poster()).decode(), "text/plain": self.caption}
+            display(picture, raw=True, metadata={"image/png": {"width": 480}})
 
     def __repr__(self) -> str:
         return f"Player({' and '.join(run.name for run in self._runs)}: {self.caption or self._trouble})"
@@ -272,6 +289,7 @@ def play(
     if max_steps is not None:
         whole_number("max_steps", max_steps, 1)
     runs = [played_run(each, task) for each in (what, other) if each is not None]
+    mine = claim("player")
     player = Player(runs, seed=whole_number("seed", seed, 0), max_steps=max_steps)
     for place, run in enumerate(runs):
         policy, simulator = run.kept.policy(run.kept.iterations()[-1]), player._simulator(place)
@@ -279,6 +297,7 @@ def play(
             player.close()
             raise RunFolderError(f"{run.name} does not fit {simulator.task}: {misfit}")
     player.stroke()
+    mine.append(player)
     return player
 
 

@@ -25,7 +25,8 @@ def pack(rollout: AnyRollout, ghosts: Ghosts | None = None) -> tuple[dict[str, A
         return len(buffers) - 1
 
     tracks = rollout.tracks
-    actions = tracks.actions.reshape(len(tracks.actions), -1)[:, :MOST_ACTIONS]
+    count = int(np.prod(tracks.actions.shape[1:]))
+    actions = tracks.actions.reshape(len(tracks.actions), count)[:, :MOST_ACTIONS]
     about: dict[str, Any] = {
         "steps": len(rollout.rewards),
         "every": rollout.every,

@@ -21,6 +21,7 @@ function renderer() {
   if (!shared.asked) {
     shared.asked = true;
     try {
+      if (!hasGraphicsCard()) throw new Error("lines are faster");
       shared.renderer = new WebGLRenderer({ antialias: true, alpha: true, failIfMajorPerformanceCaveat: true });
       shared.renderer.setScissorTest(true);
       shared.renderer.domElement.addEventListener("webglcontextlost", (event) => {
@@ -33,6 +34,16 @@ function renderer() {
     }
   }
   return shared.lost ? null : shared.renderer;
+}
+
+// Some browsers draw WebGL by the processor without saying so when they are asked.
+function hasGraphicsCard() {
+  const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  if (!gl) return false;
+  const named = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = named ? gl.getParameter(named.UNMASKED_RENDERER_WEBGL) : gl.getParameter(gl.RENDERER);
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
 function timed(draw) {
@@ -128,6 +139,7 @@ export class Bodies {
     if (!Number.isFinite(this.low[0])) [this.low, this.high] = [[-1, -1, -1], [1, 1, 1]];
     if (this.floor && this.low[2] - this.floor.pos[2] < this.high[2] - this.low[2]) this.low[2] = this.floor.pos[2];
     this.reach = Math.hypot(...this.high.map((high, i) => high - this.low[i])) / 2;
+    this.size = Math.max(0.85 * this.reach, 0.6 * (this.high[2] - this.low[2]));
     this.centre = this.low.map((low, i) => (low + this.high[i]) / 2);
     this.way = new Float32Array(panel.frames * 2);
     if (follow == null) return;
@@ -163,7 +175,7 @@ export class Bodies {
   _aim(aspect, frame, orbit, follow) {
     const { camera } = this, [x, y, z] = this.target(frame, follow);
     const narrow = Math.min(1, aspect * 1.15), half = (FIELD / 2) * (Math.PI / 180);
-    const distance = (orbit.zoom * this.reach * 0.85) / Math.sin(half) / narrow;
+    const distance = (orbit.zoom * this.size) / Math.sin(half) / narrow;
     const [yaw, pitch] = [orbit.yaw, orbit.pitch];
     camera.aspect = aspect;
     camera.near = Math.max(0.01, distance / 100);
