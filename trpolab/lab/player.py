@@ -19,12 +19,11 @@ from typing import Any
 from trpolab.lab.cells import claim, current_shell
 from trpolab.lab.page import close_tree
 from trpolab.lab.pictures.captions import caption
-from trpolab.lab.pictures.ghosts import Ghosts, branch_out, vine_states
-from trpolab.lab.pictures.packed import pack
+from trpolab.lab.pictures.ghosts import branch_out, vine_states
 from trpolab.lab.pictures.poster import draw_poster
 from trpolab.lab.pictures.rollout import AnyRollout, record
 from trpolab.lab.played_runs import PlayedRun, played_run
-from trpolab.lab.web import WebView
+from trpolab.lab.player_view import Panel, PlayerView
 from trpolab.policies import Policy
 from trpolab.runs.reader import RunFolderError
 from trpolab.sampling.vine.record import VineRecord
@@ -43,47 +42,12 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One picture of the player."""
-
-    title: str
-    caption: str
-    rollout: AnyRollout
-    ghosts: Ghosts | None = None
-
-
-@dataclass(frozen=True)
 class PlayedVine:
     """A vine iteration whose branches can be played: what it did, and the policy that it sampled with."""
 
     iteration: Any
     policy: Policy
     seed: int
-
-
-class PlayerView(WebView):
-    """The widget. It shows what it was handed last, in every view."""
-
-    def __init__(self, told: Callable[[dict[str, Any]], None]):
-        self._told = told
-        self._states: dict[str, tuple[int, dict[str, Any], list[bytes]]] = {}
-        super().__init__("player")
-
-    def put(self, topic: str, about: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
-        """What the views show from now on: "panels" or "choices"."""
-        version, known, _ = self._states.get(topic, (0, None, []))
-        if about != known or buffers:
-            self._states[topic] = version + 1, about, list(buffers)
-            self.offer()
-
-    def answer(self, topic: str, have: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]] | None:
-        """All of it, where a view has an older version."""
-        version, about, buffers = self._states.get(topic, (0, {}, []))
-        return None if have.get("version", 0) == version else ({**about, "version": version}, buffers)
-
-    def told(self, topic: str, said: dict[str, Any]) -> None:
-        """A person wishes to see something else."""
-        self._told(said)
 
 
 class Player:
@@ -129,7 +93,7 @@ class Player:
                 try:
                     self._panels = self._vine_panels(wish.vine) if wanted[0] == "vine" else self._panels_of(wanted[1])
                     self._trouble = ""
-                    self._show()
+                    self.view.show(self._panels)
                 except Exception as error:  # noqa: BLE001 - a task that can't be shown is still trained and charted
                     self._trouble = _sentence(error)
             self._offer_choices(wish, "")
@@ -179,16 +143,14 @@ class Player:
         """The live view, and beside it what stays in a saved file; while one sees the first, the second is hidden."""
         from IPython.display import display
 
-        if current_shell() is None:
-            print(self)
-            return
-        bundle = self.view._repr_mimebundle_()
+        said = self.caption or self._trouble
+        bundle: Any = self.view._repr_mimebundle_() if current_shell() else {}
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         display({**data, "text/plain": repr(self)}, raw=True, metadata=metadata)
-        if self._panels:
-            marked = f"<div class='trpolab-poster'>{html.escape(self.caption)}</div>"
-            display({"text/html": marked, "text/plain": self.caption}, raw=True)
-            picture = {"image/png": b64encode(self.poster()).decode(), "text/plain": self.caption}
+        if data and self._panels:
+            marked = f"<div class='trpolab-poster'>{html.escape(said)}</div>"
+            display({"text/html": marked, "text/plain": said}, raw=True)
+            picture = {"image/png": b64encode(self.poster()).decode(), "text/plain": said}
             display(picture, raw=True, metadata={"image/png": {"width": 480}})
 
     def __repr__(self) -> str:
@@ -245,14 +207,6 @@ class Player:
         still, ghosts = found
         about = f"{len(ghosts.q)} branches from step {int(record_of.root_t[row])} of a trunk · Q̂ {ghosts.q[-1]:,.4g}"
         return [Panel(f"iteration {vine.iteration.index:,}", f"{about} to {ghosts.q[0]:,.4g}", still, ghosts)]
-
-    def _show(self) -> None:
-        abouts, buffers = [], list[bytes]()
-        for panel in self._panels:
-            about, own = pack(panel.rollout, panel.ghosts)
-            abouts.append({"title": panel.title, "caption": panel.caption, "first": len(buffers), **about})
-            buffers += own
-        self.view.put("panels", {"panels": abouts}, buffers)
 
     def _offer_choices(self, wish: Wish, doing: str) -> None:
         runs = [{"name": run.name, "iterations": run.kept.iterations()} for run in self._runs]

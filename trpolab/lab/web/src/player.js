@@ -10,6 +10,7 @@ const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 const REST = 0.8; // seconds at the end, before it starts again
 const LONGEST_STEP = 0.25; // seconds that may pass between two frames: after a pause of the page nothing jumps
 const BUDGET = 12; // milliseconds of one frame of the page that all players may take together
+const KEYS = new Set([" ", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", "+", "-"]);
 const TALK = 200; // milliseconds between two changes of the numbers below the pictures
 
 document.head.appendChild(document.createElement("style")).textContent = sheet;
@@ -59,6 +60,12 @@ class PlayerView {
     this.watcher.observe(this.root);
     this.sizes = new ResizeObserver(() => this.touch());
     this.sizes.observe(this.root);
+    // The notebook looks at keys first: those that mean something here are none of its shortcuts.
+    this.overhears = (event) => {
+      const own = KEYS.has(event.key) && !(event.altKey || event.ctrlKey || event.metaKey);
+      if (this.root.contains(event.target)) this.root.dataset.lmSuppressShortcuts = String(own);
+    };
+    addEventListener("keydown", this.overhears, true);
     channel.on("panels", (about, buffers) => this._receive(about, buffers));
     channel.on("choices", (choices) => {
       this._offer(choices);
@@ -78,6 +85,7 @@ class PlayerView {
   }
 
   close() {
+    removeEventListener("keydown", this.overhears, true);
     this.watcher.disconnect();
     this.sizes.disconnect();
     seen.delete(this);
@@ -227,7 +235,6 @@ class PlayerView {
     this.root = make("div", "trpolab-player");
     this.root.setAttribute("role", "group");
     this.root.setAttribute("aria-label", "Rollout player");
-    this.root.dataset.lmSuppressShortcuts = "true"; // keys are the player's own here, not the notebook's
     this.stage = make("div", "trpolab-player-stage");
     this.stage.append(make("div", "trpolab-player-empty", { textContent: "the policy plays here soon" }));
     this.toggle = button("play", "Play", "", () => this.play(!this.playing));
