@@ -63,7 +63,7 @@ class PlayerView {
     // The notebook looks at keys first: those that mean something here are none of its shortcuts.
     this.overhears = (event) => {
       const own = KEYS.has(event.key) && !(event.altKey || event.ctrlKey || event.metaKey);
-      if (this.root.contains(event.target)) this.root.dataset.lmSuppressShortcuts = String(own);
+      if (this.root.contains(event.target)) this.root.toggleAttribute("data-lm-suppress-shortcuts", own);
     };
     addEventListener("keydown", this.overhears, true);
     channel.on("panels", (about, buffers) => this._receive(about, buffers));
