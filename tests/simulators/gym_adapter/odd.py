@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,13 @@ FLOATS = (np.float16, np.float32, np.float64)
 
 def _array_bounds(dtype: Any) -> Box:
     return Box(np.array([-INF, -0.1, 0.3], dtype), np.array([0.7, INF, 0.3], dtype), dtype=dtype)
+
+
+class Shares(Box):
+    """They sum to one."""
+
+    def contains(self, x: Any) -> bool:
+        return super().contains(x) and abs(float(np.sum(x)) - 1) < 1e-3
 
 
 # Spaces that can be taken, by name; the pictures among them are at least as large as two convolutions need.
@@ -56,6 +64,8 @@ REFUSED_OBSERVATIONS: dict[str, tuple[Callable[[], spaces.Space], str]] = {
     "graph": (lambda: spaces.Graph(Box(-1, 1, (2,)), None), "TransformObservation"),
     "nothing": (lambda: Box(-1, 1, (0,)), "holds no number"),
     "tiny picture": (lambda: Box(0, 255, (7, 7, 3), np.uint8), "7 x 7 pixels are too small .* need 10 x 10"),
+    "picture in floats": (lambda: Box(0, 1, (12, 14, 3)), r"look like pictures.*TransformObservation.*'mlp'"),
+    "large planes": (lambda: Box(-INF, INF, (2, 32, 33)), r"look like pictures.*TransformObservation.*'mlp'"),
     "no space": (lambda: None, "is no gymnasium.spaces.Space"),  # type: ignore[dict-item]
     "many states": (lambda: Discrete(10**6), "more than 16,384 states"),
 }
@@ -86,6 +96,7 @@ REFUSED_ACTIONS: dict[str, tuple[Callable[[], spaces.Space], str]] = {
     "table": (lambda: MultiDiscrete([[3, 2], [2, 2]]), "TransformAction"),
     "nothing": (lambda: Box(-1, 1, (0,)), "holds no number"),
     "many": (lambda: Discrete(10**6), "more than 16,384"),
+    "shares": (lambda: Shares(0, 1, (3,)), "contains only some of the actions within its bounds.*TransformAction"),
 }
 
 # What may be answered in more than one way.
@@ -97,6 +108,8 @@ REWARDS: dict[str, Callable[[float], Any]] = {
     "array": lambda reward: np.array([reward]),
     "array without axes": np.asarray,
     "list": lambda reward: [reward],
+    "decimal": Decimal,
+    "object": lambda reward: np.array(reward, object),
 }
 FLAGS: dict[str, Callable[[bool], Any]] = {
     "bool": bool,
