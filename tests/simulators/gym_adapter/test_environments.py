@@ -115,9 +115,12 @@ def test_shared_things_that_are_no_environments_are_nobody_elses_business() -> N
 
 def test_a_callable_that_needs_arguments_is_told_how_it_is_given() -> None:
     with pytest.raises(
-        UnknownTask, match=r"Around.*missing 1 .*'held'; .*without arguments: give `lambda: Around\(...\)`$"
+        UnknownTask,
+        match=r"Around.*missing 1 .*'held'; .*without arguments: give a function .*`lambda: Around\(...\)`$",
     ):
         find_task(Around)
+    with pytest.raises(UnknownTask, match=r"as `lambda: Around\(...\)`$"):
+        find_task(f"{__name__}:Around")
 
 
 def test_a_vector_environment_is_not_taken_for_one() -> None:

@@ -113,6 +113,7 @@ def _by_id(name: str) -> Callable[..., gymnasium.Env]:
         except (gymnasium.error.Error, ImportError) as failure:
             raise UnknownTask(f"Gymnasium cannot make {name!r}: {' '.join(str(failure).split())}") from failure
 
+    factory.__name__ = own or name
     return factory
 
 

@@ -53,7 +53,8 @@ def _made_by(factory: Factory) -> Any:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f" ({last.filename}, line {last.lineno})"
         if last.filename.startswith(PACKAGE):  # the call itself failed
-            where = f"; it is called without arguments: give `lambda: {getattr(factory, '__name__', 'MyEnv')}(...)`"
+            name = getattr(factory, "__name__", "MyEnv")
+            where = f"; it is called without arguments: give a function that gives it some, as `lambda: {name}(...)`"
         why = f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
         raise UnknownTask(f"the environment could not be made: {why}") from error
 
