@@ -78,6 +78,10 @@ for chosen in (*own, {name: value for one in own for name, value in one.items()}
     policy = trpolab.load_policy(session.path)
     assert policy([0.5, 0.0]).shape == (1,) and type(policy.network) is type(session.policy.network)
     print([row["outcome"] for row in session.history])
+import gymnasium
+from trpolab.theory import chain
+for task in (lambda: gymnasium.make("Pendulum-v1"), chain(3), "CartPole-v1"):
+    assert "mine" not in trpolab.train(task, iterations=1, out=None, steps_per_iteration=64).task.name
 lab = trpolab.Lab("mine/parking", out=None, steps_per_iteration=512)
 knobs = lab.view.knobs.knobs
 assert "flattened.power" in knobs and "flattened" in [value for _, value in knobs["method"].widget.options]

@@ -1,8 +1,9 @@
-"""What this machine lends to this process."""
+"""What this machine lends to this process, and what is installed on it."""
 
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,7 @@ import psutil
 # Limits of the control group that a container runs in; psutil reports the whole machine's.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "<microseconds> <period>" or "max <period>"
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes or "max"
+RECORDED_VERSIONS = ("trpolab", "torch", "numpy", "mujoco", "gymnasium", "ale-py")
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
@@ -34,3 +36,14 @@ def usable_cores() -> int:
         return max(1, min(allowed, int(quota) // int(period)))
     except (OSError, ValueError):  # no control groups, or no quota
         return allowed
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on, where installed."""
+    found = {}
+    for name in RECORDED_VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

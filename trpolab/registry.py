@@ -7,14 +7,18 @@ with; code that needs to know asks the entry, never its name. `trpolab.register`
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from trpolab.settings import PlainError, registry
+from trpolab.settings import PlainError, parse_value, registry
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+REQUIRED: Any = None  # stands for what an entry must be given: `Registry.add` says in a sentence what is missing
+
+T = TypeVar("T")
 
 
 class RegistrationError(PlainError):
@@ -25,10 +29,11 @@ class RegistrationError(PlainError):
 class Entry:
     """One of a kind. `settings` is a frozen dataclass whose fields are declared with `trpolab.setting`."""
 
-    functions: ClassVar[tuple[str, ...]] = ()  # fields that must be callable
+    functions: ClassVar[dict[str, str]] = {}  # fields that must be callable, each with what it is called with
+    optional: ClassVar[dict[str, str]] = {}  # the same for fields that may be None
 
-    name: str  # in the terminal, in files and in Python
-    label: str  # its name for people: a few words, shown in menus
+    name: str = REQUIRED  # in the terminal, in files and in Python
+    label: str = REQUIRED  # its name for people: a few words, shown in menus
     doc: str = ""  # one line: what it does
     source: str = ""  # the equation, section or publication that it comes from
     settings: type | None = None
@@ -47,8 +52,25 @@ class Entry:
     @property
     def module(self) -> str:
         """The module that defines it: worker processes and other sessions must import it."""
-        function = getattr(self, self.functions[0])
-        return str(getattr(function, "func", function).__module__)
+        return self._home[0]
+
+    def again(self, other: Entry) -> bool:
+        """Whether the same lines outside the package made both: a cell run again, a module loaded again."""
+        return self._home == other._home and not self.module.startswith("trpolab.")
+
+    def answer(self, function: str, value: T, wanted: type, fits: bool | None = None) -> T:
+        """What one of its functions returned. Raises RegistrationError unless it is of the wanted type, or `fits`."""
+        if not (isinstance(value, wanted) if fits is None else fits):
+            told = f"{function} returned a {type(value).__name__}, not a {wanted.__name__}"
+            raise RegistrationError(f"{type(self).__name__} {self.name!r}: its {told}")
+        return value
+
+    @property
+    def _home(self) -> tuple[str, str]:
+        """The module and the qualified name of its first function."""
+        function = getattr(self, next(iter(self.functions)))
+        function = getattr(function, "func", function)
+        return str(function.__module__), str(getattr(function, "__qualname__", ""))
 
 
 E = TypeVar("E", bound=Entry)
@@ -62,7 +84,10 @@ class Registry(Mapping[str, E], Generic[E]):
         self._entries: dict[str, E] = {}
 
     def add(self, entry: E) -> E:
-        """Add an entry. Raises RegistrationError for a name that is taken, or an entry that is not whole."""
+        """Add an entry; one of the same name that the same lines made before is replaced.
+
+        Raises RegistrationError for a name that is taken, or an entry that is not whole.
+        """
         self.refuse_unfit(entry)
         self._entries[entry.name] = entry
         return entry
@@ -88,13 +113,35 @@ class Registry(Mapping[str, E], Generic[E]):
     def _problems(self, entry: E) -> Iterator[str]:
         if not isinstance(entry.name, str) or not NAME.fullmatch(entry.name):
             yield "a name has lower-case letters, digits, - and _, and begins with a letter"
-        if entry.name in self._entries:
+        if parse_value(entry.name) != entry.name:
+            yield f"the name is a value of settings, {parse_value(entry.name)!r}: take another"
+        if not isinstance(entry.label, str) or not entry.label:
+            yield f"label = {entry.label!r}: must be a text, its name for people"
+        for name, given in {**entry.functions, **entry.optional}.items():
+            value = getattr(entry, name)
+            if value is None and name in entry.optional:
+                continue
+            if not callable(value):
+                yield f"{name} = {value!r}: must be a function"
+            elif not _takes(value, len(given.split())):
+                yield f"{name} must be a function of ({given})"
+        if entry.name in self._entries and not entry.again(self._entries[entry.name]):
             yield f"the name is taken; there are {', '.join(self._entries)}"
-        for name in entry.functions:
-            if not callable(getattr(entry, name)):
-                yield f"{name} = {getattr(entry, name)!r}: must be a function"
         if entry.settings is not None:
             yield from _settings_problems(entry.settings, entry.part)
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Whether a function can be called with so many arguments, as far as Python tells."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C tell nothing
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def _settings_problems(settings: Any, part: str) -> Iterator[str]:

@@ -71,8 +71,6 @@ def setting(
     values, this one is not read, and the lab greys it with the reason.
     """
     metadata = {k: v for k, v in locals().items() if k != "default"}
-    if isinstance(default, type):
-        return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -199,10 +197,10 @@ def faults_of(part: str, config: Any) -> list[str]:
     return [problem for about in known if (problem := about.problem(getattr(config, about.path[-1])))]
 
 
-def nearest(name: str, names: Any, count: int = 3) -> str:
+def nearest(name: str, names: Any) -> str:
     """ "; did you mean a, b?" or an empty text."""
     lowered = {str(known).lower(): str(known) for known in names}
-    close = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)]
+    close = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
     return f"; did you mean {', '.join(close)}?" if close else ""
 
 

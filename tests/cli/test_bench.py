@@ -38,6 +38,7 @@ def test_unknown_names_are_told_before_anything_runs(monkeypatch, capsys: pytest
     assert main(["bench", "samplin", "nonsense"]) == 2
     told = capsys.readouterr().err
     assert "did you mean sampling" in told and "'nonsense'" in told and "cartpole" in told
+    assert "problems" not in told
 
 
 @pytest.mark.parametrize("words", [[], ["--list"]], ids=["nothing", "--list"])

@@ -349,7 +349,7 @@ def test_aliased_cg_vectors() -> None:
     assert cosine_to_solution(solve_with_shared_memory) < 0.95
 
 
-def uniform_proposal_error(values=surrogate.state_values) -> float:
+def uniform_proposal_error(values=surrogate.state_terms) -> float:
     """Distance of the Eq. 16 estimate under uniform actions from the exact expectation, 3 actions, large K."""
     q_hat, log_pi = torch.tensor([0.2, 1.0, -0.5]), torch.tensor([0.3, -0.2, 0.1]).log_softmax(0)
     drawn = torch.from_numpy(np.random.default_rng(0).integers(0, 3, size=(400, 500)))

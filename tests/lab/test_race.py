@@ -13,7 +13,7 @@ pytest.importorskip("ipywidgets", reason='needs the lab: pip install "trpolab[la
 from ipywidgets.widgets.widget import _instances
 
 from trpolab.lab.race import NOBODY, Race
-from trpolab.settings import ConfigError
+from trpolab.settings import ConfigError, PlainError
 from trpolab.training.session import train
 
 TASK = "paper/CartPole"
@@ -30,6 +30,12 @@ def make_race() -> Iterator[Callable[..., Race]]:
     yield build
     for race in made:
         race.close(keep_view=False)
+
+
+@pytest.mark.parametrize("steps", ["many", 0, 1.5, True])
+def test_a_budget_that_is_none_is_refused_before_anything_is_made(steps: object) -> None:
+    with pytest.raises(PlainError, match=f"steps = {steps!r}: must be a whole number, at least 1"):
+        Race(TASK, ("trpo",), steps=steps)
 
 
 def test_closing_closes_every_widget(make_race) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -340,3 +340,29 @@ def test_a_distribution_of_another_kind_fits_the_same_actions(registered: None) 
     assert policy.misfit(OBSERVED, ACTED) == ""
     assert "its actions are FixedGaussian" in policy.misfit(OBSERVED, spaces.Box(-1, 1, (3,)))
     assert "its actions are FixedGaussian" in policy.misfit(OBSERVED, spaces.Discrete(2))
+
+
+@dataclass(frozen=True)
+class Wide(Skip):
+    """A network that gives one output more than it says."""
+
+    def forward(self, theta, x):
+        return torch.cat([super().forward(theta, x), x[:, :1]], 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda *given: None, "NetworkKind 'skip': its make returned a NoneType, not a Network"),
+        (
+            lambda shape, outputs, *own: Wide((math.prod(shape),), 4, outputs),
+            r"Wide.forward gives outputs \[2, 3\] for 2 inputs, expected \[2, 2\]",
+        ),
+    ],
+    ids=("nothing", "one too many"),
+)
+def test_a_network_that_is_none_or_gives_other_outputs_is_told_at_the_start(monkeypatch, make, said):
+    monkeypatch.setattr(NETWORKS, "_entries", {**NETWORKS, "skip": replace(SKIP, make=make)})
+    spaces_given = spaces.Box(-1, 1, (3,)), spaces.Discrete(2)
+    with pytest.raises(PlainError, match=said):
+        make_policy(*spaces_given, PolicyConfig(network="skip"), np.random.default_rng(0))

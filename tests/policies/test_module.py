@@ -52,6 +52,16 @@ def test_it_gives_the_parameters_of_the_policy(kind: str, config: dict) -> None:
     np.testing.assert_allclose(module(obs).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape", "wanted"), [("gaussian", (2, 3), r"\[B, 2, 3\]"), ("pixels", (4, 20, 18), r"\[B, 4, 20, 18\]")]
+)
+def test_one_observation_is_no_stack(kind: str, shape: tuple[int, ...], wanted: str) -> None:
+    module = a_policy(kind).to_module()
+    for other in (shape, (5, *shape[1:]), (1, 9, *shape[1:])):
+        with pytest.raises(ValueError, match=rf"obs has shape .*: must be {wanted} for B observations"):
+            module(torch.zeros(other))
+
+
 @pytest.mark.parametrize(("kind", "config"), CASES, ids=str)
 def test_torch_exports_it_for_any_number_of_rows(kind: str, config: dict) -> None:
     policy = a_policy(kind, **config)

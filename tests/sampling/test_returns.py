@@ -28,10 +28,10 @@ def pieces():
 @pytest.mark.parametrize("factor", [0.0, 0.7, 1.0])
 def test_discounted_sums_equal_the_written_out_sum(pieces, factor):
     rng, start = pieces
-    x, tail = rng.normal(size=start[-1]), rng.normal(size=len(start) - 1)
-    np.testing.assert_allclose(discounted_sums(x, start, factor, tail), loop_sums(x, start, factor, tail), atol=1e-12)
-    zero = np.zeros_like(tail)
-    np.testing.assert_allclose(discounted_sums(x, start, factor), loop_sums(x, start, factor, zero), atol=1e-12)
+    x = rng.normal(size=start[-1])
+    nothing_after = np.zeros(len(start) - 1)
+    expected = loop_sums(x, start, factor, nothing_after)
+    np.testing.assert_allclose(discounted_sums(x, start, factor), expected, atol=1e-12)
 
 
 def test_no_pieces_give_no_sums():

@@ -23,6 +23,7 @@ from trpolab.simulators import SIMULATORS, AtariGame, FiniteMDP, SimulatorKind, 
 from trpolab.simulators.registry import Simulators
 from trpolab.training.config import KINDS, resolve
 
+PLAIN = replace(KIND, settings=None, configured=None, names=tuple)
 FUTURE = "from __future__ import annotations\n"
 
 
@@ -44,6 +45,31 @@ class TestContract(SimulatorContract):
 
 def arrays() -> FiniteMDP:
     return trpolab.theory.chain(3)
+
+
+def test_only_true_is_a_yes_and_an_error_is_told() -> None:
+    """A text's `__eq__` answers NotImplemented, which is true to Python, for a callable or arrays."""
+    trpolab.register(replace(PLAIN, name="named", takes="named/one".__eq__))
+    assert SIMULATORS.of("named/one").name == "named"
+    for source, kind in ((lambda: None, "gymnasium"), (arrays(), "finite")):
+        assert SIMULATORS.of(source).name == kind
+    trpolab.register(replace(PLAIN, name="hasty", takes=lambda source: source.startswith("hasty/")))
+    with pytest.raises(RegistrationError, match="'hasty': its `takes`, which is asked about every task, raised Attrib"):
+        find_task(lambda: None)
+
+
+def test_a_listed_task_is_not_taken_over() -> None:
+    with pytest.raises(RegistrationError, match="takes 'CartPole-v1', which is a task of 'cartpole'"):
+        trpolab.register(replace(PLAIN, name="mine", takes="CartPole-v1".__eq__))
+
+
+def test_what_describe_and_make_return_is_checked() -> None:
+    trpolab.register(replace(PLAIN, name="mine", takes="mine/one".__eq__, describe=lambda source: None))
+    with pytest.raises(RegistrationError, match="'mine': its describe returned a NoneType, not a Task"):
+        find_task("mine/one")
+    trpolab.register(replace(PLAIN, name="yours", takes="yours/one".__eq__, make=lambda source, slots, threads: None))
+    with pytest.raises(RegistrationError, match="'yours': its make returned a NoneType, not a Simulator"):
+        make("yours/one")
 
 
 @pytest.mark.parametrize(

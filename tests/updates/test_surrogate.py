@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from tests import reference
-from trpolab.policies import Categorical
+from trpolab.policies import Categorical, Distribution
 from trpolab.sampling.batch import Batch, Estimator
-from trpolab.updates.surrogate import Samples, log_weights, state_values, surrogate, surrogate_slope
+from trpolab.updates.surrogate import Samples, log_weights, state_terms, surrogate, surrogate_slope
 
 KINDS = list(reference.ACTION_SPACES)
 ESTIMATORS = [(Estimator.IMPORTANCE, 1), (Estimator.IMPORTANCE, 4), (Estimator.SELF_NORMALIZED, 3)]
@@ -21,6 +21,12 @@ ESTIMATORS = [(Estimator.IMPORTANCE, 1), (Estimator.IMPORTANCE, 4), (Estimator.S
 
 def samples_of(batch: Batch) -> Samples:
     return Samples.of(batch, torch.float64, torch.device("cpu"))
+
+
+def value_of(distribution: Distribution, u: torch.Tensor, samples: Samples) -> torch.Tensor:
+    """L [] of the samples; differentiable."""
+    terms = state_terms(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
+    return surrogate(terms, samples.weights)
 
 
 @pytest.mark.reliability("R33")
@@ -32,7 +38,7 @@ def test_equals_the_loops_at_and_away_from_theta_old(kind: str, estimator: Estim
     away = policy.theta + 0.1 * torch.randn(policy.size, dtype=torch.float64)
     for theta in (policy.theta, away):
         u = policy.parameters(reference.features64(policy, batch.obs), theta)
-        found = float(surrogate(policy.distribution, u, samples_of(batch)))
+        found = float(value_of(policy.distribution, u, samples_of(batch)))
         assert found == pytest.approx(reference.surrogate_by_loops(policy, batch, theta), rel=1e-6, abs=1e-9)
 
 
@@ -44,7 +50,7 @@ def test_written_out_slope_is_the_gradient(kind: str, estimator: Estimator, acti
     away = policy.theta + 0.1 * torch.randn(policy.size, dtype=torch.float64)
     u = policy.parameters(reference.features64(policy, batch.obs), away).requires_grad_()
     samples = samples_of(batch)
-    value = surrogate(policy.distribution, u, samples)
+    value = value_of(policy.distribution, u, samples)
     (expected,) = torch.autograd.grad(value, u)
     slope, terms = surrogate_slope(policy.distribution, u.detach(), samples)
     assert torch.allclose(slope, expected)
@@ -57,8 +63,8 @@ def test_chunks_add_up() -> None:
     u = torch.from_numpy(batch.old)
     whole = samples_of(batch)
     parts = zip(whole.split(5), u.split(5), strict=True)
-    total = sum(float(surrogate(policy.distribution, rows, part)) for part, rows in parts)
-    assert total == pytest.approx(float(surrogate(policy.distribution, u, whole)))
+    total = sum(float(value_of(policy.distribution, rows, part)) for part, rows in parts)
+    assert total == pytest.approx(float(value_of(policy.distribution, u, whole)))
 
 
 class TestByEnumeration:
@@ -85,7 +91,7 @@ class TestByEnumeration:
                 picked, log_q[picked].view(1, k), self.q_hat[picked].view(1, k), torch.ones(1).double(), estimator
             )
             logits = at.view(1, 3).clone().requires_grad_()
-            estimate = surrogate(self.distribution, logits, samples)
+            estimate = value_of(self.distribution, logits, samples)
             probability = orders * math.exp(float(log_q[picked].sum()))
             gradient += probability * torch.autograd.grad(estimate, logits)[0][0]
             value += probability * estimate.item()
@@ -109,7 +115,7 @@ class TestByEnumeration:
         log_q = torch.full((1, 3), -math.log(3), dtype=torch.float64)
         samples = Samples(all_actions, log_q, self.q_hat.view(1, 3), torch.ones(1).double(), Estimator.IMPORTANCE)
         logits = self.logits.view(1, 3).clone().requires_grad_()
-        value = surrogate(self.distribution, logits, samples)
+        value = value_of(self.distribution, logits, samples)
         assert value.item() == pytest.approx(float(self.logits.softmax(0) @ self.q_hat), abs=1e-12)
         assert torch.allclose(torch.autograd.grad(value, logits)[0][0], self.true_gradient(), atol=1e-12)
 
@@ -137,8 +143,8 @@ class TestByEnumeration:
         generator = np.random.default_rng(0)
         drawn = torch.from_numpy(generator.integers(0, 3, size=(400, 500)))
         log_pi = self.logits.log_softmax(0)
-        right = state_values(log_pi[drawn] - uniform[drawn], self.q_hat[drawn], Estimator.SELF_NORMALIZED).mean()
-        wrong = state_values(log_pi[drawn] - log_pi[drawn], self.q_hat[drawn], Estimator.SELF_NORMALIZED).mean()
+        right = state_terms(log_pi[drawn] - uniform[drawn], self.q_hat[drawn], Estimator.SELF_NORMALIZED).mean()
+        wrong = state_terms(log_pi[drawn] - log_pi[drawn], self.q_hat[drawn], Estimator.SELF_NORMALIZED).mean()
         truth, plain = float(self.logits.softmax(0) @ self.q_hat), float(self.q_hat.mean())
         assert float(right) == pytest.approx(truth, abs=0.01)
         assert float(wrong) == pytest.approx(plain, abs=0.01)
@@ -176,5 +182,5 @@ def test_state_weights_are_shares() -> None:
 
 
 def test_far_weights_do_not_overflow_when_normalised() -> None:
-    found = state_values(torch.tensor([[900.0, 0.0]]), torch.tensor([[2.0, 1.0]]), Estimator.SELF_NORMALIZED)
+    found = state_terms(torch.tensor([[900.0, 0.0]]), torch.tensor([[2.0, 1.0]]), Estimator.SELF_NORMALIZED)
     assert found.tolist() == [2.0]

@@ -17,7 +17,7 @@ from trpolab.sampling.batch import Batch
 from trpolab.sampling.streams import Purpose
 from trpolab.training.session import Session
 from trpolab.updates import step
-from trpolab.updates.surrogate import Samples, surrogate
+from trpolab.updates.surrogate import Samples, log_weights, state_terms, surrogate
 
 UPDATES = 15  # pairs of update and gradient
 ITERATIONS = 200  # whose memory, or whose checkpoints are measured
@@ -131,7 +131,8 @@ def _update_times(size: int, threads: int) -> tuple[list[float], list[float]]:
     samples = Samples.of(batch, torch.float32, torch.device("cpu"))
 
     def gradient(theta: torch.Tensor) -> None:
-        value = surrogate(policy.distribution, policy.parameters(features, theta), samples)
+        log_w = log_weights(policy.distribution, policy.parameters(features, theta), samples)
+        value = surrogate(state_terms(log_w, samples.q_values, samples.estimator), samples.weights)
         torch.autograd.grad(value, theta)
 
     ours: list[float] = []

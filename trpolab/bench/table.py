@@ -12,8 +12,7 @@ from typing import Any
 
 import psutil
 
-from trpolab.machine import usable_cores
-from trpolab.runs.reader import installed_versions
+from trpolab.machine import installed_versions, usable_cores
 
 Report = Callable[[str], None]  # is told of progress, a line at a time
 

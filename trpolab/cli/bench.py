@@ -21,7 +21,7 @@ def bench(args: Namespace) -> int:
         return Exit.FINISHED
     unknown = [f"unknown benchmark {name!r}{nearest(name, known)}" for name in args.names if name not in known]
     if unknown:
-        return refuse([*unknown, f"there are {', '.join(known)}"])
+        return refuse(["; ".join([*unknown, f"there are {', '.join(known)}"])])
     print(f"{machine()}\n", flush=True)
     for name in known if args.all else args.names:
         table = run(name, lambda line: print(line, file=sys.stderr, flush=True))

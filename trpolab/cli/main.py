@@ -15,7 +15,7 @@ from typing import Any
 from trpolab import __version__
 from trpolab.cli.exits import Exit, refuse
 from trpolab.extras import explained
-from trpolab.settings import PlainError
+from trpolab.settings import ConfigError, PlainError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,11 +122,11 @@ class _Import(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, name: Any, option: Any = None) -> None:
         if "/" in name or name.endswith(".py"):
-            parser.error(f"--import {name}: give the module's name, such as {Path(name).stem}")
+            raise ConfigError([f"--import {name}: give the module's name, such as {Path(name).stem}"])
         try:
             importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - whatever that module raises is told, and nothing is started
-            parser.error(f"--import {name}: {type(error).__name__}: {error}")
+        except Exception as error:
+            raise ConfigError([f"--import {name}: {type(error).__name__}: {error}"]) from error
 
 
 class _TrainHelp(argparse.Action):
@@ -167,7 +167,7 @@ def _add_options_of_train(train: argparse.ArgumentParser) -> None:
         action=_Import,
         dest="imported",
         metavar="MODULE",
-        help="import a module that registers methods, samplers or tasks of its own; may be repeated, stands first",
+        help="import a module that registers methods, samplers or tasks of its own; may be repeated",
     )
     add(
         "--set",

@@ -19,7 +19,7 @@ from trpolab.lab.knobs import in_words
 from trpolab.lab.page import close_tree
 from trpolab.lab.pictures.explorer import legend, panels, to_svg
 from trpolab.lab.style import BLUE, CSS, GREEN, ORANGE
-from trpolab.settings import ConfigError
+from trpolab.settings import ConfigError, whole_number
 from trpolab.training.session import Session
 from trpolab.updates import METHODS
 
@@ -74,7 +74,8 @@ class Race(w.VBox):
         self._stopping = threading.Event()
         if not 1 <= len(methods) <= len(LOOKS) or not set(methods) <= set(METHODS):
             raise ValueError(f"methods = {methods!r}: give one to {len(LOOKS)} of {', '.join(METHODS)}")
-        self.task, self.steps, self.settings = task, steps, settings
+        self.task, self.steps, self.settings = task, whole_number("steps", steps, 1), settings
+        seed = whole_number("seed", seed)
         self.runners: list[RaceLane] = []
         options = [(in_words(name), name) for name in METHODS] + [(NOBODY, NOBODY)]
         chosen = [*methods, NOBODY, NOBODY][: len(LOOKS)]

@@ -63,8 +63,7 @@ def conjugate_gradient(
         raise ValueError(f"tolerance = {tolerance}: must be at least 0")
     rhs = as_array(b.to(torch.float64))
     x = namespace(rhs).zeros_like(rhs)
-    r = 1 * rhs
-    p = 1 * rhs  # its own memory: sharing r's would lose conjugacy without a sign
+    r = p = rhs  # neither is written in place
     rr = first = float(rhs @ rhs)
     norms = [math.sqrt(rr) if rr >= 0 else math.nan]
     rayleigh: list[float] = []

@@ -98,10 +98,14 @@ def described(description: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
 
 def _entry(kinds: Registry[Any], what: str, part: Any) -> dict[str, Any]:
     """{"kind": name, field: value, ...} of a network or distribution."""
-    for kind in kinds.values():
-        if getattr(kind, what) is type(part):
+    for kind in kinds.values():  # by name: a class that was defined again in a notebook is another object
+        if _qualified(getattr(kind, what)) == _qualified(type(part)):
             return {"kind": kind.name, **{field.name: getattr(part, field.name) for field in dataclasses.fields(part)}}
     raise ValueError(f"the {what} {type(part).__name__} is not registered, so no file could be read: trpolab.register")
+
+
+def _qualified(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
 
 
 def _made(kinds: Registry[Any], what: str, entry: Any) -> Any:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from trpolab.policies.distributions import Distribution
 from trpolab.policies.frames import height_axis
 from trpolab.policies.network import Network
-from trpolab.registry import Entry, Registry
+from trpolab.registry import REQUIRED, Entry, Registry
 from trpolab.settings import PlainError
 
 AUTO = "auto"  # the first entry that fits the task
@@ -22,10 +22,10 @@ Space = spaces.Space[Any]
 class NetworkKind(Entry):
     """A network: how it is made, and for which observations."""
 
-    functions: ClassVar[tuple[str, ...]] = ("make", "fits")
+    functions: ClassVar[dict[str, str]] = {"make": "shape, outputs, policy, settings", "fits": "space"}
 
-    network: type[Network]  # its fields are what policy files hold of it
-    make: Callable[..., Network]  # (shape of an observation, outputs, PolicyConfig, its own settings)
+    network: type[Network] = REQUIRED  # its fields are what policy files hold of it
+    make: Callable[..., Network] = REQUIRED  # (shape of an observation, outputs, PolicyConfig, its own settings)
     # Whether it takes observations of this space. One that sees pixels is asked about pictures only.
     fits: Callable[[Space], bool] = lambda space: isinstance(space, spaces.Box)
 
@@ -34,11 +34,11 @@ class NetworkKind(Entry):
 class DistributionKind(Entry):
     """A distribution: how it is made, and for which actions."""
 
-    functions: ClassVar[tuple[str, ...]] = ("make", "fits")
+    functions: ClassVar[dict[str, str]] = {"make": "space, settings", "fits": "space"}
 
-    distribution: type[Distribution]  # its fields are what policy files hold of it
-    make: Callable[..., Distribution]  # (action space, its own settings)
-    fits: Callable[[Space], bool]  # whether it takes actions of this space
+    distribution: type[Distribution] = REQUIRED  # its fields are what policy files hold of it
+    make: Callable[..., Distribution] = REQUIRED  # (action space, its own settings)
+    fits: Callable[[Space], bool] = REQUIRED  # whether it takes actions of this space
 
 
 K = TypeVar("K", bound=Entry)
@@ -49,6 +49,8 @@ class PolicyKinds(Registry[K]):
 
     def _problems(self, entry: K) -> Iterator[str]:
         yield from super()._problems(entry)
+        if entry.name == AUTO:
+            yield f"the name is taken: {AUTO!r} is the first that fits a task"
         made, base = getattr(entry, self.what), Network if self.what == "network" else Distribution
         if not (isinstance(made, type) and issubclass(made, base) and is_dataclass(made)):
             yield f"{self.what} = {made!r}: must be a frozen dataclass derived from trpolab.policies.{base.__name__}"

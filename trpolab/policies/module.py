@@ -27,6 +27,7 @@ class PolicyModule(nn.Module):
         super().__init__()
         self.network, self.distribution = policy.network, policy.distribution
         self.theta = nn.Parameter(policy.theta.detach().clone())
+        self.obs_shape = policy.obs_shape
         self.normalized, self.height = policy.normalizer is not None, policy.height_axis
         if policy.normalizer is not None:
             shift, scale = policy.normalizer.shift_and_scale
@@ -39,7 +40,13 @@ class PolicyModule(nn.Module):
             self.register_buffer("action_half", torch.tensor(bounds.half))
 
     def forward(self, obs: Tensor) -> Tensor:
-        """u [B, U] at observations [B, *O]: floats, or bytes for a policy that sees pixels."""
+        """u [B, U] at observations [B, *O]: floats, or bytes for a policy that sees pixels.
+
+        Raises ValueError for another shape, such as that of one observation.
+        """
+        if not torch.jit.is_tracing() and obs.shape[1:] != self.obs_shape:
+            wanted = ", ".join(map(str, self.obs_shape))
+            raise ValueError(f"obs has shape {list(obs.shape)}: must be [B, {wanted}] for B observations")
         size = self.network.size
         if self.normalized:
             obs = ((obs - self.shift) * self.scale).clamp(-CLIP, CLIP)

@@ -27,6 +27,7 @@ from trpolab.policies.network import Network
 from trpolab.policies.normalizer import Normalizer
 from trpolab.policies.parts import PolicyParts
 from trpolab.policies.serialization import read_parts, save_policy
+from trpolab.settings import PlainError
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +198,18 @@ def make_policy(
     normalizer = Normalizer.empty(obs_shape) if config.normalize_observations else None
     height = height_axis(observation_space) if network.sees_pixels else None
     policy = Policy(network, distribution, theta, normalizer, obs_shape, height_axis=1 if height is None else height)
+    _refuse_misshapen(policy)
     policy = policy.replace(scaled_actions=config.scale_actions and distribution.scalable)
     return policy.acting_in(*(own_spaces or (observation_space, action_space)))
+
+
+def _refuse_misshapen(policy: Policy) -> None:
+    """Raise PlainError unless the network, which may be anybody's, gives the outputs that it says."""
+    network, rows = policy.network, 2
+    out = network.run(policy.theta[: network.size], torch.zeros(rows, *network.inputs))
+    if out.shape != (rows, network.outputs):
+        gave = f"outputs {list(out.shape)} for {rows} inputs"
+        raise PlainError(f"{type(network).__name__}.forward gives {gave}, expected {[rows, network.outputs]}")
 
 
 def shapes_for(
@@ -211,11 +222,12 @@ def shapes_for(
     of_network = network_kind(observation_space, config.network)
     of_distribution = distribution_kind(action_space, config.distribution)
     distribution = of_distribution.make(action_space, settings_of(of_distribution, settings))
+    of_distribution.answer("make", distribution, Distribution)
     shape, height = _shape_of(observation_space), height_axis(observation_space)
     if of_network.network.sees_pixels and height is not None:
         shape = planes_shape(shape, height)
     network = of_network.make(shape, distribution.outputs, config, settings_of(of_network, settings))
-    return network, distribution
+    return of_network.answer("make", network, Network), distribution
 
 
 def _shape_of(space: spaces.Space[Any]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -40,15 +41,20 @@ def policy_content(policy: PolicyParts, about: dict[str, Any]) -> bytes:
 
 
 def save_policy(path: str | os.PathLike[str], policy: PolicyParts, about: dict[str, Any]) -> None:
-    """Write `policy_content` to a file, which appears whole or not at all."""
+    """Write `policy_content` to a file, which appears whole or not at all. Raises OSError that names it."""
     content = policy_content(policy, about)
     target = user_path(path)
     aside = target.with_name(f".{target.name}.{os.getpid()}")
-    with open(aside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, target)
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def read_parts(path: str | os.PathLike[str]) -> tuple[PolicyParts, dict[str, Any]]:

@@ -25,7 +25,8 @@ class Follower:
     def new(self) -> Iterator[dict[str, Any]]:
         """Rows of metrics since the last call; bad lines are passed over.
 
-        One of an iteration that was there before comes from a resumption: what was there from it on no longer counts.
+        A row of an iteration that was told before comes from a resumption. It and the rows after it take the place of
+        those that were told.
         """
         path = self.folder / "metrics.jsonl"
         if not path.exists():

@@ -17,7 +17,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ from trpolab.simulators import Source, find_task
 SCHEMA = 1
 HEARTBEAT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0  # without a heartbeat, after which a writer on another machine counts as gone
-RECORDED_VERSIONS = ("trpolab", "torch", "numpy", "mujoco", "gymnasium", "ale-py")
 ALIVE = ("created", "running", "paused")  # states that need a writer
 STATES = (*ALIVE, "stopped", "finished", "diverged", "crashed")
 
@@ -92,6 +90,12 @@ def read_run(folder: str | Path) -> dict[str, Any]:
         if not isinstance(about.get(name), kind):
             raise RunFolderError(f"{wrong}: its {name!r} is {about.get(name)!r}, not {words}")
     return about
+
+
+def modules_of_run(about: dict[str, Any]) -> list[str]:
+    """What run.json names as the modules outside the package that registered what the run is made of."""
+    named = about.get("modules")
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 def parent_of(about: dict[str, Any]) -> dict[str, Any] | None:
@@ -198,6 +202,8 @@ def load_policy(folder: str | Path, which: str = "latest", task: Source | None =
     if which not in ("latest", "best"):
         raise RunFolderError(f"which = {which!r}: must be latest or best")
     path = user_path(folder)
+    if not path.exists():
+        raise RunFolderError(f"{str(path)!r}: no such file or folder")
     policy = read_policy(path)[0] if path.is_file() else _kept_policy(path, which)
     if task is None:
         return policy
@@ -208,14 +214,14 @@ def load_policy(folder: str | Path, which: str = "latest", task: Source | None =
 
 
 def _kept_policy(folder: Path, which: str) -> Policy:
-    read_run(folder)
+    modules = modules_of_run(read_run(folder))
     best: tuple[float, Policy] | None = None
-    damaged: list[str] = []
+    damaged: dict[str, None] = {}  # reasons, each once
     for file in reversed(numbered(folder / "policies", ".safetensors")):
         try:
             policy, about = read_policy(file)
         except PolicyFileError as error:
-            damaged.append(str(error))
+            damaged[str(error).removeprefix(f"{file}: ")] = None
             continue
         score = about.get("score")
         rank = float(score) if isinstance(score, int | float) else -np.inf
@@ -224,7 +230,9 @@ def _kept_policy(folder: Path, which: str) -> Policy:
         if best is None or rank > best[0]:
             best = rank, policy
     if best is None:
-        raise RunFolderError("; ".join(damaged) or f"{str(folder)!r} holds no policy yet")
+        told = f"holds no policy that can be read here: {'; '.join(damaged)}" if damaged else "holds no policy yet"
+        needed = f" (its run.json names {', '.join(modules)})" if damaged and modules else ""
+        raise RunFolderError(f"{str(folder)!r} {told}{needed}")
     return best[1]
 
 
@@ -233,17 +241,6 @@ def numbered(folder: Path, suffix: str = "") -> list[Path]:
     known = re.compile(r"(\d{6}|[1-9]\d{6,17})" + re.escape(suffix), re.ASCII)
     entries = [entry for entry in folder.iterdir() if known.fullmatch(entry.name)] if folder.is_dir() else []
     return sorted(entries, key=lambda entry: int(entry.name.removesuffix(suffix)))
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of what a run's numbers depend on, where installed."""
-    found = {}
-    for name in RECORDED_VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _lines_that_count(path: Path, bad: bool) -> tuple[array[int], array[int]]:

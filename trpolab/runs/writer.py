@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trpolab.machine import user_path
+from trpolab.machine import installed_versions, user_path
 from trpolab.policies import Policy
 from trpolab.policies.serialization import policy_content
 from trpolab.runs.disk import LineFile, strict_json, sweep, sync_folder, temporary, write_atomically
@@ -26,7 +26,6 @@ from trpolab.runs.reader import (
     SCHEMA,
     RunFolderError,
     RunLocked,
-    installed_versions,
     read_status,
 )
 from trpolab.sampling.streams import Purpose

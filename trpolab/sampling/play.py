@@ -83,9 +83,6 @@ class Play:
     slot keeps its row until the next `fill`, so that `obs` shows the true next state; after physics that blew up, the
     state before.
 
-    A policy that carries something from step to step would have it here, as another array by slot beside the
-    observations: set in `fill` where an episode begins, handed to the policy in `step`, there for whoever takes a
-    snapshot between the two. No policy does so far.
     """
 
     def __init__(
@@ -211,8 +208,8 @@ class Play:
 def first_bad_action(obs: np.ndarray, parameters: np.ndarray, actions: np.ndarray) -> tuple[int, str] | None:
     """The first row whose action must not be taken, and what is not finite there; None where all may be.
 
-    obs [n, *O], parameters [n, U], actions [n, *A]. Whatever is wrong with a Gaussian's parameters shows in its action;
-    a whole number never tells.
+    obs [n, *O], parameters [n, U], actions [n, *A]. Actions that are floats are looked at themselves; of whole numbers,
+    which are always finite, the parameters that they were drawn from.
     """
     telling = actions if actions.dtype.kind == "f" else parameters
     if all_finite(telling):
@@ -225,7 +222,7 @@ def first_bad_action(obs: np.ndarray, parameters: np.ndarray, actions: np.ndarra
 def first_fault(rewards: np.ndarray, obs: np.ndarray, unstable: np.ndarray) -> tuple[int, int, str] | None:
     """(step, row, field) of the first reward or observation that is not finite; None where all are.
 
-    So is a reward beyond ±1e30 said to be.
+    A reward beyond ±1e30 counts as not finite.
 
     rewards [T, n], unstable [T, n], and obs [T, n, *O] after each step, or [T + 1, n, *O] with those before the first,
     which count as the first step's. What physics that blew up says does not count.

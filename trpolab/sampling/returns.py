@@ -11,8 +11,8 @@ from trpolab.policies import Policy, ValueFunction
 from trpolab.sampling.trajectories import Trajectories
 
 
-def discounted_sums(x: np.ndarray, start: np.ndarray, factor: float, tail: np.ndarray | None = None) -> np.ndarray:
-    """y_t = x_t + factor · y_{t+1} within each piece; after a piece's last step comes `tail` [S] (0 where None).
+def discounted_sums(x: np.ndarray, start: np.ndarray, factor: float) -> np.ndarray:
+    """y_t = x_t + factor · y_{t+1} within each piece; after a piece's last step comes 0.
 
     x: [N], pieces laid end to end with offsets start [S + 1]. Returns [N] float64. Runs all pieces side by side,
     longest first, so that its cost is one array operation per step of the longest piece.
@@ -21,7 +21,7 @@ def discounted_sums(x: np.ndarray, start: np.ndarray, factor: float, tail: np.nd
     order = np.argsort(-lengths, kind="stable")
     lengths, ends = lengths[order], start[1:][order]
     y = np.empty(len(x))
-    after = np.zeros(len(order)) if tail is None else np.asarray(tail, np.float64)[order].copy()
+    after = np.zeros(len(order))
     live = len(order)
     for back in range(1, int(lengths[0]) + 1 if len(order) else 1):
         while live and lengths[live - 1] < back:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trpolab.policies import Learner, Policy
-from trpolab.registry import Entry, Registry
+from trpolab.registry import REQUIRED, Entry, Registry
 from trpolab.sampling.batch import Batch
 from trpolab.sampling.play import Interrupt
 from trpolab.sampling.population import Population
@@ -92,17 +92,33 @@ class Sampler(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerKind(Entry):
-    """A sampler: how to make it, and what is known of it before anything is simulated."""
+    """A sampler: how to make it, and what is known of it before anything is simulated.
 
-    functions: ClassVar[tuple[str, ...]] = ("make", "cost")
+    make(resources) -> `Sampler`, from what the samplers of a run share.
+    cost(settings, task, slots) -> the most simulator steps of an iteration; `ends_early` says that it may take fewer.
+    needs_restore: whether it needs a simulator whose states can be restored.
+    needs_value(settings) -> whether a value function is fitted to its targets; without it, none is.
+    problems(settings, task) -> why it can't run on the task, a sentence each.
+    keeps(settings, task) -> how many states it keeps of an iteration, and the settings that say so in words; from that
+    follows whether the memory suffices. None: not asked.
 
-    make: Callable[[Resources], Sampler]
-    cost: Callable[[Any, Task, int], int]  # (settings, task, slots) -> the most simulator steps of an iteration
-    ends_early: bool = False  # whether `cost` is a bound that an iteration may stay below
+    `settings` is the dataclass of its own settings as they stand, None if it has none.
+    """
+
+    functions: ClassVar[dict[str, str]] = {
+        "make": "resources",
+        "cost": "settings, task, slots",
+        "needs_value": "settings",
+        "problems": "settings, task",
+    }
+    optional: ClassVar[dict[str, str]] = {"keeps": "settings, task"}
+
+    make: Callable[[Resources], Sampler] = REQUIRED
+    cost: Callable[[Any, Task, int], int] = REQUIRED
+    ends_early: bool = False
     needs_restore: bool = False
-    needs_value: Callable[[Any], bool] = lambda settings: False  # whether a value function is fitted
-    problems: Callable[[Any, Task], list[str]] = lambda settings, task: []  # why it can't run, a sentence each
-    # states kept of an iteration, and the settings that say so
+    needs_value: Callable[[Any], bool] = lambda settings: False
+    problems: Callable[[Any, Task], list[str]] = lambda settings, task: []
     keeps: Callable[[Any, Task], tuple[int, str]] | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from trpolab.registry import Entry, RegistrationError, Registry
+from trpolab.registry import REQUIRED, Entry, RegistrationError, Registry
 from trpolab.settings import whole_number
 from trpolab.simulators.base import Simulator, Task
 
@@ -24,11 +24,19 @@ class SimulatorKind(Entry):
     A worker process that makes a simulator imports `make` from its module.
     """
 
-    functions: ClassVar[tuple[str, ...]] = ("make", "describe", "takes", "names", "remember", "draws")
+    functions: ClassVar[dict[str, str]] = {
+        "make": "source, slots, threads",
+        "describe": "source",
+        "takes": "source",
+        "names": "",
+        "remember": "source, about, watch",
+        "draws": "source",
+    }
+    optional: ClassVar[dict[str, str]] = {"configured": "source, settings"}
 
-    takes: Callable[[Any], bool]  # whether this kind plays the task given as this source
-    describe: Callable[[Any], Task]  # what is known of it, before a simulator is made
-    make: Callable[[Any, int, int], Simulator]  # from a source, the number of slots, and the most threads to use
+    takes: Callable[[Any], bool] = REQUIRED  # True if this kind plays the task given as this source
+    describe: Callable[[Any], Task] = REQUIRED  # what is known of it, before a simulator is made
+    make: Callable[[Any, int, int], Simulator] = REQUIRED  # (source, slots, most threads to use)
     names: Callable[[], tuple[str, ...]] = tuple  # the tasks to list
     configured: Callable[[Any, Any], Source] | None = None  # the source under the given `settings`
     # The source with what `describe` found out; what it is given besides is called before an environment is made.
@@ -41,12 +49,24 @@ class Simulators(Registry[SimulatorKind]):
 
     def of(self, source: Source) -> SimulatorKind:
         """The kind that plays a task. Kinds added later are asked first; Gymnasium's, the first one, takes anything."""
-        return next(kind for kind in reversed(list(self.values())) if kind.takes(source))
+        return next(kind for kind in reversed(list(self.values())) if _takes(kind, source))
 
     def _problems(self, entry: SimulatorKind) -> Iterator[str]:
         yield from super()._problems(entry)
         if (entry.settings is None) != (entry.configured is None):
             yield "settings and configured go together: give both or none"
+        for kind in self.values():
+            taken = (name for name in kind.names() if kind.name != entry.name and _takes(entry, name))
+            yield from (f"it takes {name!r}, which is a task of {kind.name!r}" for name in taken)
+
+
+def _takes(kind: SimulatorKind, source: Any) -> bool:
+    """Whether a kind says True. A comparison such as `name.__eq__` answers NotImplemented, which is no Yes."""
+    try:
+        return kind.takes(source) is True
+    except Exception as error:  # whatever a function from outside raises
+        told = f"its `takes`, which is asked about every task, raised {type(error).__name__} for {source!r}: {error}"
+        raise RegistrationError(f"simulator {kind.name!r}: {told}") from error
 
 
 SIMULATORS = Simulators("simulator", SimulatorKind)
@@ -102,7 +122,7 @@ def find_task(task: Source) -> Task:
     installs it where a task needs an optional package. RegistrationError: worker processes can't import its kind.
     """
     kind = SIMULATORS.of(task)
-    about = kind.describe(task)
+    about = kind.answer("describe", kind.describe(task), Task)
     about = replace(about, kind=about.kind or kind.name)
     if about.runs_in_processes and (kind.module == "__main__" or "<" in getattr(kind.make, "__qualname__", "")):
         raise RegistrationError(
@@ -115,4 +135,6 @@ def find_task(task: Source) -> Task:
 def make(task: Source, slots: int = 1, threads: int = 1) -> Simulator:
     """A simulator of `slots` slots; physics in C++ runs on `threads` threads. Raises as `find_task` does."""
     slots, threads = whole_number("slots", slots, 1), whole_number("threads", threads, 1)
-    return SIMULATORS.of(task).make(task, slots, threads)
+    kind = SIMULATORS.of(task)
+    made = kind.make(task, slots, threads)
+    return kind.answer("make", made, Simulator, fits=callable(getattr(made, "step", None)))

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from safetensors import SafetensorError
 from trpolab.machine import user_path
 from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
 from trpolab.policies.serialization import policy_content
+from trpolab.runs import reader
 from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
 from trpolab.runs.reader import SCHEMA, RunFolderError, numbered, parent_of, read_events, read_run, refuse_newer
 from trpolab.runs.writer import RunFolder
@@ -252,11 +254,13 @@ def recorded_config(about: dict[str, Any], settings: dict[str, Any]) -> Config:
     try:
         return Config().replace(**{name: as_setting(value) for name, value in (BEFORE | settings).items()})
     except ConfigError as error:
-        modules, versions = about.get("modules"), about.get("versions")
+        versions, modules = about.get("versions"), reader.modules_of_run(about)
         version = versions.get("trpolab") if isinstance(versions, dict) else "?"
         where = f"{str(about.get('id'))!r} was written by trpolab {version}"
-        if isinstance(modules, list) and modules:
-            where += f" with {', '.join(map(str, modules))}, to be imported first (in the terminal: --import NAME)"
+        where += f" with {', '.join(modules)}" if modules else ""
+        if missing := [name for name in modules if name not in sys.modules]:
+            typed = " ".join(f"--import {name}" for name in missing)
+            raise CheckpointError(f"{where}: import {', '.join(missing)} first (in the terminal: {typed})") from error
         raise CheckpointError(f"{where}; its settings can't be read here: {'; '.join(error.problems)}") from error
 
 

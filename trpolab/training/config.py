@@ -42,7 +42,7 @@ class Config:
     gamma: float = setting(0.995, "discount", symbol="γ", low=0, open_low=True, high=1, shown=(0.9, 0.9999))
     state_weighting: str = setting(
         "equal",
-        "weight of a state in the surrogate: equal (ours), or γ^t (the paper's ρ)",
+        "weight of a state in the surrogate: equal (ours, in both presets), or γ^t (the paper's ρ)",
         choices=("equal", "discounted"),
     )
     iterations: int = setting(100, "iterations of the run", low=1, shown=(1, 1000), scale="log")
@@ -92,8 +92,9 @@ class Config:
 
     @property
     def sampler_settings(self) -> Any:
-        """The settings of the sampler that is named."""
-        return getattr(self, SAMPLERS[self.sampler].part)
+        """The settings of the sampler that is named; None if it has none."""
+        kind = SAMPLERS[self.sampler]
+        return getattr(self, kind.part) if kind.settings is not None else None
 
     def of_method(self) -> tuple[MethodKind, Any]:
         """The update method and its own settings; None if it has none."""

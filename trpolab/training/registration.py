@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import TypeVar
 
+from trpolab.policies.kinds import NETWORKS
 from trpolab.registry import Entry, RegistrationError
-from trpolab.settings import registry, unknown_setting
+from trpolab.sampling.sampler import SAMPLERS
+from trpolab.settings import nearest, registry, unknown_setting
 from trpolab.simulators import SIMULATORS
 from trpolab.training.config import KINDS, Config, part_types, settings
 
@@ -17,24 +20,41 @@ def register(entry: E) -> E:
     """Add a method, sampler, network, distribution or simulator to the choices of its kind.
 
     It then works in Python, in the terminal (`--import MODULE`, `--method`, `--set`), in TOML, in run folders and in
-    the lab's menus. Raises RegistrationError for a name or a setting that is taken, for a missing function, and for
-    settings without metadata.
+    the lab's menus. A cell or a module that is run again replaces what it registered before. Raises RegistrationError
+    for a name or a setting that is taken, for a missing function, and for settings without metadata.
     """
     kinds = next((kinds for kinds in KINDS if isinstance(entry, kinds.entry)), None)
     if kinds is None:
         accepted = ", ".join(kinds.entry.__name__ for kinds in KINDS)
         raise RegistrationError(f"entry = {entry!r}: must be one of {accepted}")
     kinds.refuse_unfit(entry)
-    if entry.settings is not None:
-        taken = {*part_types(), *(field.name for field in dataclasses.fields(Config))}
-        clashes = sorted({entry.part} & taken) or sorted(registry(entry.settings, {}, entry.part).keys() & settings())
-        if clashes:
-            raise RegistrationError(f"{kinds.what} {entry.name!r}: the name {clashes[0]!r} is taken by other settings")
-    if unknown := [name for name in getattr(entry, "reads", ()) if name not in settings()]:
-        raise RegistrationError(
-            f"{kinds.what} {entry.name!r}: reads = {unknown[0]!r}: {unknown_setting(unknown[0], settings())}"
-        )
+    for problem in (*_clashes(entry, kinds.get(entry.name)), *_unknown_names(entry)):
+        raise RegistrationError(f"{kinds.what} {entry.name!r}: {problem}")
     return kinds.add(entry)
+
+
+def _clashes(entry: Entry, before: Entry | None) -> Iterator[str]:
+    """Which of its settings' names are taken; `before` is the entry that it replaces."""
+    if entry.settings is None:
+        return
+    parts, names = {*part_types(), *(field.name for field in dataclasses.fields(Config))}, set(settings())
+    if before is not None and before.settings is not None:
+        parts, names = parts - {before.part}, names - {*before.own}
+    clashes = sorted({entry.part} & parts) or sorted(registry(entry.settings, {}, entry.part).keys() & names)
+    if clashes:
+        yield f"the name {clashes[0]!r} is taken by other settings"
+
+
+def _unknown_names(entry: Entry) -> Iterator[str]:
+    """What a method names that there is not."""
+    for field, known in (("reads", settings()), ("samplers", SAMPLERS), ("networks", NETWORKS)):
+        given = getattr(entry, field, None)
+        if not isinstance(given, tuple | None) or not all(isinstance(name, str) for name in given or ()):
+            yield f"{field} = {given!r}: must be a tuple of names"
+            continue
+        for name in (name for name in given or () if name not in known):
+            near = unknown_setting(name, known) if field == "reads" else f"is not registered{nearest(name, known)}"
+            yield f"{field} = {name!r}: {near}"
 
 
 def modules_of(config: Config) -> list[str]:

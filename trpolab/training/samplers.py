@@ -39,7 +39,8 @@ class Samplers:
 
     def __getitem__(self, name: str) -> Sampler:
         if name not in self._made:
-            self._made[name] = SAMPLERS[name].make(self._resources)
+            kind = SAMPLERS[name]
+            self._made[name] = kind.answer("make", kind.make(self._resources), Sampler)
         return self._made[name]
 
     @property
@@ -82,6 +83,7 @@ class Samplers:
             signs = task_under(config, self._resources.task).clip_rewards
             returns = Returns(config.gamma, config.state_weighting, signs)
             collected = self[config.sampler].collect(learner, config.sampler_settings, returns, iteration, interrupt)
+            SAMPLERS[config.sampler].answer("collect", collected, Collected)
         if not dropped:
             return collected
         episodes = collected.batch.episodes

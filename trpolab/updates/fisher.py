@@ -57,23 +57,21 @@ def gauss_newton_product(
     return product
 
 
-def hessian_product(policy: Policy, features: Features, chunk: int, old: Tensor | None = None) -> Product:
-    """v ↦ ∇(∇KL · v): the mean KL(old‖θ) over features [M, F], differentiated twice at the policy's θ.
+def hessian_product(policy: Policy, features: Features, chunk: int) -> Product:
+    """v ↦ ∇(∇KL · v): the mean KL(old‖θ) over features [M, F], differentiated twice at θ = θ_old, the policy's θ.
 
-    The twin of `gauss_newton_product`: equal at θ_old (where `old`, u of π_old [M, U], is what the policy gives, which
-    is the default), and another matrix anywhere else, as the term with ∂²u/∂θ² then stays.
+    The twin of `gauss_newton_product`. The two are equal at θ_old; elsewhere a term with ∂²u/∂θ² would stay.
     """
     theta = policy.theta.detach().clone().requires_grad_()
 
     @torch.enable_grad()
     def prepare(rows: tuple[Any, ...]) -> Callable[[Tensor], Tensor]:
-        x, *given = rows
-        u = policy.parameters(x, theta)
-        kl = policy.distribution.kl(given[0] if given else u.detach(), u).sum()
+        u = policy.parameters(rows[0], theta)
+        kl = policy.distribution.kl(u.detach(), u).sum()
         gradient = torch.autograd.grad(kl, theta, create_graph=True)[0]
         return lambda v: torch.autograd.grad(gradient, theta, grad_outputs=v, retain_graph=True)[0]
 
-    add = summed(prepare, in_chunks(chunk, features) if old is None else in_chunks(chunk, features, old), SERIAL)
+    add = summed(prepare, in_chunks(chunk, features), SERIAL)
     return lambda v: add(v.to(theta.dtype), torch.zeros_like(v)).div_(len(features))
 
 

@@ -22,7 +22,7 @@ from trpolab.updates.checks import unusable
 from trpolab.updates.diagnostics import Diagnostics, Outcome, Refusal
 from trpolab.updates.fisher import Product, damped
 from trpolab.updates.method import Context, Step
-from trpolab.updates.problem import Problem, step_length
+from trpolab.updates.problem import Problem
 
 ZERO_GRADIENT = 1e-8  # ‖g‖ in units of the largest |Q̂|: below, it is float32 rounding
 CG_TOLERANCE = 1e-10  # relative, squared (modular_rl, Schulman's own code, stops at rᵀr < 1e-10)
@@ -46,13 +46,14 @@ def pose(learner: Learner, batch: Batch, context: Context) -> Problem:
     return problem
 
 
-def damped_fisher(problem: Problem, context: Context, kind: str = "", theta: Tensor | None = None) -> Product:
+def damped_fisher(problem: Problem, context: Context, kind: str | None = None, theta: Tensor | None = None) -> Product:
     """v ↦ (A + damping·I) v with A on a random `fisher_fraction` of the states (App. C.1).
 
     A is of the kind `trust.fisher` and taken at θ_old, unless another kind or `theta` [D] is given.
     """
     trust = context.trust
-    return damped(problem.fisher(trust.fisher_fraction, context.generator, kind or trust.fisher, theta), trust.damping)
+    kind = trust.fisher if kind is None else kind
+    return damped(problem.fisher(trust.fisher_fraction, context.generator, kind, theta), trust.damping)
 
 
 def solve(product: Product, b: Tensor, context: Context) -> CGResult:
@@ -65,6 +66,11 @@ def solve(product: Product, b: Tensor, context: Context) -> CGResult:
     if cg.status is CGStatus.NONFINITE:
         raise Refusal(Outcome.SKIPPED_NONFINITE, "a Fisher-vector product is not finite")
     return cg
+
+
+def step_length(delta: float, curvature: float) -> float:
+    """β = √(2δ / sᵀAs): the step β·s spends δ of the KL's quadratic model (App. C). NaN unless sᵀAs > 0."""
+    return math.sqrt(2 * delta / curvature) if curvature > 0 else math.nan
 
 
 def full_step(cg: CGResult, context: Context, curvature: float | None = None) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies import Learner
-from trpolab.registry import Entry, Registry
+from trpolab.registry import REQUIRED, Entry, Registry
 from trpolab.sampling.batch import Batch
 from trpolab.sampling.population import Population
 from trpolab.updates.config import TrustRegion
@@ -55,22 +55,36 @@ class PlannedRun:
 class MethodKind(Entry):
     """An update method: how it steps, which settings it reads, and what it can be combined with.
 
-    `propose`, `population` and `episodes` are for methods that search over θ: these learn from the returns of
-    candidates, not from a batch.
+    step(learner, batch or population, settings, context) -> (Learner, Diagnostics), as `take` makes them.
+    reads: the shared settings that it reads, by public name, in the order in which the lab shows them.
+    samplers, networks: names of those that it can be combined with; None: all.
+    bounded: the metric that δ bounds, if the method reads δ.
+    problems(settings, plan) -> why they can't be run, a sentence each.
+
+    A method that searches over θ learns from the returns of candidates, not from a batch:
+    propose(learner, settings, context) -> candidates [P, D] float64,
+    population(settings, D) -> P, and episodes(settings) -> how many episodes judge a candidate.
+
+    `settings` is the dataclass of its own settings as they stand, None if it has none.
     """
 
-    functions: ClassVar[tuple[str, ...]] = ("step", "problems", "population", "episodes")
+    functions: ClassVar[dict[str, str]] = {
+        "step": "learner, batch, settings, context",
+        "problems": "settings, plan",
+        "population": "settings, size",
+        "episodes": "settings",
+    }
+    optional: ClassVar[dict[str, str]] = {"propose": "learner, settings, context"}
 
-    # (learner, batch or population, its settings, Context); there must be one
-    step: Callable[..., Step] = None  # type: ignore[assignment]
-    reads: tuple[str, ...] = ()  # shared settings by public name, in the order in which the lab shows them
-    samplers: tuple[str, ...] | None = None  # names of those it can learn from; None: from all
-    networks: tuple[str, ...] | None = None  # the same for networks
-    bounded: str = "kl_mean"  # the metric that δ bounds, if the method reads δ
-    problems: Callable[[Any, PlannedRun], list[str]] = lambda settings, plan: []  # why they can't be run, in sentences
-    propose: Callable[..., np.ndarray] | None = None  # (learner, its settings, Context) -> candidates [P, D] float64
-    population: Callable[[Any, int], int] = lambda settings, size: settings.population  # P for D = size parameters
-    episodes: Callable[[Any], int] = lambda settings: settings.episodes  # that judge a candidate
+    step: Callable[..., Step] = REQUIRED
+    reads: tuple[str, ...] = ()
+    samplers: tuple[str, ...] | None = None
+    networks: tuple[str, ...] | None = None
+    bounded: str = "kl_mean"
+    problems: Callable[[Any, PlannedRun], list[str]] = lambda settings, plan: []
+    propose: Callable[..., np.ndarray] | None = None
+    population: Callable[[Any, int], int] = lambda settings, size: settings.population
+    episodes: Callable[[Any], int] = lambda settings: settings.episodes
 
     @property
     def searches(self) -> bool:
@@ -125,7 +139,8 @@ def step(learner: Learner, data: Batch | Population, method: MethodKind, setting
         try:
             result = method.step(learner, data, settings, context)
             if not (isinstance(result, tuple) and [*map(type, result)] == [Learner, Diagnostics]):
-                what = f"method = {method.name!r}: its step returned {result!r}"[:300]
+                names = [type(one).__name__ for one in (result if isinstance(result, tuple) else (result,))]
+                what = f"method = {method.name!r}: its step returned {', '.join(names)}"
                 raise TypeError(f"{what}, not (Learner, Diagnostics), as `take` makes them")
             stepped, found = result
         except Refusal as refusal:

@@ -10,7 +10,7 @@ from trpolab.sampling.population import Population
 from trpolab.updates.diagnostics import Diagnostics, Outcome, Refusal
 from trpolab.updates.method import Step
 
-SAMPLERS = ("single-path",)  # of their entries: candidates are judged by whole episodes
+SAMPLERS = ("single-path",)  # what methods of this kind can be combined with: `samplers` of their entries
 
 
 def refuse_useless(population: Population) -> None:

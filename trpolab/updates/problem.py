@@ -17,7 +17,7 @@ from trpolab.policies.frames import Frames
 from trpolab.policies.rows import random_rows
 from trpolab.sampling.batch import Batch
 from trpolab.updates.fisher import Features, Product, empirical_product, gauss_newton_product, hessian_product
-from trpolab.updates.surrogate import Samples, log_weights, state_values, surrogate_slope
+from trpolab.updates.surrogate import Samples, log_weights, state_terms, surrogate, surrogate_slope
 
 PORTION = 64  # chunks that are evaluated before a candidate's KL is compared with its bound
 STALE_KL = 1e-4  # mean KL between the batch's π_old and the policy that is beyond rounding
@@ -80,7 +80,7 @@ class Problem:
             return self._gradient
         network, distribution = self.policy.network, self.policy.distribution
         theta, own = as_array(self.theta[: network.size]), self.theta[network.size :]
-        slope, values = surrogate_slope(distribution, self.old, self.samples)  # u at θ_old was stored while sampling
+        slope, terms = surrogate_slope(distribution, self.old, self.samples)  # u at θ_old was stored while sampling
         outputs_slope, own_slope = distribution.assemble_vjp(own, slope)
         outputs = outputs_slope.new_empty(outputs_slope.shape)
 
@@ -98,7 +98,7 @@ class Problem:
         kl = distribution.kl(self.old, distribution.assemble(outputs, own))
         if kl.mean() > STALE_KL:
             raise ValueError(f"the batch is not from this policy: mean KL(old‖θ) = {kl.mean():.3g} before any step")
-        self._at_old, self._gradient = self._summary(values, kl), total
+        self._at_old, self._gradient = self._summary(terms, kl), total
         return total
 
     def evaluate(self, theta: Tensor, bound: float = math.inf) -> CandidateEvaluation:
@@ -207,20 +207,15 @@ class Problem:
                     math.nan, total / (start + rows), max(float(kl.max()) for kl in divergences), False
                 )
         u = torch.cat(outputs) if self._shared else self.policy.evaluate(self.features, theta, self._workers)
-        values = state_values(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
-        return self._summary(values, torch.cat(divergences))
+        terms = state_terms(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
+        return self._summary(terms, torch.cat(divergences))
 
-    def _summary(self, values: Tensor, kl: Tensor) -> CandidateEvaluation:
+    def _summary(self, terms: Tensor, kl: Tensor) -> CandidateEvaluation:
         """From L_n [N] and the KL of each state; means in float64."""
-        value = float((values.double() * self.samples.weights).sum())
+        value = float(surrogate(terms, self.samples.weights))
         return CandidateEvaluation(value, float(kl.mean(dtype=torch.float64)), float(kl.max()))
 
 
 def _on(device: torch.device, dtype: torch.dtype, features: Any) -> Features:
     """Features where the update runs; frames stay bytes."""
     return features.to(device) if isinstance(features, Frames) else torch.as_tensor(features).to(device, dtype)
-
-
-def step_length(delta: float, curvature: float) -> float:
-    """β = √(2δ / sᵀAs): the step β·s spends δ of the KL's quadratic model (Appendix C). NaN unless sᵀAs > 0."""
-    return math.sqrt(2 * delta / curvature) if curvature > 0 else math.nan

@@ -50,9 +50,9 @@ class Samples:
         return Samples(actions, self.log_q[rows], self.q_values[rows], self.weights[rows], self.estimator)
 
 
-def surrogate(distribution: Distribution, u: Tensor, samples: Samples) -> Tensor:
-    """L(θ) = Σ_n weight_n L_n [] from the distribution parameters u [N, U] at the states; differentiable."""
-    return samples.weights @ state_values(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
+def surrogate(terms: Tensor, weights: Tensor) -> Tensor:
+    """L(θ) = Σ_n weight_n L_n [] float64, from the terms L_n [N] and the states' weights [N]; differentiable."""
+    return (terms.double() * weights).sum()
 
 
 def log_weights(distribution: Distribution, u: Tensor, samples: Samples) -> Tensor:
@@ -62,7 +62,7 @@ def log_weights(distribution: Distribution, u: Tensor, samples: Samples) -> Tens
     return distribution.log_prob(per_action, samples.actions).view(n, k) - samples.log_q
 
 
-def state_values(log_w: Tensor, q_values: Tensor, estimator: Estimator) -> Tensor:
+def state_terms(log_w: Tensor, q_values: Tensor, estimator: Estimator) -> Tensor:
     """L_n [N] from log w [N, K] and Q̂ [N, K]."""
     if estimator is Estimator.IMPORTANCE:  # Eq. 14: mean_k w_k Q̂_k; Eq. 15 is the same with log q = -log K
         return (log_w.exp() * q_values).mean(1)
@@ -76,14 +76,12 @@ def surrogate_slope(distribution: Distribution, u: Tensor, samples: Samples) -> 
     """
     n, k = samples.log_q.shape
     log_w = log_weights(distribution, u, samples)
+    terms = state_terms(log_w, samples.q_values, samples.estimator)
     if samples.estimator is Estimator.IMPORTANCE:
-        weighted = log_w.exp() * samples.q_values
-        values, per_log_prob = weighted.mean(1), weighted / k
+        per_log_prob = log_w.exp() * samples.q_values / k
     else:
-        share = log_w.softmax(1)
-        values = (share * samples.q_values).sum(1)
-        per_log_prob = share * (samples.q_values - values.unsqueeze(1))
+        per_log_prob = log_w.softmax(1) * (samples.q_values - terms.unsqueeze(1))
     per_log_prob = per_log_prob * samples.weights.unsqueeze(1)
     per_action = u if k == 1 else u.repeat_interleave(k, dim=0)
     slope = distribution.score(per_action, samples.actions) * per_log_prob.reshape(-1, 1)
-    return (slope if k == 1 else slope.view(n, k, -1).sum(1)), values
+    return (slope if k == 1 else slope.view(n, k, -1).sum(1)), terms

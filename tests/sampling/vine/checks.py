@@ -19,7 +19,7 @@ from trpolab.sampling.vine.trunks import choose_states, run_trunks
 from trpolab.simulators import find_task, make
 from trpolab.training.config import resolve
 from trpolab.training.loop import start_learner
-from trpolab.updates.surrogate import state_values
+from trpolab.updates.surrogate import state_terms
 
 SMALL = Vine(trunks=3, trunk_length=40, states=7, actions=3, rollout_length=15)
 GAMMA = 0.97
@@ -188,7 +188,7 @@ def uniform_gradient_cosine(count=64, k=32, states=200):
     theta = torch.tensor(logits, requires_grad=True)
     log_p = theta.log_softmax(0)
     log_w = log_p[torch.from_numpy(first.actions)] - torch.from_numpy(first.log_q)
-    estimate = state_values(log_w, torch.from_numpy(q[first.actions]), first.estimator).mean()
+    estimate = state_terms(log_w, torch.from_numpy(q[first.actions]), first.estimator).mean()
     exact = log_p.exp() @ torch.from_numpy(q)
     one, two = (torch.autograd.grad(value, theta, retain_graph=True)[0] for value in (estimate, exact))
     return float(one @ two / (one.norm() * two.norm()))

@@ -13,7 +13,7 @@ from trpolab.policies import Categorical, DiagonalGaussian, FactoredCategorical
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
 from trpolab.sampling.vine.proposals import different_indices, draw_first_actions
-from trpolab.updates.surrogate import state_values
+from trpolab.updates.surrogate import state_terms
 
 # The running example of a four-armed state: soft-max of THETA, and Q.
 THETA = np.array([1.2, -0.3, 0.1, -1.0])
@@ -45,7 +45,7 @@ def slope(actions, log_q, q_values, estimator):
     theta = torch.tensor(THETA, requires_grad=True)
     log_p = theta.log_softmax(0)[torch.as_tensor(np.array(actions))]
     log_w = (log_p - torch.as_tensor(np.array(log_q))).unsqueeze(0)
-    value = state_values(log_w, torch.as_tensor(np.array(q_values)).unsqueeze(0), estimator)[0]
+    value = state_terms(log_w, torch.as_tensor(np.array(q_values)).unsqueeze(0), estimator)[0]
     (gradient,) = torch.autograd.grad(value, theta)
     return value.item(), gradient.numpy()
 

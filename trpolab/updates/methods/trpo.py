@@ -9,18 +9,18 @@ from trpolab.updates.gradient_step import damped_fisher, full_step, line_search,
 from trpolab.updates.method import Context, MethodKind, Step
 
 
-def trpo_step(learner: Learner, batch: Batch, settings: None, context: Context, fisher: str = "") -> Step:
+def trpo_step(learner: Learner, batch: Batch, settings: None, context: Context, fisher: str | None = None) -> Step:
     """One update: maximise L(θ) subject to mean KL(old‖θ) <= δ, to first order in L and second order in the KL.
 
     The gradient, the surrogate and the KL test use the full batch, the Fisher products a share of its states. β comes
     from the *damped* sᵀAs: with damping the quadratic model of the KL stays below δ. Numerical trouble is a Refusal;
-    ValueError only if the batch was collected by another policy. `fisher` is another kind of A than `trust.fisher`.
+    ValueError only if the batch was collected by another policy. `fisher` takes the place of `trust.fisher`, if given.
     """
     problem = pose(learner, batch, context)  # Eq. 14: L(θ), and KL(old‖θ) at the sampled states
     g = problem.gradient()  # g = ∇L(θ_old)
-    A = damped_fisher(problem, context, fisher)  # A = ∂²/∂θ² of the mean KL, given as v ↦ Av (App. C.1)
-    s = solve(A, g, context)  # s ≈ A⁻¹g by conjugate gradient
-    step = full_step(s, context)  # βs with β = √(2δ / sᵀAs), the longest step that the model of the KL allows
+    A = damped_fisher(problem, context, fisher)  # v ↦ (A + damping·I) v, A the Fisher matrix (App. C.1)
+    cg = solve(A, g, context)  # cg.x = s ≈ A⁻¹g by conjugate gradient
+    step = full_step(cg, context)  # βs with β = √(2δ / sᵀAs), the longest step that the model of the KL allows
     theta, fraction = line_search(problem, step, problem.mean_kl, context)  # shrink until KL <= δ and L gains
     return take(learner, problem, theta, context, fraction)
 
