@@ -54,3 +54,32 @@ def test_a_lab_whose_kernel_was_restarted_says_that_it_is_gone(running: Any) -> 
         lambda: "gone: its kernel" in running.locator(said).evaluate(read), "the old view does not say that it is gone"
     )
     assert not running.locator(f"{CARTPOLE} .trpolab-pill").is_visible()
+
+
+def test_it_is_the_same_in_jupyter_notebook(page: Any, server: str, workspace: Path) -> None:
+    pytest.importorskip("notebook", reason='needs Jupyter Notebook 7: pip install "trpolab[test]"')
+    write_notebook(workspace / "notebook7.ipynb", CELL.replace(", autostart=True", ""))
+    page.goto(f"{server}/notebooks/notebook7.ipynb")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.locator(".jp-CodeCell .jp-InputArea-editor").first.click()
+
+    def begun() -> bool:
+        """Whether the kernel took the cell: it takes none before it is connected."""
+        page.keyboard.press("Control+Enter")
+        time.sleep(3)
+        return page.locator(".jp-InputPrompt").first.text_content() != "[ ]:"
+
+    until(begun, "the cell was never run")
+    page.wait_for_selector(CARTPOLE)
+    page.locator(f"{CARTPOLE} button.trpolab-run").click()
+    until(lambda: iteration(page, CARTPOLE) > 2, "the lab stands still")
+    page.locator(f"{CARTPOLE} button.trpolab-pause").click()
+    until(lambda: "paused" in pill(page, CARTPOLE), "its buttons are dead")
+
+    def saved() -> str:
+        page.keyboard.press("Control+s")
+        return (workspace / "notebook7.ipynb").read_text(encoding="utf-8")
+
+    until(
+        lambda: f"CartPole-v1, {iteration(page, CARTPOLE)} iterations" in saved(), "the file tells of older iterations"
+    )
