@@ -116,15 +116,22 @@ def _written(value: Any) -> str:
     return ("yes" if value else "no") if isinstance(value, bool | np.bool_) else in_words(value)
 
 
-def panels(*titles: str, widths: Sequence[float] | None = None, height: float = 3.0) -> tuple[Figure, list[Axes]]:
-    """A transparent figure of axes side by side, one a title, for a light or a dark page; height in inches."""
-    figure = Figure(figsize=(WIDTH, height))
+def panels(
+    *titles: str, widths: Sequence[float] | None = None, height: float = 3.0, across: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A transparent figure of axes, one a title, for a light or a dark page: side by side, or so many in a row.
+
+    `height` is that of a row, in inches.
+    """
+    across = min(across or len(titles), len(titles))
+    rows = -(-len(titles) // across)
+    figure = Figure(figsize=(WIDTH, height * rows))
     figure.patch.set_alpha(0)
     grid = figure.add_gridspec(
-        1, len(titles), width_ratios=widths, left=0.065, right=0.985, bottom=0.56 / height, top=1 - 0.34 / height,
-        wspace=0.21 if len(titles) < 3 else 0.26,
+        rows, across, width_ratios=widths, left=0.065, right=0.985, bottom=0.56 / height / rows,
+        top=1 - 0.34 / height / rows, wspace=0.21 if across < 3 else 0.26, hspace=0.9 / (height - 0.9),
     )  # fmt: skip
-    axes = [figure.add_subplot(grid[0, place]) for place in range(len(titles))]
+    axes = [figure.add_subplot(grid[divmod(place, across)]) for place in range(len(titles))]
     for ax, title in zip(axes, titles, strict=True):
         dress(ax)
         ax.set_title(title, loc="left", y=1.02, fontsize=9.5, fontweight="bold", color=INK)
