@@ -317,7 +317,7 @@ def loaded_by(code: str) -> set[str]:
 def test_importing_trpolab_loads_neither_torch_nor_anything_of_a_notebook() -> None:
     unwanted = {*NOTEBOOK_MODULES, "ale_py", "cma", "PIL", "jupyterlab", "rich", "ray", "tensorboard"}
     assert not loaded_by("import trpolab") & {*unwanted, "mujoco", "psutil", "torch"}
-    names = [name for name in trpolab.__all__ if name not in ("Lab", "compare", "play")]
+    names = [name for name in trpolab.__all__ if name not in ("Lab", "compare", "play", "watch")]
     assert not loaded_by(f"from trpolab import {', '.join(names)}") & (unwanted - {"PIL"})
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trpolab.lab import Lab
     from trpolab.lab.compare import compare
     from trpolab.lab.player import play
+    from trpolab.lab.watch import watch
     from trpolab.numerics import backtrack, conjugate_gradient
     from trpolab.policies.kinds import DistributionKind, NetworkKind
     from trpolab.runs.reader import load_policy
@@ -59,6 +60,7 @@ _HOMES = {
     "setting": "trpolab.settings",
     "theory": "trpolab.theory",
     "train": "trpolab.training.session",
+    "watch": "trpolab.lab.watch",
 }
 __all__ = list(_HOMES)
 

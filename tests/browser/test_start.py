@@ -186,6 +186,31 @@ def test_stop_ends_the_run_and_run_goes_on(notebook: Any) -> None:
     until(lambda: "since iteration" in hint(notebook, "cg_iterations"), "the pending change was lost")
 
 
+def test_a_text_reaches_the_clipboard_and_a_file_is_saved(notebook: Any) -> None:
+    notebook.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    press(notebook, "python")
+    read = "navigator.clipboard.readText()"
+    until(lambda: notebook.evaluate(read).startswith("import trpolab"), "nothing is on the clipboard")
+    along = notebook.locator(f"{HOPPER} .trpolab-along")
+    along.get_by_label("as", exact=True).select_option("csv")
+    with notebook.expect_download() as download:
+        along.get_by_role("button", name="Save file").click()
+    assert download.value.suggested_filename.endswith(".csv")
+    assert Path(download.value.path()).read_text().startswith("iteration,sim_steps,return_mean")
+
+
+def test_it_steps_back_to_an_iteration_that_is_kept(notebook: Any) -> None:
+    along = notebook.locator(f"{HOPPER} .trpolab-along")
+    iterations = along.get_by_label("back to iteration")
+    until(iterations.is_enabled, "nothing is kept to go back to")
+    kept = int(iterations.locator("option").first.text_content())
+    iterations.select_option(index=0)
+    along.get_by_role("button", name="Rewind").click()
+    until(lambda: pill(notebook) == f"ready · iteration {kept}", "it did not step back")
+    press(notebook, "run")
+    until(lambda: iteration(notebook) > kept, "it did not go on")
+
+
 def test_the_dark_theme_darkens_the_lab(notebook: Any) -> None:
     title = notebook.locator(f"{HOPPER} .trpolab-heading").first
     read = "element => getComputedStyle(element.querySelector('.widget-html-content') || element).color"

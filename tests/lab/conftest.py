@@ -18,7 +18,7 @@ class FakeLab(Lab):
 
     about: ClassVar[dict[str, Any]] = {}
 
-    def _new_session(self, source: Any, settings: dict[str, Any], resume: Any = None) -> Any:
+    def _new_session(self, source: Any, settings: dict[str, Any], resume: Any = None, at: Any = None) -> Any:
         return FakeSession("CartPole-v1", settings, **self.about)
 
 

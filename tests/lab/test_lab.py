@@ -88,6 +88,15 @@ def test_pause_step_stop_and_run_again_by_button(make_lab) -> None:
     until(lambda: len(lab.history) > held + 2)
 
 
+def test_run_pressed_twice_runs_once(make_lab) -> None:
+    lab = make_lab(about={"seconds": 0.01})
+    press(lab, "run")
+    press(lab, "run")
+    until(lambda: len(lab.history) > 3)
+    assert sum(thread.name == NAME for thread in threading.enumerate()) == 1
+    assert [row["iteration"] for row in lab.history] == list(range(1, len(lab.history) + 1))
+
+
 def test_step_from_the_start_does_one_iteration(make_lab) -> None:
     lab = make_lab()
     press(lab, "step")
@@ -182,7 +191,11 @@ def test_running_a_cell_again_closes_its_earlier_lab_only(make_lab, monkeypatch:
     shell.cell, shell.execution_count = "b", 2
     other = make_lab()
     shell.cell, shell.execution_count = "a", 3
+    beside.run(block=True, iterations=4)
     again = make_lab()
+    ((iterations, returns),) = again.view.charts.ghosts
+    assert iterations.tolist() == [1, 2, 3, 4], "the cell's last run is grey in the charts"
+    assert returns.tolist() == [row["return_mean"] for row in beside.history]
     assert [lab.state for lab in (first, beside, other, again)] == ["closed", "closed", "ready", "ready"]
 
 

@@ -69,7 +69,7 @@ class RolloutCard:
 
     def stroke(self) -> None:
         """Show the newest policy if it is new and there is time, or what a person asked for."""
-        busy, began = self._lab.state == "running", time.thread_time()
+        busy, began = self._lab.state in ("running", "watching"), time.thread_time()
         follow = bool(self._lab.history) and self._pace.allows(busy)
         self.player.max_steps = self._steps if busy else None
         if self.player.stroke(follow):

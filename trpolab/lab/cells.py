@@ -11,23 +11,24 @@ from typing import Any
 ATTRIBUTE = "_trpolab_cells"
 
 
-def claim(fallback: str) -> list[Any]:
-    """Close what the running cell made in an earlier execution; the list is where its new labs are to be recorded.
+def claim(fallback: str) -> tuple[list[Any], list[Any]]:
+    """Close what the running cell made in an earlier execution: (where its new labs are to be recorded, those closed).
 
     A cell holds what has `close(keep_view=False)`, by the number of its latest execution.
     A cell is known by the id that JupyterLab sends along; where a front end sends none, by `fallback` (the task).
     """
     shell = current_shell()
     if shell is None:
-        return []
+        return [], []
     cells: dict[str, tuple[int, list[Any]]] = shell.__dict__.setdefault(ATTRIBUTE, {})
     key, execution = cell_id(shell) or fallback, int(shell.execution_count)
     latest, labs = cells.get(key, (None, []))
-    if latest != execution:
-        for earlier in labs:
-            earlier.close(keep_view=False)
-        cells[key] = execution, []
-    return cells[key][1]
+    if latest == execution:
+        return labs, []
+    for earlier in labs:
+        earlier.close(keep_view=False)
+    cells[key] = execution, []
+    return cells[key][1], labs
 
 
 def current_shell() -> Any:

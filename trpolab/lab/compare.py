@@ -131,13 +131,18 @@ class Comparison:
         said = f"<div role='alert'>{html.escape(self.warning)}</div>" if self.warning else ""
         return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>{said}"
 
+    def bundles(self) -> list[dict[str, Any]]:
+        """The MIME bundles of the table and of the figure, which a front end without Plotly shows as a picture."""
+        explorable = {**json.loads(self.figure.to_json()), "config": {"displaylogo": False, "responsive": True}}
+        picture = {"application/vnd.plotly.v1+json": explorable, "image/png": b64encode(self.png()).decode()}
+        table = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        return [table, {**picture, "text/plain": "the runs' curves"}]
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
-        explorable = {**json.loads(self.figure.to_json()), "config": {"displaylogo": False, "responsive": True}}
-        picture = {"application/vnd.plotly.v1+json": explorable, "image/png": b64encode(self.png()).decode()}
-        display({**picture, "text/plain": "the runs' curves"}, raw=True)
+        for bundle in self.bundles():
+            display(bundle, raw=True)
 
     def _rows(self, run: ComparedRun, metric: str) -> np.ndarray:
         """The iterations of a curve that are drawn: not those that the run has in common with its parent here."""

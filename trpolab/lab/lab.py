@@ -12,22 +12,26 @@ main thread and reaches none of them, so the lab has its own Stop.
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trpolab.lab.cells import claim
-from trpolab.lab.summary import Summary, summarize
+from trpolab.lab.controls_panel import ControlsPanel
+from trpolab.lab.shown import Shown
 from trpolab.lab.trainer import Trainer
-from trpolab.lab.view import View
 from trpolab.policies import Policy
+from trpolab.runs.reader import numbered
+from trpolab.settings import PlainError
 from trpolab.simulators import Source
+from trpolab.training import config
 from trpolab.training.session import Session
 
 UNTIL_STOPPED = 1_000_000  # iterations of a lab that was given none
 
 
-class Lab:
+class Lab(Shown):
     """A live run of a task; the last line of a cell shows it.
 
     `task` and `settings` are those of `trpolab.train`; without `iterations` it learns until stopped. `out=None` writes
@@ -46,16 +50,17 @@ class Lab:
         autostart: bool = False,
         **settings: Any,
     ):
-        mine = claim(str(task or resume) if not callable(task) else getattr(task, "__name__", "task"))
+        super().__init__()
+        mine, closed = claim(str(task or resume) if not callable(task) else getattr(task, "__name__", "task"))
         self._out = out
         self._more = settings.get("iterations", UNTIL_STOPPED)
         self._granted = self._more  # as many as the lab itself has last asked for
         first = self._new_session(task, settings | {"iterations": self._more}, resume)
         self._source = first.source
         self.trainer = Trainer(first)
-        self._making_view = threading.Lock()
-        self._view: View | None = None
-        self._reset_wanted = self._closed = False
+        self._wanted: Callable[[], Any] | None = None  # makes the session that a reset asks for
+        before = [lab for lab in closed if isinstance(lab, Lab) and lab.session.task.name == first.task.name]
+        self.ghosts = before[-1].as_ghosts() if before else []
         mine.append(self)
         if autostart:
             self.run()
@@ -71,11 +76,6 @@ class Lab:
         return self.session.controls
 
     @property
-    def history(self) -> list[dict[str, Any]]:
-        """One dict of metrics per iteration of the run under way."""
-        return self.session.history
-
-    @property
     def state(self) -> str:
         """ready, running, waiting (for its folder), pausing, paused, stopping, stopped, finished, error or closed."""
         return "closed" if self._closed else self.trainer.state
@@ -85,14 +85,9 @@ class Lab:
         """The policy after the last whole iteration."""
         return self.session.learner.policy
 
-    @property
-    def view(self) -> View:
-        """The widgets, made when first asked for."""
-        with self._making_view:
-            if self._view is None:
-                self._view = View(self)
-                self._view.start()
-            return self._view
+    def panel(self) -> ControlsPanel:
+        """The knobs."""
+        return ControlsPanel(lambda: self.controls)
 
     def run(self, *, block: bool = False, iterations: int | None = None) -> Lab:
         """Train until paused or stopped, or for so many iterations more and then pause.
@@ -139,67 +134,74 @@ class Lab:
 
     def reset(self) -> Lab:
         """Start anew, untrained, with the knobs as they are; the charts keep the last run in dotted grey."""
+        return self._begin_another(None)
+
+    def rewind(self, at: int) -> Lab:
+        """Step back to an iteration of `kept()`, and make ready to go on from there with the knobs as they are.
+
+        That is a new run, which names the old one as its parent; the charts keep the old one in dotted grey. Raises
+        PlainError where the iteration isn't kept.
+        """
+        return self._begin_another(at)
+
+    def kept(self) -> list[int]:
+        """The iterations that the run can be stepped back to: its folder keeps their checkpoints."""
+        path = self.session.path
+        return [int(entry.name) for entry in numbered(path / "ckpt")] if path is not None else []
+
+    def ask_for_reset(self, at: int | None = None) -> None:
+        """Give up the iteration under way; `settle` does the rest. With `at`, step back to that iteration."""
+        path, live = self.session.path, config.settings()
+        asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
+        if at is None:
+            self._wanted = self._anew
+        elif at in self.kept() and path is not None:
+            turned = {name: value for name, value in asked.items() if live[name].live}
+            self._wanted = partial(self._new_session, self._source, turned, path, at)
+        else:
+            kept = ", ".join(map(str, self.kept())) or "none"
+            raise PlainError(f"iteration {at}: only those whose checkpoints the run folder keeps ({kept})")
+        self.controls.abort()
+
+    def settle(self) -> None:
+        """Make another session if one was asked for and the thread has ended."""
+        if self._wanted is None or self.trainer.alive or self._closed:
+            return
+        make, self._wanted = self._wanted, None
+        try:
+            self.trainer = Trainer(make())
+        except PlainError as error:  # the checkpoint is damaged, or was given up meanwhile
+            self.session.warnings = {**self.session.warnings, "rewind": str(error)}
+
+    def close_run(self) -> None:
+        """End the training thread."""
+        self.trainer.close()
+
+    def __repr__(self) -> str:
+        where = f", {self.session.path}" if self.session.path else ""
+        return f"Lab({self.session.task.name}: {self.state}, iteration {len(self.history)}{where})"
+
+    def _new_session(
+        self, source: Any, settings: dict[str, Any], resume: str | Path | None = None, at: int | None = None
+    ) -> Any:
+        out = self._out if at is None else Path(resume or ".").parent  # beside its parent
+        return Session(source, out=out, resume=resume, at=at, **settings)
+
+    def _anew(self) -> Any:
+        asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
+        if asked["iterations"] == self._granted:  # nobody has asked for others
+            asked["iterations"] = self._granted = self._more
+        return self._new_session(self._source, asked)
+
+    def _begin_another(self, at: int | None) -> Lab:
         self._refuse_if_closed()
-        self.ask_for_reset()
+        self.ask_for_reset(at)
         self.trainer.close()
         if self._view is not None:
             self._view.stroke()
         else:
             self.settle()
         return self
-
-    def ask_for_reset(self) -> None:
-        """Give up the iteration under way; `settle` does the rest."""
-        self._reset_wanted = True
-        self.controls.abort()
-
-    def settle(self) -> None:
-        """Make another session if a reset was asked for and the thread has ended."""
-        if not self._reset_wanted or self.trainer.alive or self._closed:
-            return
-        asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
-        if asked["iterations"] == self._granted:  # nobody has asked for others
-            asked["iterations"] = self._granted = self._more
-        self.trainer = Trainer(self._new_session(self._source, asked))
-        self._reset_wanted = False
-
-    def close(self, keep_view: bool = True) -> None:
-        """End the threads; the view is closed as well unless `keep_view`."""
-        if self._closed:
-            return
-        self._closed = True
-        self.trainer.close()
-        if self._view is not None:
-            self._view.close(keep_view)
-
-    def refresh(self) -> None:
-        """Show new values now, not only at the refresh thread's next call."""
-        if self._view is not None:
-            self._view.stroke()
-            self._view.rollout.stroke()
-
-    def overhead(self) -> float:
-        """The view's processor time as a share of the time spent training; 0 while it was never shown."""
-        seconds = self.trainer.elapsed()
-        return (
-            (self._view.pump.seconds + self._view.rollout.seconds) / seconds
-            if self._view is not None and seconds > 0
-            else 0.0
-        )
-
-    def summary(self) -> Summary:
-        """A static table and picture of the run so far, for a saved notebook: display it as the last line of a cell."""
-        return summarize(self.session, self._view.poster if self._view is not None else b"")
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        return {**self.view.bundle(include=include, exclude=exclude), "text/plain": f"Lab({self.session.task.name})"}
-
-    def __repr__(self) -> str:
-        where = f", {self.session.path}" if self.session.path else ""
-        return f"Lab({self.session.task.name}: {self.state}, iteration {len(self.history)}{where})"
-
-    def _new_session(self, source: Any, settings: dict[str, Any], resume: str | Path | None = None) -> Any:
-        return Session(source, out=self._out, resume=resume, **settings)
 
     def _grant(self, iterations: int | None) -> None:
         """Let the run go on for so many iterations (None: as long as it was made for) if its settings end it before."""

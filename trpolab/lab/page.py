@@ -125,10 +125,11 @@ class Page:
         """Show the run folder, once it exists."""
         self.where.value = f"run folder <code>{html.escape(str(folder))}</code>" if folder else ""
 
-    def show_code(self, name: str, text: str) -> None:
-        """Show text to be copied; one click selects all of it. The same button again hides it."""
+    def show_code(self, name: str, text: str) -> bool:
+        """Show text to be copied, and say so; one click selects all of it. The same button again hides it."""
         self._code_shown = "" if name == self._code_shown else name
         self.code.value = f"<pre title='click, then copy'>{html.escape(text)}</pre>" if self._code_shown else ""
+        return bool(self._code_shown)
 
     def close(self) -> None:
         """Close every widget of the page."""

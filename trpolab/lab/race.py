@@ -87,7 +87,7 @@ class Race(w.VBox):
         row = w.HBox([*self.lanes, self.seed, self.button], layout=w.Layout(flex_flow="row wrap"))
         super().__init__([w.HTML(CSS), row, self.message, self.picture])
         self.add_class("trpolab").add_class("trpolab-inside")
-        claim("race").append(self)
+        claim("race")[0].append(self)
 
     @property
     def running(self) -> bool:

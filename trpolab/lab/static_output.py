@@ -62,7 +62,7 @@ class StaticOutput:
 
 def bundles(summary: Summary) -> dict[str, dict[str, str]]:
     """A summary as MIME bundles; an image that isn't there yet is an empty text."""
-    table = f"<div class='trpolab-stays'>{summary._repr_html_()}</div>"
+    table = f"<div class='trpolab-stays trpolab-stays-3'>{summary._repr_html_()}</div>"
     images = {"charts": summary.png, "rollout": summary.poster}
     found = {"table": {"text/plain": str(summary), "text/html": table}}
     for name, image in images.items():

@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 from trpolab.lab.cards import RolloutCard, VineCard
-from trpolab.lab.charts import Charts
-from trpolab.lab.controls_panel import ControlsPanel
+from trpolab.lab.charts import GHOSTS, Charts
 from trpolab.lab.page import Page
 from trpolab.lab.reading import clock, found_on_resuming, marks_of, remarks, short, speed, work
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
+from trpolab.lab.take_along import TakeAlong
 from trpolab.lab.trust_region import TrustRegionCard
 
 ALLOWED = {
@@ -30,12 +30,13 @@ ALLOWED = {
 
 
 class View:
-    """The widgets of one `Lab`, and the timer that keeps them up to date."""
+    """The widgets of one `Shown`, and the timer that keeps them up to date."""
 
     def __init__(self, lab: Any):
         self.lab = lab
         self.charts = Charts()
-        self.knobs = ControlsPanel(lambda: lab.controls)
+        self.charts.ghosts = lab.ghosts[:GHOSTS]
+        self.knobs = lab.panel()
         self.rollout = RolloutCard(lab)
         self.page = Page(lab.session.task.name, self.knobs.widget, self.charts, self.press)
         self.page.cards["rollout"].children = [self.rollout.player.view]
@@ -43,7 +44,9 @@ class View:
         self.static = StaticOutput(lab.summary)
         self.trust_region = TrustRegionCard(lab)
         self.page.cards["trust_region"].children = [self.trust_region.view]
-        self.page.show_card("trust_region", True)
+        self.page.show_card("trust_region", lab.steerable)
+        self.along = TakeAlong(lab, lambda: self.poster)
+        self.page.widget.children += (self.along.widget,)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
         self._drawing = threading.RLock()
         self._session = lab.session
@@ -77,7 +80,9 @@ class View:
             return
         if name in ("python", "command"):
             text = as_python if name == "python" else as_command
-            self.page.show_code(name, text(lab.session))
+            written = text(lab.session)
+            if self.page.show_code(name, written):
+                self.along.copy(written)
             return
         asks = {"run": lab.run, "pause": lab.pause, "step": lab.step, "stop": lab.stop, "reset": lab.ask_for_reset}
         asks[name]()
@@ -97,6 +102,7 @@ class View:
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
             busy, overhead = self.lab.state == "running", self.lab.overhead()
             self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=busy, overhead=overhead)
+            self.along.refresh()
             self.static.consider(self.lab.state, len(self.lab.history), self.rollout.player.caption)
 
     def close(self, keep: bool) -> None:
@@ -134,7 +140,7 @@ class View:
         lab, page = self.lab, self.page
         count = len(lab.history)
         page.show_status(lab.state, f"iteration {count:,}" if count else "", self._numbers())
-        page.enable(ALLOWED[lab.state])
+        page.enable(ALLOWED[lab.state] if lab.steerable else set())
         page.name_run("Continue" if lab.state in ("stopped", "error") or (lab.state == "ready" and count) else "Run")
         failure = lab.trainer.failure
         said = [*found_on_resuming(lab.session.events), *lab.session.warnings.values()]

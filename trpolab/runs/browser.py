@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import pkgutil
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -126,16 +127,27 @@ class Runs(Sequence[RunEntry]):
     def __len__(self) -> int:
         return len(self._runs)
 
-    def _rows(self) -> Iterator[list[str]]:
-        yield ["", *COLUMNS]
+    def _rows(self, columns: Sequence[str] = COLUMNS) -> Iterator[list[str]]:
+        yield ["", *columns]
         for number, run in enumerate(self._runs):
-            yield [str(number), *(_shown(getattr(run, name)) for name in COLUMNS)]
+            yield [str(number), *(_shown(getattr(run, name)) for name in columns)]
+
+    def lines(self, columns: Sequence[str] = COLUMNS) -> list[str]:
+        """The table in columns of text: its head, and a line for each run."""
+        rows = list(self._rows(columns))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
     def __repr__(self) -> str:
-        rows = list(self._rows())
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([f"{len(self)} runs in {self.folder}", *lines, *map(printable, self.broken)])
+        return "\n".join([f"{len(self)} runs in {self.folder}", *self.lines(), *map(printable, self.broken)])
+
+    def _ipython_display_(self) -> None:
+        """In a notebook with the lab installed, with controls; they stand above this room, so they are looked up."""
+        try:
+            show = pkgutil.resolve_name("trpolab.lab.run_browser:show")
+        except ImportError:
+            raise NotImplementedError from None  # IPython shows the plain table
+        show(self)
 
     def _repr_html_(self) -> str:
         head, *rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows()]

@@ -1,11 +1,17 @@
 // The views of the bundle by kind. Each is `render({ channel, el, model })` and returns its cleanup.
 import { openChannel } from "./channel.js";
 import { renderCharts } from "./charts.js";
+import { renderHandOver } from "./hand_over.js";
 import { renderPlayer } from "./player.js";
 import { renderTrustRegion } from "./trust_region.js";
 import sheet from "./views.css";
 
-const KINDS = { charts: renderCharts, player: renderPlayer, trust_region: renderTrustRegion };
+const KINDS = {
+  charts: renderCharts,
+  hand_over: renderHandOver,
+  player: renderPlayer,
+  trust_region: renderTrustRegion,
+};
 
 document.head.appendChild(document.createElement("style")).textContent = sheet;
 
