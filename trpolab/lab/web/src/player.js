@@ -258,7 +258,7 @@ class PlayerView {
       button("back", "One frame back", "One frame back (←)", () => this.step(-1)),
       this.toggle,
       button("on", "One frame on", "One frame on (→)", () => this.step(1)),
-      this.scrub, this.pace, this.camera,
+      this.pace, this.camera,
     );
     this.tracks = make("canvas", "trpolab-player-tracks", { title: "Reward, action and KL over the episode; click to go there" });
     this.tracks.setAttribute("aria-hidden", "true"); // its numbers stand below
@@ -267,10 +267,11 @@ class PlayerView {
       if (panel) this.seek(Math.round((event.offsetX / this.tracks.clientWidth) * panel.last));
     };
     this.numbers = make("div", "trpolab-player-numbers");
+    bar.append(this.numbers);
     this.choices = make("div", "trpolab-player-choices");
     this.line = make("div", "trpolab-player-line");
     this.line.setAttribute("role", "status");
-    this.root.append(this.stage, bar, this.tracks, this.numbers, this.choices, this.line);
+    this.root.append(this.stage, this.scrub, this.tracks, bar, this.choices, this.line);
     this.root.onkeydown = (event) => this._key(event);
     el.append(this.root);
     this.play(this.playing);
