@@ -243,7 +243,7 @@ def play(
     if max_steps is not None:
         whole_number("max_steps", max_steps, 1)
     runs = [played_run(each, task) for each in (what, other) if each is not None]
-    mine = claim("player")
+    mine, _ = claim("player")
     player = Player(runs, seed=whole_number("seed", seed, 0), max_steps=max_steps)
     for place, run in enumerate(runs):
         policy, simulator = run.kept.policy(run.kept.iterations()[-1]), player._simulator(place)
