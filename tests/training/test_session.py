@@ -400,3 +400,12 @@ def test_a_run_of_another_task_is_not_resumed_on_this_one(tmp_path):
     other = train(poisoned(()), out=tmp_path, iterations=1, steps_per_iteration=64, slots=2).path
     with pytest.raises(RunFolderError, match="Python callable"):
         Session(resume=other)
+
+
+def test_the_controls_tell_the_phase_of_the_iteration_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session("CartPole-v1", out=None, iterations=2, steps_per_iteration=64, slots=2)
+    entered: list[str] = []
+    monkeypatch.setattr(session.controls, "enter", entered.append)
+    session.run()
+    assert entered == [*(["sampling", "update", "value", ""] * 2), ""]
+    assert {f"seconds_{phase}" for phase in entered if phase} <= set(session.history[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -58,6 +59,27 @@ def found_on_resuming(events: list[dict[str, Any]]) -> list[str]:
 def work(row: dict[str, Any]) -> float:
     """Seconds that an iteration took, without the wait to be watched."""
     return sum(row.get(name) or 0.0 for name in ("seconds_sampling", "seconds_update", "seconds_value"))
+
+
+SHORT = 2.0  # seconds: nobody asks what an iteration does that is over sooner
+PHASES = {"sampling": "playing episodes", "update": "updating the policy", "value": "fitting the value function"}
+
+
+def phase_of(controls: Any, iteration: int, last: dict[str, Any] | None, grown: float) -> tuple[str, float | None]:
+    """What the iteration under way does and for how long, in words; how much of that is done, if that can be told.
+
+    It is told from the `last` iteration, and `grown`, how many times its simulator steps this one has.
+    """
+    phase, took = controls.phase, time.perf_counter() - controls.phase_began
+    if not phase:
+        return "", None
+    usual = grown * ((last or {}).get(f"seconds_{phase}") or 0.0)
+    if max(took, grown * work(last or {})) < SHORT:
+        return "", None
+    text = f"iteration {iteration:,}: {PHASES[phase]}, {took:.0f} s"
+    if usual <= 0:
+        return text, None
+    return (f"{text} of about {usual:.1f} s" if usual < 10 else f"{text} of about {usual:.0f} s"), took / usual
 
 
 def speed(row: dict[str, Any]) -> float | None:

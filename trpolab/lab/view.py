@@ -8,12 +8,13 @@ from typing import Any
 from trpolab.lab.cards import RolloutCard, VineCard
 from trpolab.lab.charts import GHOSTS, Charts
 from trpolab.lab.page import Page
-from trpolab.lab.reading import clock, found_on_resuming, marks_of, remarks, short, speed, work
+from trpolab.lab.reading import clock, found_on_resuming, marks_of, phase_of, remarks, short, speed, work
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
 from trpolab.lab.take_along import TakeAlong
 from trpolab.lab.trust_region import TrustRegionCard
+from trpolab.training.config import cost
 
 ALLOWED = {
     "ready": {"run", "step"},
@@ -100,6 +101,7 @@ class View:
             self._show_state()
             last = self.lab.history[-1] if self.lab.history else None
             self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
+            self._show_progress(last)
             busy, overhead = self.lab.state == "running", self.lab.overhead()
             self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=busy, overhead=overhead)
             self.along.refresh()
@@ -147,6 +149,11 @@ class View:
         sentence = failure.sentence if failure else lab.session.trouble or " ".join(said)
         page.show_error(sentence, failure.trace if failure else "")
         page.show_folder(lab.session.path)
+
+    def _show_progress(self, last: dict[str, Any] | None) -> None:
+        controls = self.lab.controls
+        grown = cost(controls.in_use, controls.task) / max(last["batch_steps"], 1) if last else 1.0
+        self.page.show_progress(*phase_of(controls, len(self.lab.history) + 1, last, grown))
 
     def _numbers(self) -> str:
         history = self.lab.history

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from trpolab.settings import ConfigError
@@ -14,7 +15,7 @@ class Controls:
     """Settings for the next iteration, and run, pause, step, stop. Safe to call from any thread.
 
     The loop reads the config once at the start of an iteration (`take`); a change made meanwhile is pending until then.
-    `paused`, `holding` and `stopping` are there to be read; the methods change them.
+    `paused`, `holding`, `stopping` and `phase` are there to be read; the methods change them.
     """
 
     def __init__(self, config: Config, task: Task):
@@ -25,6 +26,7 @@ class Controls:
         self.paused = False  # the loop is paused, or will be before the next iteration
         self.holding = False  # the loop is waiting between two iterations
         self.stopping = False  # the run was told to end
+        self.phase, self.phase_began = "", 0.0  # what the iteration under way does, and since when (perf_counter)
         self._aborting = self._ended = False
         self._steps = 0  # iterations still granted while paused
 
@@ -68,6 +70,10 @@ class Controls:
         with self._changed:
             self._in_use = self._requested
             return self._in_use
+
+    def enter(self, phase: str) -> None:
+        """Called by the loop: the iteration under way begins to do this; "": it is over."""
+        self.phase, self.phase_began = phase, time.perf_counter()
 
     def pause(self) -> None:
         """Pause before the next iteration."""

@@ -21,6 +21,7 @@ from trpolab.training.samplers import Samplers
 from trpolab.training.state import Progress
 from trpolab.updates import METHODS, Diagnostics, Outcome, step
 
+SAMPLING, UPDATE, VALUE = "sampling", "update", "value"  # the phases of an iteration, as metrics name their seconds
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
 MOST_UNSTABLE = 0.01  # of an iteration's simulator steps that may blow up,
 FEW_UNSTABLE = 10  # unless they are fewer than this
@@ -60,11 +61,13 @@ def iterate(
     try:
         while progress.iteration < controls.requested.iterations and controls.wait_for_turn():
             config, index = controls.take(), progress.iteration + 1
+            controls.enter(SAMPLING)
             if index == 1:
                 _first_statistics(config, controls, progress, samplers)
             began = time.perf_counter()
             learner = _with_value_function(progress.learner, config, streams)
             done = _learn_once(learner, config, index, streams, samplers, controls)
+            controls.enter("")
             _advance(progress, done, index)
             controls.wait(config.seconds_per_iteration - (time.perf_counter() - began))
             metrics = metrics_line(done, progress, config, time.perf_counter() - began)
@@ -80,6 +83,8 @@ def iterate(
                 )
     except Interrupted:
         return  # nothing of the iteration under way is kept
+    finally:
+        controls.enter("")
 
 
 def _learn_once(
@@ -94,11 +99,13 @@ def _learn_once(
         return Done(learner, Diagnostics(Outcome.SKIPPED_NONFINITE, str(error)), error.sim_steps, took)
     _raise_if_given_up(controls)
     sampled = time.perf_counter()
+    controls.enter(UPDATE)
     purpose = Purpose.POPULATION if METHODS[config.method].searches else Purpose.FISHER_ROWS
     context = config.context(streams.generator(index, purpose), collected.features)
     stepped, diagnostics = step(learner, collected.batch, *config.of_method(), context)
     _raise_if_given_up(controls)
     updated, fit = time.perf_counter(), None
+    controls.enter(VALUE)
     if diagnostics.outcome is not Outcome.SKIPPED_NONFINITE:
         stepped, fit = _learn_values(stepped, collected, config, streams, index)
     if fit is not None and fit.status is FitStatus.NONFINITE:  # the policy's step is taken back as well

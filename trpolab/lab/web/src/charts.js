@@ -3,6 +3,7 @@ import sheet from "uplot/dist/uPlot.min.css";
 import { Chart } from "./chart.js";
 import { floats } from "./channel.js";
 import { Columns, lowerBound, nearest, thin } from "./columns.js";
+import { labelControls } from "./labels.js";
 import { marksList } from "./marks.js";
 
 document.head.appendChild(document.createElement("style")).textContent = sheet;
@@ -65,6 +66,7 @@ class ChartsView {
   // ---- drawing: once a frame, only what is on the screen, and the next rows are asked for after it ----
 
   look(changes) {
+    this.unlabel ??= labelControls(this.el.closest(".trpolab") ?? this.el); // now the view stands in the page
     for (const { target, isIntersecting } of changes) {
       const chart = this.charts.find(({ card }) => card === target);
       this.seen[isIntersecting ? "add" : "delete"](chart);
@@ -191,6 +193,7 @@ class ChartsView {
 
   close() {
     this.closed = true;
+    this.unlabel?.();
     for (const observer of [this.sight, this.size, this.theme]) observer.disconnect();
     this.charts.forEach((chart) => chart.destroy());
   }
