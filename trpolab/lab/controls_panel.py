@@ -151,7 +151,7 @@ class ControlsPanel:
         bound = METHODS[config.method].searches or SAMPLERS[config.sampler].ends_early
         most = "at most " if bound else ""
         about = f", about {seconds_per_step * steps:.2g} s" if seconds_per_step else ""
-        self.cost.value = f"{most}{steps:,} simulator steps an iteration{about}"
+        self.cost.value = f"{most}{steps:,} simulator steps{about}"
 
 
 def applies(config: Config, about: Setting) -> bool:

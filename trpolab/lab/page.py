@@ -88,7 +88,7 @@ class Page:
     def show_progress(self, text: str, fraction: float | None) -> None:
         """What the iteration under way does, and how much of it is done, if that is known."""
         share = 0.0 if fraction is None else min(max(fraction, 0.0), 1.0)
-        bar = f"<i><i style='width:{100 * share:.0f}%'></i></i>" if fraction is not None else "<i></i>"
+        bar = f"<i><i style='width:{100 * share:.0f}%'></i></i>" if fraction is not None else ""
         self.progress.value = f"<div>{bar}<span>{html.escape(text)}</span></div>"
 
     def enable(self, allowed: set[str]) -> None:
