@@ -101,7 +101,7 @@ def configured(task: Source, config: Any) -> Source:
 
 
 def remembered(task: Source, about: Task, watch: Callable[[], None] | None = None) -> Source:
-    """What `find_task` and `make` take for a task of which they need find out nothing again: it is `about`.
+    """The task with what was found out about it, for `find_task` and `make`: they then do not try it out again.
 
     `watch` is called before each environment is made where that may be slow; what it raises ends the making.
     """
