@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trpolab.lab.kept_policies import MOST, InFolder, InMemory, kept_in
+from trpolab.lab.kept_policies import MOST, InFolder, InMemory, choices, kept_in
 from trpolab.policies import Policy, make_policy
 from trpolab.runs.reader import RunFolderError
 from trpolab.simulators import find_task
@@ -20,7 +21,7 @@ def some_policy() -> Policy:
     return make_policy(about.observation_space, about.action_space, resolve(about).policy, np.random.default_rng(0))
 
 
-def test_memory_holds_the_newest_two_and_some_of_every_age() -> None:
+def test_memory_holds_the_newest_three_and_some_of_every_age() -> None:
     first = some_policy()
     kept = InMemory(0, first)
     policies = {0: first}
@@ -28,7 +29,7 @@ def test_memory_holds_the_newest_two_and_some_of_every_age() -> None:
         policies[iteration] = first.replace()
         kept.add(iteration, policies[iteration])
     held = kept.iterations()
-    assert len(held) == MOST and {0, 1999, 2000} <= set(held)
+    assert len(held) == MOST and {0, 1998, 1999, 2000} <= set(held)
     assert kept.newest() == (2000, policies[2000])
     assert all(kept.policy(at) is policies[at] for at in held)
     assert (
@@ -58,3 +59,11 @@ def test_a_run_folder_is_read_while_it_grows(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="is not a run folder"):
         kept_in(tmp_path)
+
+
+def test_a_slider_offers_some_of_very_many_the_newest_always() -> None:
+    assert choices([3, 5, 8]) == [3, 5, 8]
+    offered = choices(list(range(0, 5001)))
+    assert len(offered) == 200 == len(set(offered)) and offered[0] == 0 and offered[-2:] == [4999, 5000]
+    assert offered == sorted(offered) and max(b - a for a, b in pairwise(offered)) <= 26
+    assert len(set(choices(list(range(201))))) == 200

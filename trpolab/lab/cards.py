@@ -16,12 +16,14 @@ from trpolab.lab.pictures.vine_figure import figure_one, view_of
 from trpolab.lab.played_runs import PlayedRun
 from trpolab.lab.player import PlayedVine, Player
 from trpolab.lab.refresh import RefreshTimer
+from trpolab.runs.reader import RunFolderError
 from trpolab.sampling.vine.record import VineRecord
 
 MOST_OVERHEAD = 0.04  # above it there is no time to spare for pictures of vines
 SHARE = 0.02  # of the training's time that recordings may take,
 LONGEST = 0.1  # seconds of a processor that one takes at most, so that the next is not far,
 FEWEST_STEPS = 50  # but not fewer
+PATIENCE = 4.0  # seconds that a recording takes at most, which tasks that draw slowly need
 STATES = 10  # whose branches are drawn: all that are kept would hide one another in so small a picture
 SIZE = (3.2, 2.55)  # inches: as wide as a card on a laptop, so that its text can be read there
 DOTS = 220  # per inch
@@ -55,7 +57,7 @@ class RolloutCard:
         self._lab = lab
         self._pace = Pace(gap=1.0, share=SHARE)
         self._steps: int | None = None  # recorded at most while training goes on
-        self.player = Player([self._run()], vine=self._vine, wake=lambda: None)
+        self.player = Player([self._run()], patience=PATIENCE, vine=self._vine, wake=lambda: None)
         self._timer = RefreshTimer(self.stroke, self.player.complain)
 
     def start(self) -> None:
@@ -97,8 +99,11 @@ class RolloutCard:
         record = latest.batch.paths if latest is not None and latest.batch is not None else None
         if not isinstance(record, VineRecord) or not record.drawable:
             return None
-        before = self._lab.trainer.policies.policy(latest.index - 1)
-        return None if before is None else PlayedVine(latest, before, self._lab.session.config.get("seed"))
+        try:
+            before = self._lab.trainer.policies.policy(latest.index - 1)
+        except RunFolderError:  # a session that goes on has not kept it
+            return None
+        return PlayedVine(latest, before, self._lab.session.config.get("seed"))
 
 
 class VineCard:

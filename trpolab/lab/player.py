@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trpolab.lab.cells import claim, current_shell
+from trpolab.lab.kept_policies import choices
 from trpolab.lab.page import close_tree
 from trpolab.lab.pictures.captions import caption
 from trpolab.lab.pictures.ghosts import branch_out, vine_states
@@ -30,6 +31,8 @@ from trpolab.sampling.vine.record import VineRecord
 from trpolab.settings import PlainError, whole_number
 from trpolab.simulators import Simulator, Source, make
 from trpolab.simulators.registry import drawn
+
+PATIENCE = 10.0  # seconds that a recording may take
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,13 @@ class Player:
         *,
         seed: int = 0,
         max_steps: int | None = None,
+        patience: float = PATIENCE,
         vine: Callable[[], PlayedVine | None] = lambda: None,
         wake: Callable[[], None] | None = None,
     ):
         """`wake` is called when there is something for `stroke` to do; without it a thread of its own does it."""
         self._runs = tuple(runs)
-        self._seed, self.max_steps, self._vine = seed, max_steps, vine
+        self._seed, self.max_steps, self._patience, self._vine = seed, max_steps, patience, vine
         self._wake = wake or (lambda: threading.Thread(target=self.stroke, name="trpolab-player", daemon=True).start())
         self._wish = self._answered = Wish((None,) * len(self._runs))
         self._shown: Any = None
@@ -188,7 +192,8 @@ class Player:
             earlier = [at for at in kept if at < iteration]
             before = run.kept.policy(earlier[-1]) if earlier and not policy.sees_pixels else None
             simulator, most = self._simulator(place), self.max_steps
-            rollout = record(policy, simulator, seed=self._seed, max_steps=most, before=before)
+            seed, patience = self._seed, self._patience
+            rollout = record(policy, simulator, seed=seed, max_steps=most, before=before, patience=patience)
             named = len(self._runs) > 1 or len(kept) == 1
             title = f"{run.name} · " * named + f"iteration {iteration:,}" * (len(kept) > 1 or iteration > 0)
             panels.append(Panel(title.removesuffix(" · "), caption(rollout), rollout))
@@ -209,12 +214,12 @@ class Player:
         return [Panel(f"iteration {vine.iteration.index:,}", f"{about} to {ghosts.q[0]:,.4g}", still, ghosts)]
 
     def _offer_choices(self, wish: Wish, doing: str) -> None:
-        runs = [{"name": run.name, "iterations": run.kept.iterations()} for run in self._runs]
+        runs = [{"name": run.name, "iterations": choices(run.kept.iterations())} for run in self._runs]
         vine = self._vine()
         states = len(vine_states(vine.iteration.batch.paths)) if vine is not None else 0
         wishes = {"iterations": list(wish.iterations), "before": wish.before, "vine": wish.vine}
-        choices = {"runs": runs, "states": states, "wish": wishes, "doing": doing, "trouble": self._trouble}
-        self.view.put("choices", choices)
+        told = {"runs": runs, "states": states, "wish": wishes, "doing": doing, "trouble": self._trouble}
+        self.view.put("choices", told)
 
     def _simulator(self, place: int) -> Simulator:
         if place not in self._simulators:

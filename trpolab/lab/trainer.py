@@ -117,7 +117,7 @@ class Trainer:
     def _drive(self) -> None:
         try:
             for iteration in self.session.iterate():
-                self.policies.folder = self.session.path
+                self.policies.write_to(self.session.path)
                 self.policies.add(iteration.index, iteration.learner.policy)
                 with self._moved:
                     self.latest, self._seen = iteration, len(self.session.history)

@@ -168,7 +168,10 @@ def record(
         if before is not None and before.misfit(simulator.observation_space, simulator.action_space) == "":
             kl = _divergence(before, policy, rollout.tracks.obs)
             rollout = replace(rollout, tracks=replace(rollout.tracks, kl=kl))
-    return rollout
+    if time.perf_counter() < recorder.deadline:
+        return rollout
+    slow = f"recording took more than {patience:g} s: the first {len(rollout.rewards):,} steps are shown"
+    return replace(rollout, note=f"{rollout.note}; {slow}" if rollout.note else slow)
 
 
 def _recorded(recorder: _Recorder, simulator: Simulator, most: int | None) -> AnyRollout:
