@@ -34,6 +34,7 @@ CURVES = {"return_mean": "Return", "kl_mean": "KL(old‖new)"}
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}  # as Plotly and as Matplotlib call them
 POINTS = 400  # of a curve
+DOTS = 86  # per inch of the picture: it fits beside a list of files on a screen of 1,280 pixels
 BESIDE = {"task", *UNMARKED}  # settings that are not compared
 SOURCES = "must be run folders, runs of trpolab.runs(), sessions or labs"
 
@@ -92,12 +93,12 @@ class Comparison:
             for axis, words in AXES.items()
         ]
         menu = {"type": "buttons", "direction": "left", "active": list(AXES).index(self.by), "buttons": buttons}
-        menu |= {"x": 1, "y": 1.06, "xanchor": "right", "yanchor": "bottom", "font": {"size": 11}}
+        menu |= {"x": 1, "y": 1.12, "xanchor": "right", "yanchor": "bottom", "font": {"size": 11}}
         look: dict[str, Any] = {"color": GREY, "gridcolor": "rgba(128,128,128,0.22)", "zeroline": False}
         figure.update_xaxes(title_text=AXES[self.by], **look)
         figure.update_yaxes(**look)
         figure.update_layout(
-            height=400, margin={"l": 50, "r": 10, "t": 60, "b": 80}, font={"color": GREY}, updatemenus=[menu],
+            height=400, margin={"l": 50, "r": 10, "t": 76, "b": 80}, font={"color": GREY}, updatemenus=[menu],
             paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", legend={"orientation": "h", "y": -0.2},
         )  # fmt: skip
         return figure
@@ -117,7 +118,7 @@ class Comparison:
         for text in figure.findobj(Text):
             text.set_parse_math(False)
         figure.patch.set(alpha=1, facecolor="white")
-        return to_png(figure)
+        return to_png(figure, dpi=DOTS)
 
     def __repr__(self) -> str:
         rows = [list(self.table[0]), *([str(value) for value in row.values()] for row in self.table)]
@@ -133,7 +134,7 @@ class Comparison:
 
     def bundles(self) -> list[dict[str, Any]]:
         """The MIME bundles of the table and of the figure, which a front end without Plotly shows as a picture."""
-        explorable = {**json.loads(self.figure.to_json()), "config": {"displaylogo": False, "responsive": True}}
+        explorable = {**json.loads(self.figure.to_json()), "config": {"displayModeBar": False, "responsive": True}}
         picture = {"application/vnd.plotly.v1+json": explorable, "image/png": b64encode(self.png()).decode()}
         table = {"text/plain": repr(self), "text/html": self._repr_html_()}
         return [table, {**picture, "text/plain": "the runs' curves"}]
