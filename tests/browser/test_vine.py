@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_start import CARTPOLE, iteration, marks, open_and_run, open_group, pill, until, write_notebook
+from tests.browser.test_start import (
+    CARTPOLE,
+    PATIENCE,
+    iteration,
+    marks,
+    open_and_run,
+    open_group,
+    pill,
+    until,
+    write_notebook,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +30,7 @@ def running(page: Any, server: str, workspace: Path) -> Any:
     """The page of a notebook whose only cell runs a lab."""
     write_notebook(workspace / "toggle.ipynb", CELL)
     open_and_run(page, server, "toggle.ipynb")
-    page.wait_for_selector(CARTPOLE)
+    page.wait_for_selector(CARTPOLE, timeout=PATIENCE * 1000)
     until(lambda: iteration(page, CARTPOLE) > 1, "the lab never began")
     return page
 
@@ -62,23 +72,22 @@ def test_the_next_iteration_is_a_vine_and_is_shown_as_such(running: Any) -> None
     until(lambda: card.locator("img").evaluate("image => image.naturalWidth") > 100, "the picture is empty")
 
 
-def test_running_on_refreshes_it(running: Any) -> None:
-    legend = running.locator(f"{VINE} .trpolab-caption")
-    before = legend.text_content()
-    press(running, "run")
-    until(lambda: legend.text_content() != before, "Figure 1 stands still")
+def test_the_next_iteration_refreshes_it(running: Any) -> None:
+    caption = running.locator(f"{VINE} .trpolab-caption")
+    before = caption.text_content()
+    press(running, "step")
+    until(lambda: caption.text_content() != before, "Figure 1 stands still")
 
 
 def test_an_earlier_vine_can_be_looked_back_at(running: Any) -> None:
-    legend = running.locator(f"{VINE} .trpolab-caption")
-    press(running, "pause")
-    until(lambda: "paused" in pill(running, CARTPOLE), "it never paused")
+    caption = running.locator(f"{VINE} .trpolab-caption")
+    until(lambda: "paused" in pill(running, CARTPOLE), "the step never ended")
     newest = iteration(running, CARTPOLE)
-    until(lambda: f"iteration {newest} " in legend.text_content(), "the newest vine is not shown")
+    until(lambda: f"iteration {newest} " in caption.text_content(), "the newest vine is not shown")
     running.locator(f"{VINE} .noUi-handle").press("ArrowLeft")
-    until(lambda: f"iteration {newest - 1} " in legend.text_content(), "the vine before it is not shown")
+    until(lambda: f"iteration {newest - 1} " in caption.text_content(), "the vine before it is not shown")
     running.locator(f"{VINE} .noUi-handle").press("ArrowRight")
-    until(lambda: f"iteration {newest} " in legend.text_content(), "the newest vine does not come back")
+    until(lambda: f"iteration {newest} " in caption.text_content(), "the newest vine does not come back")
     press(running, "run")
 
 
