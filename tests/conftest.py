@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +16,8 @@ def checkout() -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium; tests that need one are skipped, with the line that gets it, where there is none."""
-    for name in BROWSERS:
-        if path := shutil.which(name):
-            return path
+    from trpolab.bench.browser import find_chromium
+
+    if path := find_chromium():
+        return path
     pytest.skip("no Chromium on PATH; get one with: apt-get install chromium")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_start import NOT_OURS, iteration, open_and_run, pill, until, write_notebook
+from tests.browser.test_start import NOT_OURS, iteration, open_and_run, pill
+from trpolab.bench.browser import until, write_notebook
 
 pytest.importorskip("ale_py", reason='needs ale-py: pip install "trpolab[atari]"')
 

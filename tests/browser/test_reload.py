@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_start import CARTPOLE, NOT_OURS, iteration, open_and_run, pill, until, write_notebook
+from tests.browser.test_start import CARTPOLE, NOT_OURS, iteration, open_and_run, pill
+from trpolab.bench.browser import until, write_notebook
 
 pytestmark = pytest.mark.browser
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from trpolab.bench.browser import open_notebook, run_all, until
 
 pytestmark = pytest.mark.browser
 
@@ -21,14 +22,6 @@ HOPPER = ".trpolab:has(.trpolab-status b:text-is('Hopper-v5'))"
 CARTPOLE = ".trpolab:has(.trpolab-status b:text-is('CartPole-v1'))"
 # What the front end itself reports in an offline, empty home; nothing of it is ours.
 NOT_OURS = ("favicon", "net::ERR_INTERNET_DISCONNECTED", "status of 404", "Failed to load resource")
-
-
-def until(true: Callable[[], Any], why: str) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := true()):
-        assert time.monotonic() < deadline, why
-        time.sleep(0.1)
-    return found
 
 
 def pill(page: Any, lab: str = HOPPER) -> str:
@@ -65,23 +58,10 @@ def open_group(page: Any, title: str, lab: str = HOPPER) -> None:
         summary.click()
 
 
-def write_notebook(file: Path, source: str) -> None:
-    """A notebook with a single cell."""
-    cell = {"cell_type": "code", "id": "lab", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
-    kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
-    notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    file.write_text(json.dumps(notebook), encoding="utf-8")
-
-
 def open_and_run(page: Any, server: str, name: str) -> None:
     """Open a notebook in JupyterLab and run all its cells."""
-    page.goto(f"{server}/lab/tree/{name}?reset")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-    time.sleep(2)  # the kernel's first "idle" comes before JupyterLab has restored the session
-    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    open_notebook(page, server, name)
+    run_all(page)
 
 
 @pytest.fixture(scope="module")

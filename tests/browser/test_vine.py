@@ -7,17 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_start import (
-    CARTPOLE,
-    PATIENCE,
-    iteration,
-    marks,
-    open_and_run,
-    open_group,
-    pill,
-    until,
-    write_notebook,
-)
+from tests.browser.test_start import CARTPOLE, PATIENCE, iteration, marks, open_and_run, open_group, pill
+from trpolab.bench.browser import until, write_notebook
 
 pytestmark = pytest.mark.browser
 

@@ -158,8 +158,9 @@ class TrustRegionView {
     const contour = this.fields.kl.line(delta).map(at);
     path(inside, contour, { stroke: "var(--vermilion)", "stroke-width": 2 });
     this.drawPoints(svg, { x, y, width, height, contour }, here);
-    drawn(svg, "text", { x: width, y: height + 11, "text-anchor": "end", class: "dim" }, "along s, in full steps →");
-    drawn(svg, "text", { x: 0, y: height + 11, class: "dim" }, "↑ across, towards g");
+    const [along, across] = width < 200 ? ["along s →", "↑ towards g"] : ["along s, in full steps →", "↑ across, towards g"];
+    drawn(svg, "text", { x: width, y: height + 11, "text-anchor": "end", class: "dim" }, along);
+    drawn(svg, "text", { x: 0, y: height + 11, class: "dim" }, across);
     svg.setAttribute("aria-label", `plane of s and g: the line where ${state.kl_name} is δ = ${short(delta)}, and where steps lead: ${this.spoken(here)}`);
   }
 
@@ -186,7 +187,7 @@ class TrustRegionView {
       if (!trial.accepted) placer.point([x(trial.fraction), y(0)], "cross", "var(--vermilion)", "");
     }
     placer.point([x(0), y(0)], "dot", "var(--ink)", "θ old");
-    placer.point(full, "circle", "var(--green)", `${state.method}, fraction ${short(here.fraction)}`);
+    placer.point(full, "circle", "var(--green)", width < 200 ? state.method : `${state.method}, fraction ${short(here.fraction)}`);
     placer.text(extremes(contour.flat()), `${state.kl_name} = δ`, "var(--vermilion)");
     if (state.model) {
       const rim = ellipse(state.plane.model, state.delta).map(([a, b]) => [x(a), y(b)]);
@@ -298,7 +299,7 @@ class TrustRegionView {
       name.append(other.name);
       row.title = other.about;
       element("td", "", `gain ${signed(other.gain)}`, row);
-      element("td", "", `${state.kl_name} ${short(other.kl)}`, row);
+      element("td", "", `${state.kl_name.replace("mean ", "")} ${short(other.kl)}`, row);
       element("td", "", other.kl > state.delta ? `${short(other.kl / state.delta)} δ` : "≤ δ", row);
     });
   }
