@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.browser.conftest import BROWSER_ARGUMENTS
-from tests.browser.test_start import until
+from trpolab.bench.browser import ARGUMENTS, until
 
 pytest.importorskip("anywidget", reason='needs the lab: pip install "trpolab[lab]"')
 
@@ -86,7 +85,7 @@ def tab(chromium: str) -> Iterator[Any]:
     """A page of a browser, without JupyterLab."""
     playwright = pytest.importorskip("playwright.sync_api", reason='needs Playwright: pip install "trpolab[test]"')
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=list(BROWSER_ARGUMENTS))
+        browser = driver.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 720, "height": 1100})
         page.complaints = []
         page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_start import NOT_OURS, open_and_run, until, write_notebook
+from tests.browser.test_start import NOT_OURS, open_and_run
+from trpolab.bench.browser import until, write_notebook
 
 pytestmark = pytest.mark.browser
 
