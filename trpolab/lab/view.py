@@ -151,6 +151,8 @@ class View:
         page.show_folder(lab.session.path)
 
     def _show_progress(self, last: dict[str, Any] | None) -> None:
+        if not self.lab.steerable:  # another process has the phases
+            return
         controls = self.lab.controls
         grown = cost(controls.in_use, controls.task) / max(last["batch_steps"], 1) if last else 1.0
         self.page.show_progress(*phase_of(controls, len(self.lab.history) + 1, last, grown))

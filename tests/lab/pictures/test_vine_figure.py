@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -150,7 +151,7 @@ class TestCard:
         consider(card, iteration(1, record), busy=True, overhead=1.0)  # the first one comes at once
         consider(card, iteration(2, other(record)), busy=True, overhead=0.0)
         assert "iteration 1" in page.vine_title.value
-        monkeypatch.setattr(card._pace, "_next", 0.0)
+        monkeypatch.setattr(card._pace, "_drawn", -math.inf)
         consider(card, iteration(3, other(record)), busy=True, overhead=1.0)
         assert "iteration 1" in page.vine_title.value
         consider(card, iteration(4, other(record)), busy=True, overhead=0.0)

@@ -114,7 +114,7 @@ class GymnasiumSimulator(TaskSimulator):
         return picture_of(self._envs[slot])
 
     def poses(self, slots: np.ndarray | None) -> np.ndarray:
-        """World poses [n, bodies, 7] of environments that have a scene."""
+        """World poses [n, bodies, 7]; no bodies where there is no scene."""
         return np.stack([poses_of(self._envs[slot]) for slot in self._ids(slots)])
 
     def reset(self, slots: np.ndarray | None, seeds: np.ndarray) -> np.ndarray:

@@ -72,12 +72,11 @@ def seconds_of(env: gymnasium.Env) -> float:
 
 def scene_of(env: gymnasium.Env) -> Scene | None:
     """The bodies of an environment that steps a MuJoCo model; None for others."""
-    mujoco: Any = sys.modules.get("mujoco")
     inner: Any = env.unwrapped
-    if mujoco is None or not isinstance(getattr(inner, "model", None), mujoco.MjModel):
+    if not _steps_a_model(inner):
         return None
-    if not isinstance(getattr(inner, "data", None), mujoco.MjData):
-        return None
+    import mujoco
+
     from trpolab.simulators.mujoco.model import make_scene
 
     moves = inner.model.njnt and inner.model.jnt_type[0] in (mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_SLIDE)
@@ -85,8 +84,10 @@ def scene_of(env: gymnasium.Env) -> Scene | None:
 
 
 def poses_of(env: gymnasium.Env) -> np.ndarray:
-    """World poses [bodies, 7] of an environment that has a scene."""
+    """World poses [bodies, 7] of an environment that has a scene; of others [0, 7]."""
     inner: Any = env.unwrapped
+    if not _steps_a_model(inner):
+        return np.zeros((0, 7))
     return np.concatenate([inner.data.xpos, inner.data.xquat], axis=1)
 
 
@@ -99,3 +100,11 @@ def _takes_render_mode(factory: Callable[..., Any]) -> bool:
         return "render_mode" in inspect.signature(factory).parameters
     except (TypeError, ValueError):  # a function of C does not tell
         return False
+
+
+def _steps_a_model(inner: Any) -> bool:
+    """Whether an unwrapped environment holds a MuJoCo model and its data; without the package none can."""
+    mujoco: Any = sys.modules.get("mujoco")
+    if mujoco is None or not isinstance(getattr(inner, "model", None), mujoco.MjModel):
+        return False
+    return isinstance(getattr(inner, "data", None), mujoco.MjData)

@@ -111,7 +111,12 @@ _TASKS = (
         defaults={"gamma": 0.9999, "policy.log_std": 0.0},
     ),
     _hopper("Hopper-v5", meaning=Runner(Layout(11, hidden=1, clip=10.0, bounds=_HOPPING), 0.002 * 4, 1e-3)),
-    _walker("Walker2d-v5", meaning=Runner(Layout(17, hidden=1, clip=10.0, bounds=_WALKING), 0.002 * 4, 1e-3)),
+    _walker(
+        "Walker2d-v5",
+        meaning=Runner(Layout(17, hidden=1, clip=10.0, bounds=_WALKING), 0.002 * 4, 1e-3),
+        # By `trpolab bench scores`: 4,078 in the mean of five seeds, and 3,408 of three with λ = 0.98.
+        defaults={"lam": 0.97},
+    ),
     MujocoTask("HalfCheetah-v5", "half_cheetah.xml", 5, _LIVELY, Runner(Layout(17, hidden=1), 0.01 * 5, 0.1)),
     MujocoTask(
         "InvertedPendulum-v5",
