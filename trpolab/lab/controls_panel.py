@@ -108,11 +108,11 @@ class ControlsPanel:
             self.complain(str(problem))
             self.knobs[name].show(before)
             return
-        self.complain("")
-        self._enable(controls.requested)
         if name in controls.pending:
             self._applied[name] = None
             self.knobs[name].tell(_both(controls.pending[name]), pending=True)
+        self.complain("")
+        self._enable(controls.requested)
 
     def complain(self, text: str) -> None:
         """Show a sentence above the knobs, or remove it."""

@@ -42,7 +42,12 @@ class RefreshTimer:
             self._thread.join(seconds)
 
     def _beat(self) -> None:
-        while not self._done.wait(self._period):
+        due = time.monotonic()
+        while True:
+            now = time.monotonic()
+            due = max(due + self._period, now + self._period / 2)  # a call is part of the period, up to its half
+            if self._done.wait(due - now):
+                return
             began = time.thread_time()
             try:
                 self._stroke()
