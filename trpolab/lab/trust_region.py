@@ -74,7 +74,7 @@ class TrustRegionCard:
     def stroke(self) -> None:
         """Show the newest update if it is new and there is time."""
         latest, busy = self._lab.trainer.latest, self._lab.state == "running"
-        if latest is None or latest is self._shown or not self._pace.allows(busy, self._lab.overhead()):
+        if latest is None or latest is self._shown or not self._pace.allows(busy):
             return
         began = time.thread_time()
         self.view.show(latest, SECONDS if busy else SECONDS_AT_REST)
