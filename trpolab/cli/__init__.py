@@ -1,3 +1,3 @@
-"""The terminal: `trpolab lab | train | watch | export | import | bench | doctor`."""
+"""The terminal: `trpolab lab | train | watch | play | export | import | bench | doctor`."""
 
 from trpolab.cli.main import main

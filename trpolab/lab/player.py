@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trpolab.lab.cells import claim, current_shell
 from trpolab.lab.kept_policies import choices
 from trpolab.lab.page import close_tree
 from trpolab.lab.pictures.captions import caption
 from trpolab.lab.pictures.ghosts import branch_out, vine_states
-from trpolab.lab.pictures.poster import draw_poster
+from trpolab.lab.pictures.poster import SHOWN, draw_poster
 from trpolab.lab.pictures.rollout import AnyRollout, record
 from trpolab.lab.played_runs import PlayedRun, played_run
 from trpolab.lab.player_view import Panel, PlayerView
@@ -155,7 +157,7 @@ class Player:
             marked = f"<div class='trpolab-poster'>{html.escape(said)}</div>"
             display({"text/html": marked, "text/plain": said}, raw=True)
             picture = {"image/png": b64encode(self.poster()).decode(), "text/plain": said}
-            display(picture, raw=True, metadata={"image/png": {"width": 480}})
+            display(picture, raw=True, metadata=SHOWN)
 
     def __repr__(self) -> str:
         return f"Player({' and '.join(run.name for run in self._runs)}: {self.caption or self._trouble})"
@@ -216,7 +218,7 @@ class Player:
     def _offer_choices(self, wish: Wish, doing: str) -> None:
         runs = [{"name": run.name, "iterations": choices(run.kept.iterations())} for run in self._runs]
         vine = self._vine()
-        states = len(vine_states(vine.iteration.batch.paths)) if vine is not None else 0
+        states = len(np.unique(vine.iteration.batch.paths.branch_state)) if vine is not None else 0
         wishes = {"iterations": list(wish.iterations), "before": wish.before, "vine": wish.vine}
         told = {"runs": runs, "states": states, "wish": wishes, "doing": doing, "trouble": self._trouble}
         self.view.put("choices", told)

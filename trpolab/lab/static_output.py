@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from trpolab.lab.cells import current_shell
+from trpolab.lab.pictures.poster import SHOWN
 from trpolab.lab.summary import Summary
 
 OUTPUTS = ("table", "charts", "rollout")
-SHOWN = {"rollout": {"image/png": {"width": 480}}}  # pixels: it is drawn larger than it is to be seen
 HOLDING = ("paused", "stopped", "finished", "error")
 GAP, SHARE = 120.0, 0.005  # seconds between two updates while the run goes on, and the share of the time they may take
 
@@ -57,7 +57,8 @@ class StaticOutput:
         from IPython.display import display
 
         for name, bundle in found.items():
-            display(bundle, raw=True, metadata=SHOWN.get(name), display_id=self._names[name], update=update)
+            shown = SHOWN if name == "rollout" else None
+            display(bundle, raw=True, metadata=shown, display_id=self._names[name], update=update)
 
 
 def bundles(summary: Summary) -> dict[str, dict[str, str]]:

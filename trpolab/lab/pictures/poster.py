@@ -19,6 +19,7 @@ from trpolab.lab.pictures.rollout import AnyRollout, CurveRollout, ScreenRollout
 from trpolab.simulators.base import Scene
 
 SIZES = ((912, 400), (672, 296), (480, 212))  # pixels; the first whose animation is small enough is taken
+SHOWN = {"image/png": {"width": 480}}  # metadata of a display: at most so many of the pixels are to be seen
 MOST_SECONDS = 8.0  # of the episode that are shown
 # Four colours: nothing, what stands still, and the moving parts in alternation (boxes take the second one).
 CLEAR, STILL, PART, PART_TOO = range(4)
