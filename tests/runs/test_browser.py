@@ -31,8 +31,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Session]]
 def test_it_shows_every_run_and_its_family(made: tuple[Path, list[Session]]) -> None:
     out, (first, back, other) = made
     runs = importlib.import_module("trpolab.runs")(out)
-    by_path = {run.path: run for run in runs}
-    a, b, c = (by_path[Path(str(run.path))] for run in (first, back, other))
+    assert [run.path for run in runs] == [first.path, back.path, other.path]
+    a, b, c = runs
     assert (a.label, a.iterations, a.steps, a.parent) == ("mine", 4, first.progress.sim_steps, "")
     assert a.score == pytest.approx(first.progress.score)
     assert (b.method, b.iterations, b.parent) == ("natural_gradient", 3, f"{a.name} at 2")
@@ -42,6 +42,14 @@ def test_it_shows_every_run_and_its_family(made: tuple[Path, list[Session]]) -> 
     assert [run.iterations for run in runs.sort("iterations", descending=True)] == [4, 3, 1]
     with pytest.raises(RunFolderError, match="by = 'age': must be one of name, label"):
         runs.sort("age")
+
+
+def test_runs_of_one_second_stand_in_the_order_of_their_beginnings(tmp_path: Path) -> None:
+    for name, micros in zip("cadb", range(4), strict=True):
+        (tmp_path / name).mkdir()
+        about = {"schema": 1, "id": name, "task": "t", "settings": {}, "created": f"2026-01-01T00:00:00.{micros:06}Z"}
+        (tmp_path / name / "run.json").write_text(json.dumps(about))
+    assert [run.name for run in Runs(tmp_path)] == ["c", "a", "d", "b"]
 
 
 def test_all_of_it_is_text(made: tuple[Path, list[Session]], tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class RunEntry:
     steps: int | None
     score: float | None  # mean return of the last 100 training episodes
     parent: str  # the run that it was rewound from, and the iteration; "" for none
+    created: str  # ISO 8601, UTC
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -61,13 +62,12 @@ class RunEntry:
             steps if isinstance(steps, int) else None,
             float(score) if isinstance(score, int | float) else None,
             f"{parent['run']} at {parent['iteration']}" if parent else "",
+            str(about.get("created", "")),
         )
 
 
 class Runs(Sequence[RunEntry]):
-    """The runs of a folder, in the order of their names, which is that of their beginnings. `broken` says what can't be
-    read.
-    """
+    """The runs of a folder, in the order of their beginnings. `broken` says what can't be read."""
 
     def __init__(self, folder: str | Path = "runs", runs: Sequence[RunEntry] | None = None, broken: Sequence[str] = ()):
         self.folder, self.broken = user_path(folder), list(broken)
@@ -82,6 +82,7 @@ class Runs(Sequence[RunEntry]):
                     self._runs.append(RunEntry.of(path))
                 except (RunFolderError, OSError) as error:
                     self.broken.append(str(error))
+        self._runs.sort(key=lambda run: (run.created, run.name))
 
     def sort(self, by: str, descending: bool = False) -> Runs:
         """The same runs in the order of a column; those without a value stand last."""

@@ -164,7 +164,7 @@ def _about(name: str, task: str, settings: dict[str, Any], label: str) -> dict[s
         "versions": installed_versions(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
     }
 
 
