@@ -123,7 +123,7 @@ class Registry(Mapping[str, E], Generic[E]):
                 continue
             if not callable(value):
                 yield f"{name} = {value!r}: must be a function"
-            elif not _takes(value, len(given.split())):
+            elif not takes(value, len(given.split())):
                 yield f"{name} must be a function of ({given})"
         if entry.name in self._entries and not entry.again(self._entries[entry.name]):
             yield f"the name is taken; there are {', '.join(self._entries)}"
@@ -131,7 +131,7 @@ class Registry(Mapping[str, E], Generic[E]):
             yield from _settings_problems(entry.settings, entry.part)
 
 
-def _takes(function: Any, count: int) -> bool:
+def takes(function: Any, count: int) -> bool:
     """Whether a function can be called with so many arguments, as far as Python tells."""
     try:
         signature = inspect.signature(function)

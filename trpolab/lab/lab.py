@@ -152,11 +152,11 @@ class Lab(Shown):
     def ask_for_reset(self, at: int | None = None) -> None:
         """Give up the iteration under way; `settle` does the rest. With `at`, step back to that iteration."""
         path, live = self.session.path, config.settings()
-        asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
+        asked = self._asked()
         if at is None:
             self._wanted = self._anew
         elif at in self.kept() and path is not None:
-            turned = {name: value for name, value in asked.items() if live[name].live}
+            turned = {name: value for name, value in asked.items() if name not in live or live[name].live}
             self._wanted = partial(self._new_session, self._source, turned, path, at)
         else:
             kept = ", ".join(map(str, self.kept())) or "none"
@@ -187,8 +187,13 @@ class Lab(Shown):
         out = self._out if at is None else Path(resume or ".").parent  # beside its parent
         return Session(source, out=out, resume=resume, at=at, **settings)
 
+    def _asked(self) -> dict[str, Any]:
+        """The knobs as they are, and a person's own functions."""
+        requested = self.controls.requested
+        return {name: value for name, value in requested.settings().items() if name != "task"} | requested.own.given
+
     def _anew(self) -> Any:
-        asked = {name: value for name, value in self.controls.requested.settings().items() if name != "task"}
+        asked = self._asked()
         if asked["iterations"] == self._granted:  # nobody has asked for others
             asked["iterations"] = self._granted = self._more
         return self._new_session(self._source, asked)

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from trpolab.own import typed
 from trpolab.training.config import resolve
 from trpolab.training.registration import modules_of
 from trpolab.training.resume import OF_THE_WATCHER, Schedule, turned_in
@@ -44,6 +45,11 @@ def as_python(session: Any) -> str:
     task = repr(session.task.name)
     if not session.named:
         lines, task = [*lines, f"{OBJECT}give it as task = ..."], "task"
+    for name, called in session.controls.functions.items():
+        lines, words = (
+            [*lines, f"# {name} was a function of its own, {called}: define it"],
+            [*words, f"{name}={typed(name, called)}"],
+        )
     if turned:
         lines += ["schedule = {", *(f"    {at}: {each!r}," for at, each in turned.items()), "}"]
         words.append("schedule=schedule")
@@ -54,6 +60,8 @@ def as_command(session: Any) -> str:
     """A `trpolab train` command line that does the run again."""
     if not session.named:
         return f"{OBJECT}it has no command, only a Python call"
+    if session.controls.functions:
+        return f"# {', '.join(session.controls.functions)} of its own: it has no command, only a Python call"
     given, turned = replayed(session)
     named = [*given.items(), *((f"{at}:{name}", value) for at, each in turned.items() for name, value in each.items())]
     imported = [word for name in modules(session, turned) for word in ("--import", name)]

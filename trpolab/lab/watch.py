@@ -20,7 +20,7 @@ from trpolab.lab.reading import UNMARKED
 from trpolab.lab.shown import Shown
 from trpolab.runs.follower import Follower, printable
 from trpolab.runs.history import History
-from trpolab.runs.reader import ALIVE, RunFolderError, parent_of, read_status
+from trpolab.runs.reader import ALIVE, RunFolderError, functions_of_run, parent_of, read_status
 from trpolab.settings import ConfigError, as_setting
 from trpolab.simulators import Source, configured, find_task
 from trpolab.simulators.base import CALLABLE, UnknownTask
@@ -43,6 +43,7 @@ class FollowedRun:
     config: Config  # in use
     parent: dict[str, Any] | None
     named: bool  # whether its task is known here by its name
+    functions: dict[str, str] = field(default_factory=dict)  # of a person, in the place of the library's
     history: History = field(default_factory=History)
     trouble: str = ""
     warnings: dict[str, str] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class FollowedRun:
     @property
     def controls(self) -> Any:
         """What stands for the settings asked for."""
-        return SimpleNamespace(requested=self.config, in_use=self.config, pending={})
+        return SimpleNamespace(requested=self.config, in_use=self.config, pending={}, functions=self.functions)
 
 
 class Watch(Shown):
@@ -111,8 +112,9 @@ class Watch(Shown):
         run = self.session
         if run.history and row["iteration"] <= run.history[-1]["iteration"]:
             run = self.session = FollowedRun(
-                run.path, run.task, run.source, run.first, run.config, run.parent, run.named, History(run.history)
-            )
+                run.path, run.task, run.source, run.first, run.config, run.parent, run.named, run.functions,
+                History(run.history),
+            )  # fmt: skip
             run.history.keep_until(row["iteration"] - 1)
         run.history.append(row)
         self._seconds += row.get("seconds_total") or 0.0
@@ -137,7 +139,8 @@ class Watch(Shown):
             source, found = about["task"], None
         found = found or SimpleNamespace(name=printable(about["task"]))
         named = not isinstance(found, SimpleNamespace) and task is None
-        return FollowedRun(self._follower.folder, found, source, config, config, parent_of(about), named)
+        told = parent_of(about), named, functions_of_run(about)
+        return FollowedRun(self._follower.folder, found, source, config, config, *told)
 
     def __repr__(self) -> str:
         return f"Watch({self.session.task.name}: {self.state}, iteration {len(self.history)}, {self.session.path})"

@@ -105,6 +105,12 @@ def parent_of(about: dict[str, Any]) -> dict[str, Any] | None:
     return parent if told else None
 
 
+def functions_of_run(about: dict[str, Any]) -> dict[str, str]:
+    """What run.json names as functions of a person's own that the run was made with, by the place that they took."""
+    named = about.get("functions")
+    return {name: str(called) for name, called in named.items()} if isinstance(named, dict) else {}
+
+
 def refuse_newer(about: dict[str, Any], path: Path) -> None:
     """Raise RunFolderError for a schema that only later versions know."""
     if isinstance(schema := about.get("schema"), int) and schema > SCHEMA:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from trpolab.numerics.arrays import hardly_varies
+from trpolab.own import LIBRARY, OwnFunctions
 from trpolab.policies import Policy, ValueFunction
 from trpolab.sampling.trajectories import Trajectories
 
@@ -40,12 +41,16 @@ def generalized_advantage(
     start: np.ndarray,
     gamma: float,
     lam: float,
+    own: OwnFunctions = LIBRARY,
 ) -> np.ndarray:
     """GAE(γ, λ) [N]: the (γλ)-discounted sum of δ_t = r_t + γ V(s_{t+1}) - V(s_t).
 
     A piece that terminated has no value after it; one that a time limit or the batch cut is bootstrapped with
-    `last_values` [S], the value of its true next state.
+    `last_values` [S], the value of its true next state. A person's `advantages` is asked piece by piece.
     """
+    if own.advantages is not None:
+        after = np.where(terminated, 0.0, last_values).tolist()
+        return own.by_piece("advantages", start, (rewards, values), gamma, lam, each=after)
     following = np.empty_like(values)
     following[:-1] = values[1:]
     following[start[1:] - 1] = np.where(terminated, 0.0, last_values)
@@ -53,8 +58,9 @@ def generalized_advantage(
 
 
 def advantages_and_values(
-    tr: Trajectories, features: Any, policy: Policy, value: ValueFunction, gamma: float, lam: float
-) -> tuple[np.ndarray, np.ndarray]:
+    tr: Trajectories, features: Any, policy: Policy, value: ValueFunction, gamma: float, lam: float,
+    own: OwnFunctions = LIBRARY,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """GAE(γ, λ) [N] of trajectories by V, and V [N]; all advantages are 0 where they differ by rounding alone.
 
     `features` [N, F] are the network's inputs at the states. A value function that was never fitted says the same of
@@ -63,7 +69,7 @@ def advantages_and_values(
     if not value.fits:
         value = value.at_level(level(tr.rewards, int(tr.terminated.sum()), gamma))
     values, last_values = value.values(features), value.values(policy.features(tr.last_obs))
-    advantages = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, lam)
+    advantages = generalized_advantage(tr.rewards, values, last_values, tr.terminated, tr.start, gamma, lam, own)
     return np.zeros_like(advantages) if hardly_varies(advantages, values) else advantages, values
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from trpolab.own import LIBRARY, OwnFunctions
 from trpolab.policies import Learner, Policy
 from trpolab.registry import REQUIRED, Entry, Registry
 from trpolab.sampling.batch import Batch
@@ -46,6 +47,7 @@ class Returns:
     gamma: float
     state_weighting: str = "equal"  # or "discounted": γ^t
     signs: bool = False  # of each reward its sign alone
+    own: OwnFunctions = LIBRARY  # functions of a person in the place of ours
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trpolab.own import LIBRARY, OwnFunctions
 from trpolab.policies import Learner, Policy
 from trpolab.sampling.batch import Batch, Estimator
 from trpolab.sampling.config import SinglePath
@@ -39,7 +40,7 @@ class SinglePathSampler(Sampler):
         trajectories = self.trajectories(learner.policy, settings, iteration, interrupt)
         if returns.signs:
             trajectories = replace(trajectories, rewards=np.sign(trajectories.rewards))
-        return single_path_batch(trajectories, learner, settings, returns.gamma, returns.state_weighting)
+        return single_path_batch(trajectories, learner, settings, returns.gamma, returns.state_weighting, returns.own)
 
     def first_look(self, policy: Policy, settings: Any, interrupt: Interrupt) -> Trajectories:
         """Steps under the starting policy, in the episodes that the first batch goes on with."""
@@ -96,27 +97,32 @@ class SinglePathSampler(Sampler):
 
 
 def estimates(
-    tr: Trajectories, features: Any, learner: Learner, config: SinglePath, gamma: float
+    tr: Trajectories, features: Any, learner: Learner, config: SinglePath, gamma: float, own: OwnFunctions = LIBRARY
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Q̂ or advantages [N] by the returns that the config chooses; and V [N] where they come from a value function.
 
     `features` [N, F] are the network's inputs at the states.
     """
     if config.advantage != "gae":
-        q = discounted_sums(tr.rewards, tr.start, gamma)
+        q = (
+            discounted_sums(tr.rewards, tr.start, gamma)
+            if own.returns is None
+            else own.by_piece("returns", tr.start, (tr.rewards,), gamma)
+        )
         return (q - q.mean() if config.advantage == "centred" else q), None
     if learner.value is None:
         raise ValueError("advantage = 'gae' needs a value function; the learner has none")
-    return advantages_and_values(tr, features, learner.policy, learner.value, gamma, config.lam)
+    return advantages_and_values(tr, features, learner.policy, learner.value, gamma, config.lam, own)
 
 
 def single_path_batch(
-    trajectories: Trajectories, learner: Learner, config: SinglePath, gamma: float, state_weighting: str
-) -> Collected:
+    trajectories: Trajectories, learner: Learner, config: SinglePath, gamma: float, state_weighting: str,
+    own: OwnFunctions = LIBRARY,
+) -> Collected:  # fmt: skip
     """Q̂ for every state-action pair by the returns that the config chooses; Eq. 14 with q = π_old."""
     tr, policy = trajectories, learner.policy
     features = policy.features(tr.obs)
-    q, values = estimates(tr, features, learner, config, gamma)
+    q, values = estimates(tr, features, learner, config, gamma, own)
     targets = None if values is None else q + values
     if config.standardize:
         q = standardized(q)

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Saved:
     environment: dict[str, Any] | None = None  # what its environments were made of; None: not recorded
     passed_over: tuple[str, ...] = ()  # newer checkpoints that are damaged, and how
     parent: dict[str, Any] | None = None  # the run, by its id, and the iteration that it was rewound to
+    functions: dict[str, str] = field(default_factory=dict)  # of a person, by the place that they took: their names
 
     @property
     def iteration(self) -> int:
@@ -107,7 +108,8 @@ def read(folder: str | Path, task: str | None = None, at: int | None = None) -> 
         raise CheckpointError(f"{str(folder)!r} is a run of {about['task']}, not of {task}")
     first, parent, environment = recorded_config(about, about["settings"]), parent_of(about), about.get("environment")
     known = environment if isinstance(environment, dict) else None
-    start = Saved(path, about["task"], first, first, {}, None, last_segment(path), known, parent=parent)
+    functions = reader.functions_of_run(about)
+    start = Saved(path, about["task"], first, first, {}, None, last_segment(path), known, (), parent, functions)
     found: list[Saved] = []
     damaged: list[tuple[int, str]] = []
     for entry in numbered(path / "ckpt"):

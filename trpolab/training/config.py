@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trpolab.own import LIBRARY, OWN, OwnFunctions, unfit
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.policies.frames import looks_like_pictures
 from trpolab.policies.kinds import AUTO, DISTRIBUTIONS, NETWORKS, network_kind
@@ -55,6 +56,7 @@ class Config:
     evaluate_episodes: int = setting(10, "episodes of an evaluation", low=1)
     evaluate_deterministic: bool = setting(True, "evaluate with the distribution's mode instead of sampled actions")
     seconds_per_iteration: float = setting(0.0, "least time an iteration takes, to be watched", low=0, shown=(0, 2))
+    own: OwnFunctions = field(default=LIBRARY, hash=False)  # functions of a person in the place of ours
     parts: Mapping[str, Any] = field(default_factory=dict, hash=False)  # settings by part, where not the defaults
 
     def __getattr__(self, name: str) -> Any:
@@ -78,6 +80,9 @@ class Config:
                 config = config._with_part(given.part, value)._with((name,), given.name)
             elif name in parts and isinstance(value, parts[name]):
                 config = config._with_part(name, value)
+            elif name in OWN and (callable(value) or name not in known):
+                problems += unfit(name, value)
+                config = dataclasses.replace(config, own=dataclasses.replace(config.own, **{name: value}))
             elif name not in known:
                 problems.append(unknown_setting(name, known))
             elif (value := as_setting(value)) is not None and (problem := known[name].problem(value)):
@@ -103,7 +108,7 @@ class Config:
 
     def context(self, generator: np.random.Generator, features: Any = None) -> Context:
         """What the method may read besides, for one update that draws from `generator`."""
-        return Context(self.trust, self.gamma, generator, self.device, features)
+        return Context(self.trust, self.gamma, generator, self.device, features, own=self.own)
 
     def settings(self) -> dict[str, Any]:
         """Every setting by its public name: what run.json and a metrics line record."""
@@ -134,9 +139,8 @@ KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS, NETWORKS, DIS
 
 def part_types() -> dict[str, type]:
     """The dataclass of every part of a `Config`: what several kinds share, and what each entry brings along."""
-    of_updates = {"trust": TrustRegion, **METHODS.parts()}
-    of_policies = {"policy": PolicyConfig, "value": ValueConfig, **NETWORKS.parts(), **DISTRIBUTIONS.parts()}
-    return {**SAMPLERS.parts(), **of_updates, **of_policies, **SIMULATORS.parts()}
+    first = {**SAMPLERS.parts(), "trust": TrustRegion, **METHODS.parts(), "policy": PolicyConfig, "value": ValueConfig}
+    return {**first, **NETWORKS.parts(), **DISTRIBUTIONS.parts(), **SIMULATORS.parts()}
 
 
 # What the paper states, over the modern defaults; steps and network sizes come with the task (Table 2).
@@ -173,8 +177,7 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
     What is given counts, by its name or in a part (`sampler=Vine(states=625)`); what a part was not given is left to
     the preset and the task. Raises ConfigError listing all that is wrong, the combination included.
     """
-    overrides = dict(overrides or {})
-    preset = overrides.pop("preset", preset)
+    preset = (overrides := dict(overrides or {})).pop("preset", preset)
     if preset not in ("modern", "paper"):
         raise ConfigError([f"preset = {preset!r}: must be one of modern, paper"])
     suited = {**PAPER, **task.paper_defaults} if preset == "paper" else task.defaults
@@ -217,17 +220,18 @@ def _without_normaliser(config: Config, task: Task) -> Config:
 
 
 def _unread(config: Config, task: Task) -> list[str]:
-    """Of the settings that stand at another value than their default, those of other kinds of tasks."""
+    """What is given to no effect: settings of other kinds of tasks, and a person's functions that nothing calls."""
+    (method, _), sampler = config.of_method(), SAMPLERS[config.sampler]
+    read = (*method.names, *(() if method.searches else sampler.own))
     others = [kind for kind in SIMULATORS.values() if kind.settings is not None and kind.name != task.kind]
     changed = [(kind, name) for kind in others for name in kind.own if config.get(name) != settings()[name].default]
-    return [f"{name}: only {kind.label} tasks read it, and {task.name} is none" for kind, name in changed]
+    told = [f"{name}: only {kind.label} tasks read it, and {task.name} is none" for kind, name in changed]
+    return told + config.own.uncalled(read, config.get)
 
 
 def check(config: Config, task: Task) -> None:
     """Raise ConfigError that lists every setting out of bounds and every combination that cannot run on the task."""
-    problems = [
-        problem for name, about in settings().items() if (problem := about.problem(config.get(name))) is not None
-    ]
+    problems = [said for name, about in settings().items() if (said := about.problem(config.get(name))) is not None]
     problems += combination_problems(config, task)
     if problems:
         raise ConfigError(problems)
@@ -292,6 +296,5 @@ def cost(config: Config, task: Task) -> int:
     method, own = config.of_method()
     if not method.searches:
         return SAMPLERS[config.sampler].cost(config.sampler_settings, task, config.slots or 1)
-    size = plan_of(config, task).parameters
     longest = min(config.path.horizon, task.time_limit or config.path.horizon)
-    return method.population(own, size) * method.episodes(own) * longest
+    return method.population(own, plan_of(config, task).parameters) * method.episodes(own) * longest

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+from trpolab.own import OWN
 from trpolab.settings import ConfigError
 from trpolab.simulators.base import Task
 from trpolab.training.config import Config, check, settings
@@ -42,6 +43,11 @@ class Controls:
                 for name, about in settings().items()
                 if not about.live and config.get(name) != self._requested.get(name)
             ]
+            fixed += [
+                f"{name} can't change while a run goes on"
+                for name in OWN
+                if name in changes and callable(changes[name])
+            ]
             if fixed:
                 raise ConfigError(fixed)
             check(config, self.task)
@@ -52,6 +58,11 @@ class Controls:
     def requested(self) -> Config:
         """The config that the next iteration will use."""
         return self._requested
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """A person's own functions in the place of the library's, by that place: their names."""
+        return self._requested.own.named
 
     @property
     def in_use(self) -> Config:

@@ -64,6 +64,8 @@ class RunRecorder:
                 verdict = {} if self._task.can_restore else {VERDICT: self._task.restore_reason}
                 made_of = {**self._task.fingerprint, **verdict} if self._task.fingerprint else {}
                 needed = {"modules": modules_of(config), "environment": made_of, "parent": self._parent}
+                if functions := self._controls.functions:
+                    needed["functions"] = functions
                 name, settings = self._task.name, config.settings()
                 self._folder = RunFolder.create(self._out, name, settings, self._label, **needed)
                 self.path = self._folder.path

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from trpolab.own import OWN, typed
 from trpolab.runs.history import History
 from trpolab.runs.reader import RunFolderError, each_metrics, read_events
 from trpolab.settings import ConfigError, as_setting
@@ -58,10 +59,40 @@ def task_of(saved: Saved, source: Source, changed_environment: bool = False) -> 
     return task, f"it goes on with other environments ({other})"
 
 
-def config_of(saved: Saved, given: Mapping[str, Any]) -> Config:
-    """The run's own settings with the given ones over them; what is fixed stays. Raises ConfigError listing all."""
+def _demand_functions(saved: Saved, given: Mapping[str, Any], rewound: bool) -> None:
+    """Raise CheckpointError unless the functions of a person that the run was made with are given again, and no others.
+
+    A new run, `rewound`, may have others, and leaves one out that is named: `conjugate_gradient=None`.
+    """
+    mine = {name for name in OWN if name in given and (callable(given[name]) or given[name] is None)}
+    folder, missing = str(saved.folder), [name for name in saved.functions if name not in mine]
+    if missing:
+        how = ", ".join(
+            [f"resume={folder!r}", *(f"{name}={typed(name, called)}" for name, called in saved.functions.items())]
+        )
+        told = " and ".join(f"{name} ({saved.functions[name]})" for name in missing)
+        raise CheckpointError(
+            f"{folder!r} is a run with a person's own {told}, which is in no file. With that it is resumed from "
+            f"Python: trpolab.Session({how}).run(), or trpolab.Lab({how})"
+        )
+    other = [name for name in mine if (given[name] is None) == (name in saved.functions)]
+    if other and not rewound:
+        was, how = saved.functions.get(other[0], "the library's"), f"resume={folder!r}, at={saved.iteration}"
+        raise CheckpointError(
+            f"{folder!r} is a run whose {other[0]} was {was}, and it keeps that; a new run may go on otherwise: "
+            f"trpolab.Session({how}, {other[0]}=...).run()"
+        )
+
+
+def config_of(saved: Saved, given: Mapping[str, Any], rewound: bool = False) -> Config:
+    """The run's own settings with the given ones over them; what is fixed stays. Raises ConfigError listing all, and
+    CheckpointError where a person's function is missing.
+    """
+    _demand_functions(saved, given, rewound)
     known, problems = settings(), []
     for name, value in given.items():
+        if name in OWN and callable(value):
+            continue
         if name in known and not known[name].live and as_setting(value) != saved.config.get(name):
             problems.append(f"{name} = {value!r}: a run that is resumed keeps its own, {saved.config.get(name)!r}")
     if (
@@ -118,7 +149,8 @@ def checked(schedule: Any, config: Config, task: Task, done: int) -> Schedule:
             problems.append(f"schedule, iteration {at!r}: must be a whole number > {done}, the iterations done")
     for at in sorted(given) if not problems else ():
         before, known = config, settings()
-        fixed = [name for name in given[at] if name in known and not known[name].live]
+        own = [name for name in given[at] if name in OWN and callable(given[at][name])]
+        fixed = own + [name for name in given[at] if name in known and not known[name].live]
         problems += [f"schedule, iteration {at}: {name} can't change while a run goes on" for name in fixed]
         try:
             check(config := config.replace(**given[at]), task)

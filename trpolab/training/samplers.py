@@ -81,7 +81,7 @@ class Samplers:
             collected = self._population(learner, config, iteration, interrupt)
         else:
             signs = task_under(config, self._resources.task).clip_rewards
-            returns = Returns(config.gamma, config.state_weighting, signs)
+            returns = Returns(config.gamma, config.state_weighting, signs, config.own)
             collected = self[config.sampler].collect(learner, config.sampler_settings, returns, iteration, interrupt)
             SAMPLERS[config.sampler].answer("collect", collected, Collected)
         if not dropped:

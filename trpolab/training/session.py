@@ -78,7 +78,7 @@ class Session:
                 ("environment", said),
                 ("episodes_not_repeated", self.task.seed_problem if saved.iteration else ""),
             ]
-            config = config_of(saved, settings)
+            config = config_of(saved, settings, at is not None)
         made_of = self.task.fingerprint  # nothing, where it is a task of ours
         self.named = isinstance(source, str) or (bool(made_of) and CALLABLE not in made_of)  # by its name alone
         self.source = remembered(self.source, self.task)

@@ -22,6 +22,7 @@ from trpolab.updates.checks import unusable
 from trpolab.updates.diagnostics import Diagnostics, Outcome, Refusal
 from trpolab.updates.fisher import Product, damped
 from trpolab.updates.method import Context, Step
+from trpolab.updates.own_parts import own_solution, own_theta
 from trpolab.updates.problem import Problem
 
 ZERO_GRADIENT = 1e-8  # ‖g‖ in units of the largest |Q̂|: below, it is float32 rounding
@@ -35,7 +36,7 @@ def pose(learner: Learner, batch: Batch, context: Context) -> Problem:
     """
     if (reason := unusable(learner.policy, batch)) is not None:
         raise Refusal(*reason)
-    problem = Problem(learner.policy, batch, device_for(context.device), context.threads, context.features)
+    problem = Problem(learner.policy, batch, device_for(context.device), context.threads, context.features, context.own)
     gradient = problem.gradient()
     norm = float(gradient.norm())
     context.note(entropy=problem.entropy(), gradient_norm=norm, gradient=gradient)
@@ -61,7 +62,8 @@ def solve(product: Product, b: Tensor, context: Context) -> CGResult:
 
     Raises Refusal if a product is not finite.
     """
-    cg = conjugate_gradient(product, b, iterations=context.trust.cg_iterations, tolerance=CG_TOLERANCE)
+    solver = conjugate_gradient if context.own.conjugate_gradient is None else partial(own_solution, context.own)
+    cg = solver(product, b, iterations=context.trust.cg_iterations, tolerance=CG_TOLERANCE)
     context.note(cg=cg)
     if cg.status is CGStatus.NONFINITE:
         raise Refusal(Outcome.SKIPPED_NONFINITE, "a Fisher-vector product is not finite")
@@ -97,6 +99,9 @@ def line_search(problem: Problem, step: Tensor, kl: Callable[..., float], contex
     context.note(full_step=step)
     if not trust.line_search:
         return problem.theta + step, 1.0
+    if context.own.line_search is not None:
+        theta = own_theta(context.own, "line_search", problem, step.double(), trust.delta)
+        return theta, float((theta - problem.theta) @ step) / float(step @ step)
     search = backtrack(
         partial(problem.surrogate, bound=trust.delta), partial(kl, bound=trust.delta), problem.theta, step,
         bound=trust.delta, shrink=trust.shrink, max_tries=trust.max_tries,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from trpolab.numerics.threads import SERIAL, ThreadTeam
+from trpolab.own import LIBRARY, OwnFunctions
 from trpolab.policies import Learner
 from trpolab.registry import REQUIRED, Entry, Registry
 from trpolab.sampling.batch import Batch
@@ -31,6 +32,7 @@ class Context:
     device: str = "cpu"  # where the update runs: auto, cpu or cuda
     features: Any = None  # [M, F] network inputs at the batch's constraint states, if they are known already
     threads: ThreadTeam = SERIAL
+    own: OwnFunctions = LIBRARY  # functions of a person in the place of ours
     notes: dict[str, Any] = field(default_factory=dict)  # what was measured on the way, by names of `Diagnostics`
 
     def note(self, **measured: Any) -> None:

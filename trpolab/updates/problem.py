@@ -12,11 +12,13 @@ from torch import Tensor
 
 from trpolab.numerics.arrays import QUIET, Array, as_array
 from trpolab.numerics.threads import SERIAL, ThreadTeam, in_chunks
+from trpolab.own import LIBRARY, OwnFunctions
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
 from trpolab.policies.rows import random_rows
 from trpolab.sampling.batch import Batch
 from trpolab.updates.fisher import Features, Product, empirical_product, gauss_newton_product, hessian_product
+from trpolab.updates.own_parts import own_product
 from trpolab.updates.surrogate import Samples, log_weights, state_terms, surrogate, surrogate_slope
 
 PORTION = 64  # chunks that are evaluated before a candidate's KL is compared with its bound
@@ -38,20 +40,21 @@ class Problem:
 
     Holds tensors made once from the batch, and the last evaluation, so that objective and constraint of a candidate
     share one forward pass. The policy and the batch are only read. `features` [M, F] are the policy's at the constraint
-    states, where they are known already.
+    states, where they are known already. `own` may hold a person's Fisher product and estimate of L_n.
 
     >>> problem = Problem(policy, batch)                                       # doctest: +SKIP
     >>> direction = conjugate_gradient(problem.fisher(), problem.gradient()).x  # doctest: +SKIP
     """
 
     def __init__(
-        self, policy: Policy, batch: Batch, device: str = "cpu", workers: ThreadTeam = SERIAL, features: Any = None
-    ):
+        self, policy: Policy, batch: Batch, device: str = "cpu", workers: ThreadTeam = SERIAL, features: Any = None,
+        own: OwnFunctions = LIBRARY,
+    ):  # fmt: skip
         where = torch.device(device)
         self.chunk = policy.network.chunk * (1 if where.type == "cpu" else 64)
         self.policy = policy.replace(theta=policy.theta.to(where))
         dtype = policy.theta.dtype
-        self.samples = Samples.of(batch, dtype, where)
+        self.samples, self._own = Samples.of(batch, dtype, where, own), own
         self.old = torch.as_tensor(batch.old).to(where, dtype)
         self.constraint_old = torch.as_tensor(batch.constraint_old).to(where, dtype)
         self._shared = batch.constraint_obs is batch.obs  # single path: one forward pass serves both
@@ -187,6 +190,8 @@ class Problem:
             samples = samples.take(rows) if kind == "empirical" else samples
         if kind == "empirical":
             return empirical_product(policy, x, samples, self.chunk, self._workers)
+        if self._own.fisher_product is not None:
+            return own_product(policy, x, self._own)
         if kind == "hessian":
             return hessian_product(policy, x, self.chunk)
         return gauss_newton_product(policy, x, self.chunk, self._workers)

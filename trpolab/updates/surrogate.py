@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trpolab.own import LIBRARY, OwnFunctions
 from trpolab.policies import Distribution
 from trpolab.sampling.batch import Batch, Estimator
+from trpolab.updates.own_parts import own_slope, own_terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +22,10 @@ class Samples:
     log_q: Tensor  # [N, K]
     q_values: Tensor  # [N, K]
     weights: Tensor  # [N], summing to 1
-    estimator: Estimator
+    estimator: Estimator | OwnFunctions  # a person's `vine_estimate`
 
     @classmethod
-    def of(cls, batch: Batch, dtype: torch.dtype, device: torch.device) -> Samples:
+    def of(cls, batch: Batch, dtype: torch.dtype, device: torch.device, own: OwnFunctions = LIBRARY) -> Samples:
         """The batch's samples in the policy's precision (whole numbers stay whole)."""
         n, k = batch.log_q.shape
         actions = torch.as_tensor(np.ascontiguousarray(batch.actions.reshape(n * k, *batch.actions.shape[2:])))
@@ -33,7 +35,7 @@ class Samples:
             log_q=torch.as_tensor(batch.log_q).to(device, dtype),
             q_values=torch.as_tensor(batch.q_values).to(device, dtype),
             weights=weights.to(device, dtype),
-            estimator=batch.estimator,
+            estimator=batch.estimator if own.vine_estimate is None or k == 1 else own,
         )
 
     def split(self, rows: int) -> list[Samples]:
@@ -62,8 +64,10 @@ def log_weights(distribution: Distribution, u: Tensor, samples: Samples) -> Tens
     return distribution.log_prob(per_action, samples.actions).view(n, k) - samples.log_q
 
 
-def state_terms(log_w: Tensor, q_values: Tensor, estimator: Estimator) -> Tensor:
+def state_terms(log_w: Tensor, q_values: Tensor, estimator: Estimator | OwnFunctions) -> Tensor:
     """L_n [N] from log w [N, K] and Q̂ [N, K]."""
+    if isinstance(estimator, OwnFunctions):
+        return own_terms(log_w, q_values, estimator)
     if estimator is Estimator.IMPORTANCE:  # Eq. 14: mean_k w_k Q̂_k; Eq. 15 is the same with log q = -log K
         return (log_w.exp() * q_values).mean(1)
     return (log_w.softmax(1) * q_values).sum(1)  # Eq. 16: Σ_k w_k Q̂_k / Σ_k w_k, stable whatever the weights
@@ -76,10 +80,15 @@ def surrogate_slope(distribution: Distribution, u: Tensor, samples: Samples) -> 
     """
     n, k = samples.log_q.shape
     log_w = log_weights(distribution, u, samples)
-    terms = state_terms(log_w, samples.q_values, samples.estimator)
-    if samples.estimator is Estimator.IMPORTANCE:
-        per_log_prob = log_w.exp() * samples.q_values / k
+    if isinstance(samples.estimator, OwnFunctions):
+        per_log_prob, terms = own_slope(log_w, samples.q_values, samples.estimator)
+    elif samples.estimator is Estimator.IMPORTANCE:
+        per_log_prob, terms = (
+            log_w.exp() * samples.q_values / k,
+            state_terms(log_w, samples.q_values, samples.estimator),
+        )
     else:
+        terms = state_terms(log_w, samples.q_values, samples.estimator)
         per_log_prob = log_w.softmax(1) * (samples.q_values - terms.unsqueeze(1))
     per_log_prob = per_log_prob * samples.weights.unsqueeze(1)
     per_action = u if k == 1 else u.repeat_interleave(k, dim=0)
