@@ -25,6 +25,7 @@ ROOMS = (
     "cli",
     "selftest",
     "bench",
+    "workshop",
     "experiments",
     "training",
     "runs",
@@ -34,6 +35,7 @@ ROOMS = (
     "simulators",
     "policies",
     "numerics",
+    "own",
     "registry",
     "settings",
     "extras",
@@ -94,8 +96,8 @@ def faults_of_imports(room: str, tree: ast.AST) -> list[str]:
         target = rest.partition(".")[0]
         if top == "trpolab" and target in ROOMS and target not in below:
             faults.append(f"line {line}: {room} imports {name}, which stands above it")
-        if top in NOTEBOOK_MODULES and room not in ("lab", "experiments"):
-            faults.append(f"line {line}: {top} belongs to lab and experiments")
+        if top in NOTEBOOK_MODULES and room not in ("lab", "workshop", "experiments"):
+            faults.append(f"line {line}: {top} belongs to lab, workshop and experiments")
         if top in FORBIDDEN_MODULES or name in FORBIDDEN_CALLS:
             faults.append(f"line {line}: {top} is not used here")
     return faults

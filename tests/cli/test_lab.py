@@ -27,7 +27,7 @@ def source(tmp_path: Path) -> Path:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, list[str]]]:
     """What JupyterLab was started with, instead of starting it."""
     calls: list[tuple[Path, list[str]]] = []
-    monkeypatch.setattr(lab, "serve", lambda folder, options: calls.append((folder, list(options))) or 0)
+    monkeypatch.setattr(lab, "serve", lambda folder, options, *first: calls.append((folder, list(options))) or 0)
     return calls
 
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from trpolab.runs.disk import write_atomically
 FIRST = "0_start.ipynb"
 DEFAULT_FOLDER = "trpolab-notebooks"
 RECORD = ".trpolab-notebooks.json"  # sha256 of each notebook as it was copied: what differs from it was edited
-SKIPPED = {".ipynb_checkpoints", "__pycache__", "runs"}
+SKIPPED = {".ipynb_checkpoints", "__pycache__", "runs"}  # folders that are not copied
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,36 @@ def lab(words: Sequence[str]) -> int:
     Without a folder: the checkout's own `notebooks/` inside one, else `trpolab-notebooks` here. The options are handed
     to JupyterLab.
     """
+    folder, options = folder_and_options(words)
+    checkout = checkout_notebooks(Path.cwd())
+    if folder is None and checkout is not None and importlib.util.find_spec("jupyterlab") is not None:
+        print(f"Notebooks: {checkout}", flush=True)
+        return serve(checkout, options)
+    return copy_and_serve(packaged_notebooks(), folder or DEFAULT_FOLDER, options, FIRST)
+
+
+def folder_and_options(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """DIR, if it is given, and what goes to JupyterLab."""
     folder = words[0] if words and not words[0].startswith("-") else None
     options = list(words if folder is None else words[1:])
     if "--" in options:
         options.remove("--")
+    return folder, options
+
+
+def copy_and_serve(source: Path, folder: str, options: Sequence[str], first: str, skipped: Set[str] = SKIPPED) -> int:
+    """Copy notebooks to a folder, and run JupyterLab there, opened on the first."""
     if importlib.util.find_spec("jupyterlab") is None:
         return refuse([f"the lab needs JupyterLab, which is not installed: {install_line('jupyterlab')}"])
-    checkout = checkout_notebooks(Path.cwd())
-    if folder is None and checkout is not None:
-        target = checkout
-    else:
-        target = user_path(folder or DEFAULT_FOLDER).absolute()
-        try:
-            copied = copy_notebooks(packaged_notebooks(), target)
-        except OSError as error:
-            return refuse([f"the notebooks could not be copied to {target}: {error.strerror or error}"])
-        if copied.kept:
-            print(f"Kept as you edited them, new versions not written: {', '.join(copied.kept)}")
+    target = user_path(folder).absolute()
+    try:
+        copied = copy_notebooks(source, target, skipped)
+    except OSError as error:
+        return refuse([f"the notebooks could not be copied to {target}: {error.strerror or error}"])
+    if copied.kept:
+        print(f"Kept as you edited them, new versions not written: {', '.join(copied.kept)}")
     print(f"Notebooks: {target}", flush=True)
-    return serve(target, options)
+    return serve(target, options, first)
 
 
 def packaged_notebooks() -> Path:
@@ -81,14 +92,14 @@ def checkout_notebooks(here: Path) -> Path | None:
     return None
 
 
-def copy_notebooks(source: Path, folder: Path) -> Copied:
+def copy_notebooks(source: Path, folder: Path, skipped: Set[str] = SKIPPED) -> Copied:
     """Copy every file of `source` to `folder`, never over one that was edited since it was copied.
 
     A copy that nobody touched is replaced when the packaged one has changed. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record, written, kept = _read_record(folder), [], []
-    for relative in _files(source):
+    for relative in _files(source, skipped):
         wanted, target = _digest(source / relative), folder / relative
         present = _digest(target) if target.exists() else None
         if present not in (None, wanted, record.get(relative)):
@@ -103,19 +114,19 @@ def copy_notebooks(source: Path, folder: Path) -> Copied:
     return Copied(tuple(written), tuple(kept))
 
 
-def jupyter_arguments(folder: Path, options: Sequence[str]) -> list[str]:
+def jupyter_arguments(folder: Path, options: Sequence[str], first: str = FIRST) -> list[str]:
     """JupyterLab's arguments: on loopback, its token on, opened on the first notebook, `options` last so they win."""
     arguments = [
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.ip=127.0.0.1",
-        f"--LabApp.default_url=/lab/tree/{FIRST}",
+        f"--LabApp.default_url=/lab/tree/{first}",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")  # in a container there is often only root
     return [*arguments, *options]
 
 
-def serve(folder: Path, options: Sequence[str]) -> int:
+def serve(folder: Path, options: Sequence[str], first: str = FIRST) -> int:
     """Run JupyterLab in this process, in `folder`, until it is shut down."""
     from jupyterlab.labapp import LabApp
 
@@ -123,7 +134,7 @@ def serve(folder: Path, options: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="trpolab-lab-") as config:
         paths = (_write_page_config(Path(config)), os.environ.get("JUPYTER_CONFIG_PATH"))
         os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
-        LabApp.launch_instance(jupyter_arguments(folder, options))
+        LabApp.launch_instance(jupyter_arguments(folder, options, first))
     return Exit.FINISHED
 
 
@@ -135,9 +146,9 @@ def _write_page_config(folder: Path) -> str:
     return str(folder)
 
 
-def _files(source: Path) -> list[str]:
+def _files(source: Path, skipped: Set[str]) -> list[str]:
     files = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
-    return [file.as_posix() for file in files if not SKIPPED & set(file.parts)]
+    return [file.as_posix() for file in files if skipped.isdisjoint(file.parts)]
 
 
 def _digest(path: Path) -> str:

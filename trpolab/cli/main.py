@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with explained("this command"):
-            if words[:1] == ["lab"] and not {"-h", "--help"} & set(words[1:2]):
-                return int(resolve_name("trpolab.cli.lab:lab")(words[1:]))
+            if words[:1] in (["lab"], ["workshop"]) and not {"-h", "--help"} & set(words[1:2]):
+                return int(resolve_name(f"trpolab.cli.{words[0]}:{words[0]}")(words[1:]))
             if words[:1] == ["train"]:
                 sys.path.append(os.getcwd())  # where modules of one's own lie: `python -m` looks there, too
             args, unknown = parser().parse_known_args(words)
@@ -62,6 +62,14 @@ def parser() -> argparse.ArgumentParser:
         description="Copy the notebooks to DIR, never over edits, and open JupyterLab there. Without DIR: the "
         "notebooks/ of the trpolab checkout that this is run in, else trpolab-notebooks. Everything after DIR goes to "
         "JupyterLab, as in `trpolab lab --no-browser --port 9999`.",
+    )
+    add(
+        "workshop",
+        help="the exercises: copy them and open the first; or see how far a class is",
+        usage="trpolab workshop [DIR] [OPTION ...] | build [DIR] | progress DIR [--json]",
+        description="Copy the exercises to DIR (default: trpolab-workshop), never over edits, and open JupyterLab on "
+        "the first. `progress DIR` runs the notebooks in DIR, and in the folders in it, each in a process of its own, "
+        "and tells which checks they pass. `build` makes the notebooks from their sources.",
     )
     train = add(
         "train",

@@ -1,0 +1,52 @@
+"""What is wrong with a number or an array, in a sentence that does not tell the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+TOLERANCE = 1e-6
+
+
+def near(found: Any, true: Any, mistakes: Mapping[str, Any] | None = None, tolerance: float = TOLERANCE) -> str:
+    """ "" where `found` is `true`, up to a relative error; else what it is instead.
+
+    `mistakes` are the values that usual mistakes lead to, by what is said of them.
+    """
+    found, true = _array(found), _array(true)
+    if _close(found, true, tolerance):
+        return ""
+    for said, value in (mistakes or {}).items():
+        if np.shape(value) == found.shape and _close(found, _array(value), tolerance):
+            return said
+    if not found.any():
+        return "it is 0"
+    if _close(found, -true, tolerance):
+        return "it has the wrong sign"
+    if (factor := _factor(found, true)) is not None and _close(found, factor * true, tolerance):
+        return f"off by a factor of {factor:.4g}"
+    wrong = np.flatnonzero(~np.isclose(found, true, rtol=tolerance, atol=tolerance * np.abs(true).max()).ravel())
+    if found.size > 1 and len(wrong) <= max(1, found.size // 2):
+        places = "the last one" if wrong.tolist() == [found.size - 1] else f"the first of them at index {wrong[0]}"
+        return f"{len(wrong)} of {found.size} numbers are wrong, {places}"
+    difference = found - true
+    if found.size > 1 and np.ptp(difference) <= tolerance * np.abs(true).max():
+        return "every number is off by the same amount"
+    size = float(np.linalg.norm(true.ravel()))
+    return f"off by {100 * float(np.linalg.norm(difference.ravel())) / size:.3g} %" if size else "it is not 0"
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value, np.float64)
+
+
+def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    return bool(np.abs(a - b).max(initial=0) <= tolerance * max(float(np.abs(b).max(initial=0)), 1e-12))
+
+
+def _factor(found: np.ndarray, true: np.ndarray) -> float | None:
+    """c with found ≈ c·true, in the sense of least squares."""
+    size = float((true * true).sum())
+    return float((found * true).sum()) / size if size else None
