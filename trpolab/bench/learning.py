@@ -6,6 +6,7 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,9 +135,9 @@ def vine_swimmer(report: Report) -> Table:
     return Table(head, rows, f"{passed} of {SWIMMER_SEEDS} seeds")
 
 
-def long_session(task: str, seed: int, **settings: Any) -> Session:
-    """A session without a folder that goes on until somebody stops it."""
-    return Session(task, out=None, seed=seed, iterations=10**6, checkpoint_every=10**6, **settings)
+def long_session(task: str, seed: int, out: Path | None = None, **settings: Any) -> Session:
+    """A session that goes on until somebody stops it, without a folder unless `out` is given."""
+    return Session(task, out=out, seed=seed, iterations=10**6, checkpoint_every=10**6, **settings)
 
 
 def train_within(session: Session, steps: int) -> None:

@@ -86,7 +86,7 @@ def run(
     contest: Contest, method: str, seed: int, report: Report, given: dict[str, Any] | None = None
 ) -> tuple[Curve, Session]:
     """One method on one task with one seed, until the steps are spent."""
-    name = {"sampler": method} if method in SAMPLERS else {"method": method}
+    name: dict[str, Any] = {"sampler": method} if method in SAMPLERS else {"method": method}
     session = long_session(contest.task, seed, **contest.settings, **name, **(given or {}))
     seconds, _ = timed(train_within, session, contest.steps)
     final = play_episodes(session.policy, contest.task, contest.episodes, seed)

@@ -22,6 +22,7 @@ BENCHMARKS = {
         **{"vine-hopper": "4 min", "vine-cartpole": "2 min", "vine-swimmer": "15 min"},
     },
     "method_comparison": {"methods": "2 min", "claims": "2 h"},
+    "locomotion": {"locomotion": "3 h"},
     "atari_speed": {"atari": "4 min"},
     "atari_learning": {"atari-learning": "3 h"},
 }
