@@ -73,9 +73,9 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _HOMES:
         raise AttributeError(f"module 'trpolab' has no attribute {name!r}")
-    from trpolab.extras import explained
+    from trpolab.extras import announced, explained
 
-    with explained(f"trpolab.{name}"):
+    with explained(f"trpolab.{name}"), announced(f"trpolab.{name}"):
         home = importlib.import_module(_HOMES[name])
         value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
     globals()[name] = value

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 CORE = ("numpy", "torch", "gymnasium", "mujoco", "safetensors", "threadpoolctl", "imageio", "psutil", "rich")
 EXTRAS = {  # module: extra
@@ -42,3 +45,21 @@ def explained(what: str) -> Iterator[None]:
         raise ImportError(
             f"{what} needs {module}, which is not installed: {install_line(module)}", name=error.name
         ) from error
+
+
+@contextmanager
+def announced(what: str) -> Iterator[None]:
+    """While the block loads packages, say so in the notebook's cell that runs: torch and the widgets take seconds.
+
+    Outside a kernel, and once torch is loaded, nothing is said.
+    """
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if "torch" in sys.modules or not hasattr(shell, "kernel"):
+        yield
+        return
+    line = {"display_id": f"trpolab-loading-{uuid.uuid4().hex}"}
+    shell.display_pub.publish({"text/plain": f"loading {what} ..."}, transient=line)
+    try:
+        yield
+    finally:
+        shell.display_pub.publish({"text/plain": "", "text/html": "<span></span>"}, transient=line, update=True)

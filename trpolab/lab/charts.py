@@ -112,6 +112,7 @@ class Charts(WebView):
         before, after = (self.rows.last("iteration", count) for count in (start, end))
         marks = [mark for mark in self.marks if before < mark.iteration <= after]
         content = {
+            "have": {"run": self.run, "rows": end},
             "run": self.run,
             "rows": end - start,
             "marks": [{"at": mark.iteration, "text": mark.text} for mark in marks],

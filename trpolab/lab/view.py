@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from trpolab.lab.cards import RolloutCard, VineCard
@@ -15,6 +16,8 @@ from trpolab.lab.static_output import StaticOutput
 from trpolab.lab.take_along import TakeAlong
 from trpolab.lab.trust_region import TrustRegionCard
 from trpolab.training.config import cost
+
+COSTED = 2.0  # seconds for which the cost of an iteration is told as it was
 
 ALLOWED = {
     "ready": {"run", "step"},
@@ -53,6 +56,7 @@ class View:
         self._session = lab.session
         self._drawn = 0
         self._before = lab.session.first.settings()  # in use before the rows not drawn yet
+        self._costed, self._cost = 0.0, 0.0  # when a simulator step's seconds were told last, and how many
 
     def start(self) -> None:
         """Show what there is, then keep it up to date unless the lab was closed."""
@@ -100,7 +104,7 @@ class View:
             self._draw(self.lab.history[self._drawn :])
             self._show_state()
             last = self.lab.history[-1] if self.lab.history else None
-            self.knobs.refresh(work(last) / max(last["batch_steps"], 1) if last else None)
+            self.knobs.refresh(self._seconds_per_step(last))
             self._show_progress(last)
             busy, overhead = self.lab.state == "running", self.lab.overhead()
             self.vine.consider(self.lab.trainer.latest, self.lab.trainer.vines, busy=busy, overhead=overhead)
@@ -128,10 +132,18 @@ class View:
         marks = marks_of(rows, self._before)
         self.charts.update([{**row, "steps_per_second": speed(row)} for row in rows], residuals, marks)
 
+    def _seconds_per_step(self, last: dict[str, Any] | None) -> float | None:
+        """Of the newest iteration; a number that changes with each could not be read."""
+        if last is None:
+            return None
+        if time.monotonic() > self._costed + COSTED:
+            self._costed, self._cost = time.monotonic(), work(last) / max(last["batch_steps"], 1)
+        return self._cost
+
     def _restart(self) -> None:
         """Another session began."""
         self._session = self.lab.session
-        self._drawn, self._before = 0, self.lab.session.first.settings()
+        self._drawn, self._before, self._costed = 0, self.lab.session.first.settings(), 0.0
         self.charts.restart()
         self.knobs.forget()
         self.rollout.restart()

@@ -93,6 +93,22 @@ def test_each_view_is_answered_by_what_it_has(counting: Counting) -> None:
     assert [content["view"] for content, _ in counting.sent] == ["new", "old"]
 
 
+def test_a_view_with_credit_is_answered_so_many_times_and_then_no_more_until_it_asks(counting: Counting) -> None:
+    counting.answer = lambda topic, have: (  # type: ignore[method-assign]
+        None if have["count"] == counting.count else ({"have": {"count": have["count"] + 1}}, [])
+    )
+    counting._handle_custom_msg({"type": "ask", "view": "a", "topic": "rows", "have": {"count": 0}, "credit": 3}, [])
+    for counting.count in (1, 2):
+        counting.offer()
+        counting.offer()  # there is nothing new
+    assert [content["have"]["count"] for content, _ in counting.sent] == [1, 2]
+    counting.count = 7
+    counting.offer()
+    assert [content["have"]["count"] for content, _ in counting.sent] == [1, 2, 3], "the third was the last"
+    counting._handle_custom_msg({"type": "more", "view": "a", "topic": "rows", "credit": 2}, [])
+    assert [content["have"]["count"] for content, _ in counting.sent] == [1, 2, 3, 4, 5], "it goes on where it was"
+
+
 def test_what_a_person_did_in_a_view_is_told(counting: Counting) -> None:
     counting._handle_custom_msg({"type": "tell", "view": "a", "topic": "fraction", "said": {"value": 0.5}}, [])
     assert counting.heard == [("fraction", {"value": 0.5})] and counting.sent == []

@@ -11,24 +11,22 @@ export function openChannel(model) {
     if (content.type === "answer" && content.view === view) listeners[content.topic]?.(content, buffers);
   }
 
+  function send(message) {
+    try {
+      model.send({ view, ...message });
+    } catch {
+      // The kernel is gone; the page says so, and what was drawn stays.
+    }
+  }
+
   model.on("msg:custom", receive);
   return {
-    // Ask for `topic`, with what the view has already; an answer that is still owed replaces the one asked for before.
-    ask(topic, have = {}) {
-      try {
-        model.send({ type: "ask", view, topic, have });
-      } catch {
-        // The kernel is gone; the page says so, and what was drawn stays.
-      }
-    },
+    // Ask for `topic`, with what the view has already, and take so many answers; what was asked for before is forgotten.
+    ask: (topic, have = {}, credit = 1) => send({ type: "ask", topic, have, credit }),
+    // Take so many further answers from now on.
+    more: (topic, credit) => send({ type: "more", topic, credit }),
     // Tell Python what a person did.
-    tell(topic, said = {}) {
-      try {
-        model.send({ type: "tell", view, topic, said });
-      } catch {
-        // As above.
-      }
-    },
+    tell: (topic, said = {}) => send({ type: "tell", topic, said }),
     // `listener(content, buffers)` is called with each answer; a buffer is a DataView.
     on(topic, listener) {
       listeners[topic] = listener;

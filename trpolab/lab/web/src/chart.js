@@ -26,11 +26,12 @@ export class Chart {
     this.bands = null;
     this.range = [0, 1];
     this.plot = null;
+    this.width = this.height = 0; // of the canvas, in pixels, as the view has seen it last
   }
 
   // Draw `x` and `ys`, the values of each line there, over a range of x. `bands`: what lies around each line, or null.
   draw({ x, ys, bands }, range) {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { width, height } = this;
     const data = [x, ...ys];
     Object.assign(this, { data, bands, range });
     if (width < LEAST || height < LEAST) return;
@@ -43,10 +44,10 @@ export class Chart {
 
   // Write the values of a row into the legend and the label that screen readers read.
   tell(values, where) {
-    this.where.textContent = where;
+    write(this.where, where);
     const said = this.about.lines.map((line, place) => {
       const value = short(values[place]);
-      this.entries[place].value.textContent = value;
+      write(this.entries[place].value, value);
       this.entries[place].box.hidden = Boolean(line.optional) && this.data[place + 1].every((y) => y === null);
       return `${line.name} ${value}`;
     });
@@ -55,6 +56,8 @@ export class Chart {
 
   // Put the cursor at an iteration, or take it away (null).
   point(x) {
+    if (x === null && this.pointed === null) return;
+    this.pointed = x;
     this.plot?.setCursor({ left: x === null ? -10 : this.plot.valToPos(x, "x"), top: -10 }, false);
   }
 
@@ -233,6 +236,11 @@ export function grouped(places, room) {
     else groups.push({ first: number, number, x });
   }
   return groups.map(({ first, number, x }) => ({ text: first === number ? `${number}` : `${first}–${number}`, x }));
+}
+
+// A text is laid out again only where it is another one.
+function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
 }
 
 // A legend's entry: a sample of the line, its name and a value.

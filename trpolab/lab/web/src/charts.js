@@ -6,6 +6,10 @@ import { Columns, lowerBound, nearest, thin } from "./columns.js";
 import { labelControls } from "./labels.js";
 import { marksList } from "./marks.js";
 
+const ANSWERS = 24; // that Python may send before it hears from the view again: some seconds' worth
+const STYLED = 1000; // milliseconds after which the colours are read again: a theme may arrive late
+const COLOURS = ["blue", "sky", "green", "orange", "vermilion", "purple", "dim", "rule", "ink"];
+
 document.head.appendChild(document.createElement("style")).textContent = sheet;
 
 class ChartsView {
@@ -19,13 +23,14 @@ class ChartsView {
     this.ghosts = [];
     this.range = null; // zoomed to these iterations; null: all
     this.at = null; // the row that is pointed at
-    this.asked = this.scheduled = false;
+    this.scheduled = false;
+    this.left = 0; // answers that Python may still send
     this.redraws = 0;
     this.list = marksList((iteration) => this.pointAt(nearest(this.columns.get("iteration"), iteration)));
     this.charts = model.get("charts").map((about) => new Chart(about, this));
     this.seen = new Set(); // charts that are on the screen
     this.sight = new IntersectionObserver((changes) => this.look(changes));
-    this.size = new ResizeObserver(() => this.schedule());
+    this.size = new ResizeObserver((changes) => this.fit(changes));
     el.classList.add("trpolab-charts");
     for (const chart of this.charts) {
       el.appendChild(chart.card);
@@ -34,7 +39,7 @@ class ChartsView {
       chart.card.addEventListener("keydown", (event) => this.key(event));
     }
     el.appendChild(this.list.element);
-    this.theme = new MutationObserver(() => this.schedule());
+    this.theme = new MutationObserver(() => this.restyle());
     this.theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
     channel.on("rows", (content, buffers) => this.receive(content, buffers));
     this.ask();
@@ -42,14 +47,16 @@ class ChartsView {
 
   // ---- what comes from Python ----
 
+  // After each redraw. Half of the answers asked for are taken before it asks for more.
   ask() {
-    if (this.asked) return;
-    this.asked = true;
-    this.channel.ask("rows", { run: this.run, rows: this.columns.count });
+    if (this.left > ANSWERS / 2) return;
+    if (this.run < 0) this.channel.ask("rows", { run: this.run, rows: 0 }, ANSWERS);
+    else this.channel.more("rows", ANSWERS);
+    this.left = ANSWERS;
   }
 
   receive({ run, rows, marks, ghosts }, [added, residuals, ...old]) {
-    this.asked = false;
+    this.left -= 1;
     if (run !== this.run) {
       Object.assign(this, { run, marks: [], at: null, range: null });
       this.columns = new Columns(this.columns.names);
@@ -85,9 +92,27 @@ class ChartsView {
     });
   }
 
+  // Sizes and colours are read before anything is written: otherwise the page is laid out again for every chart.
+  fit(changes) {
+    for (const { target, contentRect: { width, height } } of changes) {
+      Object.assign(this.charts.find(({ canvas }) => canvas === target), { width: Math.round(width), height: Math.round(height) });
+    }
+    this.restyle();
+  }
+
+  restyle() {
+    this.style = null;
+    this.schedule();
+  }
+
   redraw() {
     const began = performance.now();
-    this.style = getComputedStyle(this.charts[0].card);
+    if (!this.style || !(began - this.styled < STYLED)) {
+      const style = getComputedStyle(this.charts[0].card);
+      this.style = { family: style.fontFamily, small: parseFloat(style.getPropertyValue("--trpolab-small")) };
+      for (const name of COLOURS) this.style[name] = style.getPropertyValue(`--trpolab-${name}`);
+      this.styled = began;
+    }
     const x = this.columns.get("iteration");
     const [from, to] = this.rowsShown(x);
     for (const chart of this.charts) {
@@ -106,7 +131,7 @@ class ChartsView {
       const steps = Array.from(this.residuals, (_, k) => k);
       return chart.draw({ x: steps, ys: [Array.from(this.residuals, positive)], bands: null }, [0, Math.max(1, steps.length - 1)]);
     }
-    const most = Math.max(60, chart.canvas.clientWidth >> 1);
+    const most = Math.max(60, chart.width >> 1);
     const ghosts = lines.map(({ metric }) => metric.startsWith("ghost"));
     const own = lines.filter((_, place) => !ghosts[place]);
     const columns = own.map(({ metric }) => (scale === "log" ? this.columns.get(metric).map(aboveZero) : this.columns.get(metric)));
@@ -184,11 +209,11 @@ class ChartsView {
   // ---- looks ----
 
   color(name) {
-    return this.style.getPropertyValue(`--trpolab-${name}`);
+    return this.style[name];
   }
 
   font(ratio = 1) {
-    return `${ratio * parseFloat(this.style.getPropertyValue("--trpolab-small"))}px ${this.style.fontFamily}`;
+    return `${ratio * this.style.small}px ${this.style.family}`;
   }
 
   close() {

@@ -12,6 +12,8 @@ const LONGEST_STEP = 0.25; // seconds that may pass between two frames: after a 
 const BUDGET = 12; // milliseconds of one frame of the page that all players may take together
 const KEYS = new Set([" ", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", "+", "-"]);
 const TALK = 200; // milliseconds between two changes of the numbers below the pictures
+const CALM = 30; // milliseconds at least between two frames in a lab, whose page has more to draw
+const HEAR = 1000; // milliseconds between two lists of what can be chosen, unless a person chooses
 
 document.head.appendChild(document.createElement("style")).textContent = sheet;
 
@@ -69,7 +71,9 @@ class PlayerView {
     channel.on("panels", (about, buffers) => this._receive(about, buffers));
     channel.on("choices", (choices) => {
       this._offer(choices);
-      channel.ask("choices", { version: choices.version });
+      this.known = choices.version;
+      clearTimeout(this.hears);
+      this.hears = setTimeout(() => this._hear(), HEAR);
     });
     channel.ask("panels");
     channel.ask("choices");
@@ -85,6 +89,7 @@ class PlayerView {
   }
 
   close() {
+    clearTimeout(this.hears);
     removeEventListener("keydown", this.overhears, true);
     this.watcher.disconnect();
     this.sizes.disconnect();
@@ -119,6 +124,7 @@ class PlayerView {
       this.last = undefined;
       return false;
     }
+    if (this.playing && !this.dirty && now - this.last < this.rest) return false;
     if (this.playing && this.panels.length) {
       const passed = this.last === undefined ? 0 : Math.min((now - this.last) / 1000, LONGEST_STEP);
       this.time += passed * this.speed;
@@ -132,6 +138,7 @@ class PlayerView {
 
   _draw(now) {
     if (!(now - this.inked < 500)) {
+      this.rest = this.root.closest(".trpolab") ? CALM : 0;
       this.ink = getComputedStyle(this.root).color;
       this.inked = now;
     }
@@ -147,10 +154,10 @@ class PlayerView {
     if (!this.panels.length) return;
     this._drawTracks(scale);
     const first = this.panels.at(-1).panel;
-    this.root.dataset.frame = Math.round(this._frame(first));
-    this.root.dataset.drawn = (Number(this.root.dataset.drawn) || 0) + 1;
+    this.drawn = (this.drawn ?? 0) + 1;
     if (now - this.talked < TALK && this.playing) return;
     this.talked = now;
+    Object.assign(this.root.dataset, { frame: Math.round(this._frame(first)), drawn: this.drawn });
     this._talk(first);
   }
 
@@ -221,6 +228,11 @@ class PlayerView {
   _choose(changes) {
     this.wish = { ...this.wish, ...changes };
     this.channel.tell("wish", this.wish);
+    this._hear();
+  }
+
+  _hear() {
+    this.channel.ask("choices", { version: this.known });
   }
 
   _build(el) {
