@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import trpolab
-from trpolab.own import OWN, OwnFunctionError, OwnFunctions
+from trpolab.own import OWN, OwnFunctionError, OwnFunctions, fitting
 from trpolab.settings import ConfigError, PlainError
 from trpolab.training.checkpoint import CheckpointError
 from trpolab.training.session import Session
@@ -195,3 +195,9 @@ def test_functions_are_not_the_librarys_by_default() -> None:
 def test_it_is_a_sentence_in_a_notebook() -> None:
     """Below the caller's own lines, as other bad input."""
     assert issubclass(OwnFunctionError, PlainError)
+
+
+def test_an_answer_may_be_an_array_that_runs_backwards() -> None:
+    backwards = np.arange(3.0)[::-1]
+    assert fitting(backwards, np.zeros(3)).tolist() == [2, 1, 0]
+    assert fitting(backwards, torch.zeros(3)).tolist() == [2, 1, 0]

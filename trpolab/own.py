@@ -191,7 +191,7 @@ def fitting(value: Any, like: Any) -> Any:
     if isinstance(value, Tensor) and value.is_complex():
         raise OwnFunctionError(f"it gave complex numbers, not {wanted}")
     try:
-        fit = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value, np.float64))
+        fit = value if isinstance(value, Tensor) else torch.as_tensor(np.array(value, np.float64, order="C"))
         fit = fit.to(like.device, like.dtype) if isinstance(like, Tensor) else fit.to(torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise OwnFunctionError(f"it gave a {type(value).__name__}, not {wanted}") from error
