@@ -55,6 +55,7 @@ class ControlsPanel:
         self._controls = controls
         self._seen: dict[str, Any] = {}
         self._applied: dict[str, int | None] = {}
+        self._told: tuple[Config, Config] | None = None  # asked for and in use, as the hints say
         self._enabled_for: Config | None = None
         config = controls().requested
         known = settings()
@@ -70,7 +71,11 @@ class ControlsPanel:
     def refresh(self, seconds_per_step: float | None = None) -> None:
         """Show what is requested and what is in use; called by the refresh thread."""
         controls = self._controls()
-        requested, in_use, pending = controls.requested, controls.in_use, controls.pending
+        requested, in_use = controls.requested, controls.in_use
+        self._show_cost(requested, seconds_per_step)
+        if self._told is not None and self._told[0] is requested and self._told[1] is in_use:
+            return
+        self._told, pending = (requested, in_use), controls.pending
         for name, knob in self.knobs.items():
             asked = requested.get(name)
             if self._seen.setdefault(name, asked) != asked:
@@ -84,15 +89,17 @@ class ControlsPanel:
                 when = "" if since is None else f" since iteration {since:,}"
                 knob.tell(f"in use {in_words(in_use.get(name))}{when}")
         self._enable(requested)
-        self._show_cost(requested, seconds_per_step)
 
     def applied(self, names: Iterable[str], iteration: int) -> None:
         """These settings were in use for the first time in this iteration."""
-        self._applied |= {name: iteration for name in names if name in self.knobs}
+        if new := {name: iteration for name in names if name in self.knobs}:
+            self._applied |= new
+            self._told = None
 
     def forget(self) -> None:
         """A new run begins: nothing has been applied to it yet."""
         self._applied.clear()
+        self._told = None
         for knob in self.knobs.values():
             knob.tell("")
 

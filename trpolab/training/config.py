@@ -61,9 +61,10 @@ class Config:
 
     def __getattr__(self, name: str) -> Any:
         """The settings of a part: `config.path`, `config.trust`, or that of a kind from outside the package."""
-        if name == "parts" or name.startswith("__") or name not in (known := part_types()):
+        given = vars(self).get("parts", {})
+        if name not in given and (name.startswith("__") or name not in part_types()):
             raise AttributeError(f"a Config has no {name!r}")
-        return self.parts[name] if name in self.parts else known[name]()
+        return given[name] if name in given else part_types()[name]()
 
     def replace(self, **changes: Any) -> Config:
         """A copy with settings changed by public name, e.g. `replace(delta=0.02, **{"path.whole": True})`.
@@ -192,8 +193,7 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
         problems.append(_no_bytes(task.spaces[0]))
     if "normalize_observations" not in overrides:
         config = _without_normaliser(config, task)
-    problems += _unread(config, task)
-    problems += combination_problems(config, task)
+    problems += _unread(config, task) + combination_problems(config, task)
     if problems:
         raise ConfigError(problems)
     return config

@@ -73,6 +73,8 @@ class Controls:
     def pending(self) -> dict[str, tuple[Any, Any]]:
         """Settings that differ: {name: (next, in use)}."""
         with self._changed:
+            if self._requested is self._in_use:
+                return {}
             new, old = self._requested.settings(), self._in_use.settings()
         return {name: (new[name], old[name]) for name in new if new[name] != old[name]}
 
