@@ -173,8 +173,9 @@ def guarded(function: Callable[..., Any], names: Sequence[str], arguments: Seque
     except OwnFunctionError:
         raise
     except Exception as error:
-        lines = traceback.extract_tb(error.__traceback__)[1:]
-        where = f" in `{lines[-1].line}`" if lines and lines[-1].line else ""
+        file = getattr(getattr(function, "__code__", None), "co_filename", "")
+        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        where = f" in `{lines[-1]}`" if lines and lines[-1] else ""
         raise OwnFunctionError(f"it raised {type(error).__name__}{where}: {error}") from error
     for name, mine, before in zip(names, given, arguments, strict=True):
         if isinstance(before, np.ndarray | Tensor) and not same(mine, before):

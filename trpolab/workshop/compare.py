@@ -16,23 +16,24 @@ def near(found: Any, true: Any, mistakes: Mapping[str, Any] | None = None, toler
     `mistakes` are the values that usual mistakes lead to, by what is said of them.
     """
     found, true = _array(found), _array(true)
-    if _close(found, true, tolerance):
+    room = tolerance * max(float(np.abs(true).max(initial=0)), 1e-12)
+    if _close(found, true, room):
         return ""
     for said, value in (mistakes or {}).items():
-        if np.shape(value) == found.shape and _close(found, _array(value), tolerance):
+        if np.shape(value) == found.shape and _close(found, _array(value), room):
             return said
-    if not found.any():
+    if _close(found, 0 * true, room):
         return "it is 0"
-    if _close(found, -true, tolerance):
+    if _close(found, -true, room):
         return "it has the wrong sign"
-    if (factor := _factor(found, true)) is not None and _close(found, factor * true, tolerance):
+    if (factor := _factor(found, true)) is not None and _close(found, factor * true, room):
         return f"off by a factor of {factor:.4g}"
-    wrong = np.flatnonzero(~np.isclose(found, true, rtol=tolerance, atol=tolerance * np.abs(true).max()).ravel())
+    wrong = np.flatnonzero(np.abs(found - true) > room)
     if found.size > 1 and len(wrong) <= max(1, found.size // 2):
         places = "the last one" if wrong.tolist() == [found.size - 1] else f"the first of them at index {wrong[0]}"
         return f"{len(wrong)} of {found.size} numbers are wrong, {places}"
     difference = found - true
-    if found.size > 1 and np.ptp(difference) <= tolerance * np.abs(true).max():
+    if found.size > 1 and np.ptp(difference) <= room:
         return "every number is off by the same amount"
     size = float(np.linalg.norm(true.ravel()))
     return f"off by {100 * float(np.linalg.norm(difference.ravel())) / size:.3g} %" if size else "it is not 0"
@@ -42,8 +43,8 @@ def _array(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value, np.float64)
 
 
-def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    return bool(np.abs(a - b).max(initial=0) <= tolerance * max(float(np.abs(b).max(initial=0)), 1e-12))
+def _close(a: np.ndarray, b: np.ndarray, room: float) -> bool:
+    return bool(np.abs(a - b).max(initial=0) <= room)
 
 
 def _factor(found: np.ndarray, true: np.ndarray) -> float | None:
