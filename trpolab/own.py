@@ -19,6 +19,7 @@ from trpolab.registry import takes
 from trpolab.settings import PlainError
 
 Own = Callable[..., Any] | None
+LONGEST = 200  # characters of another error's message that are told
 
 
 class OwnFunctionError(PlainError):
@@ -176,7 +177,7 @@ def guarded(function: Callable[..., Any], names: Sequence[str], arguments: Seque
         file = getattr(getattr(function, "__code__", None), "co_filename", "")
         lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         where = f" in `{lines[-1]}`" if lines and lines[-1] else ""
-        raise OwnFunctionError(f"it raised {type(error).__name__}{where}: {error}") from error
+        raise OwnFunctionError(f"it raised {type(error).__name__}{where}: {str(error)[:LONGEST]}") from error
     for name, mine, before in zip(names, given, arguments, strict=True):
         if isinstance(before, np.ndarray | Tensor) and not same(mine, before):
             raise OwnFunctionError(f"it changed its argument {name}: work on a copy")

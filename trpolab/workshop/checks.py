@@ -66,7 +66,7 @@ class FunctionCheck:
         except OwnFunctionError as error:
             fault = str(error)
             if "NotImplementedError" in fault:
-                fault = f"{self.name} is still the stub: write its body in the cell above, then run both cells again"
+                fault = "still the stub: write its body in the cell above, then run both cells again"
         return Judgement(self.name, tuple(found), fault, attempt.printed.kept)
 
 
