@@ -247,3 +247,11 @@ def test_ci_runs_the_second_line_of_the_readme(checkout: Path, tmp_path: Path) -
 def script(path: Path, text: str) -> None:
     path.write_text(f"#!/bin/bash\n{text}\n")
     path.chmod(0o755)
+
+
+def test_a_hub_installs_extras_that_there_are(checkout: Path, project: dict) -> None:
+    script = checkout / ".binder" / "postBuild"
+    assert os.access(script, os.X_OK)
+    (extras,) = re.findall(r'"\.\[(.*?)\]"', script.read_text(encoding="utf-8"))
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    subprocess.run(["bash", "-n", script], check=True)

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from trpolab import __version__
 from trpolab.cli.exits import Exit
+from trpolab.cli.offline import offline
 from trpolab.extras import CORE, install_line
 from trpolab.machine import usable_cores
 
@@ -56,7 +57,12 @@ class Check:
 
 
 def doctor(args: Namespace) -> int:
-    """Print the report, then run the self-test if it is asked for. Returns 0 when the core can run and all passed."""
+    """Print the report, then run the self-test if it is asked for. Returns 0 when the core can run and all passed.
+
+    With --offline it does that instead.
+    """
+    if args.offline is not None:
+        return offline(args.offline)
     table = Table.grid(padding=(0, 2))
     checks = list(examine())
     for check in checks:

@@ -107,6 +107,12 @@ def parser() -> argparse.ArgumentParser:
     taken.set_defaults(run="export:import_run")
     doctor = add("doctor", help="what this machine has, what is missing, and the line that gets it")
     doctor.add_argument("--selftest", action="store_true", help="try out what is promised, on this machine (minutes)")
+    doctor.add_argument(
+        "--offline",
+        metavar="DIR",
+        help="put all wheels that the lab needs into DIR, for machines without a network; if they are there already: "
+        "see whether they fit this machine, and print the line that installs them",
+    )
     doctor.set_defaults(run="doctor:doctor")
     return top
 
