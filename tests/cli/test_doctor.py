@@ -10,6 +10,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import trpolab
 from trpolab.cli import doctor, main
@@ -101,3 +102,13 @@ def test_without_what_it_prints_with_the_doctor_is_a_sentence() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 2
     assert ran.stderr == "trpolab: this command needs rich, which is not installed: pip install trpolab\n"
+
+
+def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert found()["GPU"].found == "none: training runs on the CPU"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA Pocket")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * 2**29, 2 * 2**30))
+    assert "NVIDIA Pocket, 1.5 of 2.0 GiB free" in found()["GPU"].found
+    assert "--device cuda or auto" in found()["GPU"].found

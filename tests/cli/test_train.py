@@ -214,7 +214,7 @@ def test_an_unknown_option_is_refused_by_its_name(capsys) -> None:
 def test_the_folder_is_printed_last(made: list[StandIn], capsys) -> None:
     assert main(["train", "CartPole-v1", "--iterations", "2", "--out", "here"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "CartPole-v1: trpo, single-path, seed 0"
+    assert lines[0] == "CartPole-v1: trpo, single-path, seed 0, update on CPU"
     assert lines[-1] == str(Path("here") / "run-0")
 
 

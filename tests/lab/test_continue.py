@@ -13,10 +13,12 @@ import torch
 import trpolab
 from tests.lab.test_lab import drawn, press, until
 from tests.reliability.runs import session
+from trpolab.lab import view
 from trpolab.lab.lab import Lab
 from trpolab.runs.reader import RunFolderError, read_status
 from trpolab.selftest.children import CARTPOLE
 from trpolab.selftest.expect import contents, expect_same
+from trpolab.training import recorder
 
 SETTINGS = {name: value for name, value in CARTPOLE.items() if name != "task"}
 
@@ -110,4 +112,19 @@ def test_what_a_resumption_found_is_shown(tmp_path: Path) -> None:
     shown = lab.view.page.error.value
     assert "environment: it goes on with other environments (wrappers: NormalizeReward(" in shown
     assert "episodes cut: slot 0: Pendulum-v1 does not come to the same score" in shown
+    lab.close()
+
+
+def test_the_header_names_what_runs_the_update_and_a_change_is_said(stopped: Path, monkeypatch) -> None:
+    lab = Lab(resume=stopped)
+    assert " · CPU" in lab.view.page.status.value
+    lab.close()
+    for module in (recorder, view):
+        monkeypatch.setattr(module, "device_name", lambda name: "NVIDIA Pocket" if name == "auto" else "CPU")
+    lab = Lab(resume=stopped, device="auto")
+    lab.run(block=True, iterations=1)
+    lab.refresh()
+    assert " · NVIDIA Pocket" in lab.view.page.status.value
+    said = "from iteration 4 on the update runs on NVIDIA Pocket, no longer on CPU: bits may differ from here on"
+    assert said in lab.view.page.error.value
     lab.close()

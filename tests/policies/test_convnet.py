@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -172,3 +174,13 @@ def test_values_of_pixels_are_fitted() -> None:
 def test_a_screen_too_small_is_refused() -> None:
     with pytest.raises(ValueError, match="too small"):
         ConvNet((4, 8, 8), (20,), 8)
+
+
+def test_on_a_gpu_rows_follow_from_what_is_free_and_what_some_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, x = ConvNet((2, 14, 12), (3,), 2), torch.zeros(640, 2, 14, 12)
+    gpu = SimpleNamespace(device=torch.device("cuda"), detach=lambda: gpu)
+    monkeypatch.setattr(base, "memory_taken", lambda work: 64 * 1000)
+    for free, expected in ((10_000, (64, 2)), (1_100_000, (128, 274)), (10**10, (64 * 64, 2_497_502))):
+        monkeypatch.setattr(base, "free_memory", lambda free=free: free)
+        assert shape.rows_at_once(gpu, x) == expected
+    assert shape.rows_at_once(torch.zeros(1), x) == shape.rows_at_once(gpu, x[:0]) == (64, 2**14)

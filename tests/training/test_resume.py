@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward
 
@@ -19,6 +20,7 @@ import trpolab
 from trpolab.runs.reader import RunFolderError, read_lines, read_metrics, read_run
 from trpolab.selftest.expect import expect_same
 from trpolab.settings import ConfigError
+from trpolab.training import recorder
 from trpolab.training.checkpoint import CheckpointError
 from trpolab.training.session import Session, train
 
@@ -257,3 +259,56 @@ def test_what_stands_where_a_checkpoint_is_to_be_is_replaced(wrapped: Path, tmp_
 def test_refusals_keep_their_kind(wrapped: Path) -> None:
     assert issubclass(CheckpointError, RunFolderError)
     assert [event["event"] for event in read_lines(wrapped / "events.jsonl")] == []
+
+
+# The device. There need be no GPU: what the update runs on is only said to be another one.
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that is called a GPU where the setting is auto."""
+    monkeypatch.setattr(recorder, "device_name", lambda name: "NVIDIA Pocket" if name == "auto" else "CPU")
+
+
+def told_of_device(session: Session) -> list[tuple[int, str, str]]:
+    return [(event["iteration"], event["device"], event.get("message", "")) for event in events_of(session, "device")]
+
+
+def test_another_device_on_resuming_is_said(devices: None, tmp_path: Path) -> None:
+    started = train("CartPole-v1", out=tmp_path, iterations=2, device="auto", **SMALL)
+    assert told_of_device(started) == [(1, "NVIDIA Pocket", "")]
+    told: list[str] = []
+    again = Session(resume=started.path, iterations=4, device="cpu")
+    again.on_trouble(told.append)
+    again.run()
+    said = "from iteration 3 on the update runs on CPU, no longer on NVIDIA Pocket: bits may differ from here on"
+    assert told_of_device(again) == [(3, "CPU", said)] and told == [f"device: {said}"]
+    assert again.history[-2]["changed"] == {"device": "cpu"}
+    assert again.controls.requested.device == "cpu"
+    assert told_of_device(Session(resume=started.path, iterations=5).run()) == []
+
+
+def test_auto_may_mean_another_device_on_another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(recorder, "device_name", lambda name: "NVIDIA Pocket")
+    path = train("CartPole-v1", out=tmp_path, iterations=1, device="auto", **SMALL).path
+    monkeypatch.setattr(recorder, "device_name", lambda name: "CPU")
+    ((iteration, device, _),) = told_of_device(Session(resume=path, iterations=2).run())
+    assert (iteration, device) == (2, "CPU")
+
+
+def test_what_ran_the_update_is_known_after_stepping_back_and_when_it_is_turned_on_the_way(
+    devices: None, tmp_path: Path
+) -> None:
+    first = train("CartPole-v1", out=tmp_path, iterations=2, device="auto", checkpoint_every=1, **SMALL)
+    back = Session(resume=first.path, at=1, iterations=3).run()
+    assert told_of_device(back) == []
+    turned = Session(resume=back.path, iterations=5, schedule={5: {"device": "cpu"}}).run()
+    assert [told[:2] for told in told_of_device(turned)] == [(5, "CPU")]
+
+
+def test_a_device_that_is_not_here_is_refused_with_those_that_are(monkeypatch, tmp_path: Path) -> None:
+    path = train("CartPole-v1", out=tmp_path, iterations=1, **SMALL).path
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'"):
+        Session(resume=path, device="cuda")
+    assert Session(resume=path, device="auto", iterations=2).run().state == "finished"

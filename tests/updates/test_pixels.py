@@ -1,4 +1,4 @@
-"""Updates of policies that see pixels: against dense matrices, in chunks, and on a CUDA device where there is one."""
+"""Updates of policies that see pixels: against dense matrices, and in chunks."""
 
 from __future__ import annotations
 
@@ -105,21 +105,3 @@ def test_a_batch_of_equal_values_is_skipped() -> None:
     data.q_values[:] = 1.0
     _, found = step(Learner(chosen), data, Config(), np.random.default_rng(0))
     assert found.outcome is Outcome.SKIPPED_DEGENERATE_BATCH
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_a_cuda_device_gives_the_same_step_up_to_float_error() -> None:
-    chosen = policy(torch.float32)
-    steps = [
-        step(
-            Learner(chosen),
-            batch(chosen),
-            Config().replace(delta=0.01, damping=1e-2, fisher_fraction=1.0, device=device),
-            np.random.default_rng(0),
-        )
-        for device in ("cpu", "cuda")
-    ]
-    (here, on_cpu), (there, on_cuda) = steps
-    assert on_cpu.outcome is on_cuda.outcome and there.policy.theta.device.type == "cpu"
-    assert torch.allclose(here.policy.theta, there.policy.theta, atol=1e-3)
-    assert abs(on_cpu.kl_mean - on_cuda.kl_mean) < 1e-4

@@ -24,6 +24,7 @@ BENCHMARKS = {
     "method_comparison": {"methods": "2 min", "claims": "2 h"},
     "locomotion": {"locomotion": "3 h"},
     "atari_speed": {"atari": "4 min"},
+    "device": {"device": "4 min"},
     "atari_learning": {"atari-learning": "3 h"},
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from trpolab.machine import installed_versions, usable_cores
+from trpolab.numerics.device import CPU, device_name
 
 Report = Callable[[str], None]  # is told of progress, a line at a time
 
@@ -67,7 +68,8 @@ def machine() -> str:
     shown = [f"{name} {versions[name]}" for name in ("torch", "mujoco", "gymnasium", "numpy") if name in versions]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     python = f"Python {platform.python_version()}"
-    return f"{usable_cores()} cores of {_processor()}, {', '.join([python, *shown])}; load {load:.1f}"
+    gpu = [] if (name := device_name("auto")) == CPU else [name]
+    return f"{usable_cores()} cores of {_processor()}, {', '.join([*gpu, python, *shown])}; load {load:.1f}"
 
 
 def _processor() -> str:

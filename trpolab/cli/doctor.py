@@ -150,8 +150,11 @@ def _accelerator() -> Check:
         import torch
     except (ImportError, OSError):
         return Check("GPU", "unknown without torch", State.OPTIONAL)
-    cuda = torch.cuda.is_available()
-    return Check("GPU", torch.cuda.get_device_name(0) if cuda else "none: training runs on the CPU")
+    if not torch.cuda.is_available():
+        return Check("GPU", "none: training runs on the CPU")
+    free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
+    memory = f"{free:.1f} of {whole:.1f} GiB free"
+    return Check("GPU", f"{torch.cuda.get_device_name()}, {memory}: the update runs there with --device cuda or auto")
 
 
 def _gl() -> Check:

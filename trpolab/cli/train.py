@@ -17,6 +17,7 @@ from typing import Any
 
 from trpolab.cli.exits import Exit, refuse
 from trpolab.machine import user_path
+from trpolab.numerics.device import device_name
 from trpolab.settings import ConfigError, PlainError, flatten, parse_value
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.registry import remembered
@@ -105,7 +106,8 @@ def make_plan(args: argparse.Namespace) -> tuple[Source | None, list[dict[str, A
 def run(session: Session) -> Exit:
     """Run a session to its end, showing progress. The first Ctrl-C ends it after the iteration under way."""
     config, before = session.config, session.progress
-    print(f"{config.task}: {config.method}, {config.sampler}, seed {config.seed}", flush=True)
+    how = f"{config.method}, {config.sampler}, seed {config.seed}"
+    print(f"{config.task}: {how}, update on {device_name(config.device)}", flush=True)
     if session.task.python:
         print(f"making {config.slots} environments, which step in turn", flush=True)
     if before.iteration >= config.iterations:

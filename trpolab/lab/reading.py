@@ -12,7 +12,7 @@ from trpolab.training.config import settings
 UNMARKED = ("seconds_per_iteration", "iterations", "checkpoint_every")  # changes that don't change what is learned
 RESUMING = (
     *("taken_over", "checkpoint_passed_over", "metrics_damaged"),
-    *("environment", "episodes_not_repeated", "episodes_cut"),
+    *("environment", "episodes_not_repeated", "episodes_cut", "device"),
 )
 
 

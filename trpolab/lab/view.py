@@ -15,6 +15,7 @@ from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
 from trpolab.lab.take_along import TakeAlong
 from trpolab.lab.trust_region import TrustRegionCard
+from trpolab.numerics.device import device_name
 from trpolab.training.config import cost
 
 COSTED = 2.0  # seconds for which the cost of an iteration is told as it was
@@ -177,7 +178,8 @@ class View:
         rate = sum(row["batch_steps"] for row in recent) / max(sum(work(row) for row in recent), 1e-9)
         last = history[-1]
         numbers = [f"{short(last['sim_steps'])} steps", f"{rate:,.0f} / s", clock(self.lab.trainer.elapsed())]
-        return " · ".join([*numbers, *remarks(last)])
+        device = [device_name(self.lab.session.config.device)] if self.lab.steerable else []
+        return " · ".join([*numbers, *remarks(last), *device])
 
     def _pump_failed(self, error: BaseException) -> None:
         """The display itself broke: say so where it can still be said."""

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from trpolab.numerics.arrays import QUIET, Array, as_array, as_tensor
+from trpolab.numerics.device import free_memory, memory_taken
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.policies.frames import fractions
 
+MORE = 64  # times `chunk`, the rows that go through at a time on a GPU that has room for them
 TILE = 8  # rows of one matrix product when sampling: in larger ones OpenBLAS rounds some rows otherwise than others
 
 
@@ -51,10 +53,31 @@ class Network:
         """Outputs [B, out] at inputs x [B, *inputs]; torch can differentiate it twice in θ."""
         raise NotImplementedError
 
-    def evaluate(self, theta: Tensor, x: Any, workers: ThreadTeam = SERIAL) -> Tensor:
+    def evaluate(self, theta: Tensor, x: Any, workers: ThreadTeam = SERIAL, chunk: int | None = None) -> Tensor:
         """Outputs [B, out] without a graph, in chunks of rows; x may be `Frames`."""
         theta = theta.detach()
-        return torch.cat(workers.map(lambda part: self.run(theta, fractions(part, theta)), x.split(self.chunk)))
+        parts = x.split(self.chunk if chunk is None else chunk)
+        return torch.cat(workers.map(lambda part: self.run(theta, fractions(part, theta)), parts))
+
+    def rows_at_once(self, theta: Tensor, x: Any) -> tuple[int, int]:
+        """How many rows of x to linearize at a time, and of how many the activations may be kept.
+
+        On the CPU these are `chunk` and `kept_rows`. On a GPU they follow from its free memory and from what the first
+        rows take; powers of two times `chunk`, so that they seldom differ from one update to the next.
+        """
+        if theta.device.type == "cpu" or len(x) == 0:
+            return self.chunk, self.kept_rows
+        first, at = x[: self.chunk], as_array(theta)
+
+        def multiply() -> None:
+            linearized = self.linearized(at, first)
+            linearized.vjp(linearized.jvp(at))
+
+        room = free_memory() // (memory_taken(multiply) // len(first) + 1)  # rows
+        chunk = self.chunk
+        while chunk < MORE * self.chunk and 2 * chunk <= room // 8:
+            chunk *= 2
+        return chunk, room // 4
 
     @torch.no_grad()
     def run(self, theta: Tensor, x: Tensor) -> Tensor:

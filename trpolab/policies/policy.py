@@ -122,10 +122,12 @@ class Policy(PolicyParts):
         x = fractions(features, weights) if isinstance(features, Frames) else torch.as_tensor(features)
         return self.distribution.assemble(self.network.forward(weights, x), own)
 
-    def evaluate(self, features: Any, theta: Tensor | None = None, workers: ThreadTeam = SERIAL) -> Tensor:
+    def evaluate(
+        self, features: Any, theta: Tensor | None = None, workers: ThreadTeam = SERIAL, chunk: int | None = None
+    ) -> Tensor:
         """`parameters` without a graph and faster: u [N, U] at features [N, F]."""
         weights, own = self._halves(theta)
-        return self.distribution.assemble(self.network.evaluate(weights, features, workers), own)
+        return self.distribution.assemble(self.network.evaluate(weights, features, workers, chunk), own)
 
     def linearize(
         self, features: Any, theta: Tensor | None = None

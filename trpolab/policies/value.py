@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trpolab.numerics.device import exact_convolutions
 from trpolab.policies.config import ValueConfig
 from trpolab.policies.convnet import ConvNet
 from trpolab.policies.frames import Frames
@@ -28,14 +29,17 @@ class ValueFunction:
     target_std: float = 1.0
     mu: float = MU_START  # Levenberg-Marquardt damping, carried from fit to fit
     fits: int = 0  # fits so far: the first ones move the target statistics faster
+    device: str = "cpu"  # where it is evaluated and fitted, cpu or cuda; `theta` stays on the CPU
 
     def values(self, features: Tensor | np.ndarray | Frames) -> np.ndarray:
         """V [N] float64 at features [N, F], or at N stacks of frames."""
         if not self.fits:
             return np.full(len(features), self.target_mean)
         x: Any = features if isinstance(features, Frames) else torch.as_tensor(features)
-        outputs = self.network.evaluate(self.theta, x)
-        return outputs.squeeze(1).numpy().astype(np.float64) * self.target_std + self.target_mean
+        theta, x = self.theta.to(self.device), x.to(self.device)
+        with exact_convolutions():
+            outputs = self.network.evaluate(theta, x, chunk=self.network.rows_at_once(theta, x)[0])
+        return outputs.squeeze(1).cpu().numpy().astype(np.float64) * self.target_std + self.target_mean
 
     def at_level(self, level: float) -> ValueFunction:
         """The same net around another mean."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trpolab.numerics import conjugate_gradient
 from trpolab.numerics.arrays import QUIET, ROUNDING, Array, as_array, as_tensor, hardly_varies
+from trpolab.numerics.device import exact_convolutions
 from trpolab.numerics.threads import SERIAL, ThreadTeam, in_chunks, summed
 from trpolab.policies.config import ValueConfig
 from trpolab.policies.convnet import ConvNet
@@ -75,25 +76,26 @@ def fit_value(
     moved = with_statistics(value, targets)
     x: Any = features if isinstance(features, Frames) else torch.as_tensor(features).to(moved.theta.dtype)
     y = torch.from_numpy((targets - moved.target_mean) / moved.target_std).to(moved.theta.dtype).unsqueeze(1)
+    theta, x, y = (part.to(value.device) for part in (moved.theta, x, y))
+    chunk, kept = moved.network.rows_at_once(theta, x)
 
-    with ThreadTeam(torch.get_num_threads()) as workers:
-        start = point = _Point.at(moved.network, moved.theta, x, y, True, workers)
+    with exact_convolutions(), ThreadTeam(torch.get_num_threads() if value.device == "cpu" else 1) as workers:
+        start = point = _Point.at(moved.network, theta, x, y, True, workers, chunk)
         if not math.isfinite(start.loss):
             return value, _kept(value, "its error is not finite")
         mu, accepted = value.mu, 0
         for remaining in reversed(range(config.fit_steps)):
-            rows = torch.from_numpy(random_rows(len(y), config.fit_fraction, rng))
+            rows = torch.from_numpy(random_rows(len(y), config.fit_fraction, rng)).to(x.device)
             assert point.gradient is not None
-            step, predicted = lm_step(
-                moved.network, point.theta, point.gradient, x[rows], mu, config.cg_iterations, workers
-            )
-            candidate = _Point.at(moved.network, point.theta + step, x, y, remaining > 0, workers)
+            at = moved.network, point.theta, point.gradient, x[rows], mu
+            step, predicted = lm_step(*at, config.cg_iterations, workers, chunk, len(rows) <= kept)
+            candidate = _Point.at(moved.network, point.theta + step, x, y, remaining > 0, workers, chunk)
             gain = point.loss - candidate.loss
             mu = next_mu(mu, gain / predicted if predicted > 0 else -math.inf)
             if math.isfinite(gain) and gain > 0:
                 point, accepted = candidate, accepted + 1
 
-    fitted = dataclasses.replace(moved, theta=point.theta, mu=mu, fits=value.fits + 1)
+    fitted = dataclasses.replace(moved, theta=point.theta.to(value.theta.device), mu=mu, fits=value.fits + 1)
     return fitted, ValueFit(
         status=FitStatus.FITTED if accepted else FitStatus.KEPT,
         message=f"{accepted} of {config.fit_steps} steps lowered the error",
@@ -133,6 +135,8 @@ def lm_step(
     mu: float,
     iterations: int,
     workers: ThreadTeam = SERIAL,
+    chunk: int | None = None,
+    keep: bool = True,
 ) -> tuple[Tensor, float]:
     """One damped Gauss-Newton step from θ and the decrease of the loss that its quadratic model predicts.
 
@@ -144,7 +148,7 @@ def lm_step(
         linearized = network.linearized(weights, rows[0])
         return QUIET(lambda v: linearized.vjp(linearized.jvp(v)))
 
-    add = summed(prepare, in_chunks(network.chunk, x), workers)
+    add = summed(prepare, in_chunks(chunk or network.chunk, x), workers, keep)
 
     def product(v: Tensor) -> Tensor:
         return as_tensor(add(as_array(v.to(theta.dtype)), as_array(v * (mu * len(x))))).div_(len(x))
@@ -173,11 +177,18 @@ class _Point:
 
     @classmethod
     def at(
-        cls, network: MLP | ConvNet, theta: Tensor, x: Any, y: Tensor, slope: bool, workers: ThreadTeam = SERIAL
+        cls,
+        network: MLP | ConvNet,
+        theta: Tensor,
+        x: Any,
+        y: Tensor,
+        slope: bool,
+        workers: ThreadTeam = SERIAL,
+        chunk: int | None = None,
     ) -> _Point:
         """Activations are kept for one chunk of rows at a time: the gradient is computed in the same pass, or not."""
         if not slope:
-            outputs = network.evaluate(theta, x, workers)
+            outputs = network.evaluate(theta, x, workers, chunk)
             return cls(theta, outputs, _half_mean_square(outputs - y), None)
         weights, outputs = as_array(theta), torch.empty_like(y)
 
@@ -188,7 +199,7 @@ class _Point:
             return linearized.vjp(linearized.out - as_array(rows[1]))
 
         total = torch.zeros_like(theta, dtype=torch.float64)
-        workers.add(run, in_chunks(network.chunk, x, y, outputs), as_array(total))
+        workers.add(run, in_chunks(chunk or network.chunk, x, y, outputs), as_array(total))
         return cls(theta, outputs, _half_mean_square(outputs - y), total.div_(len(y)))
 
 

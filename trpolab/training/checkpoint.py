@@ -23,10 +23,12 @@ import torch
 from safetensors import SafetensorError
 
 from trpolab.machine import user_path
+from trpolab.numerics.device import CPU
 from trpolab.policies import Learner, Policy, PolicyFileError, ValueFunction, read_policy, value_network
 from trpolab.policies.serialization import policy_content
 from trpolab.runs import reader
 from trpolab.runs.disk import parse_json, strict_json, sync_folder, sync_together, temporary, write_synced
+from trpolab.runs.follower import printable
 from trpolab.runs.reader import SCHEMA, RunFolderError, numbered, parent_of, read_events, read_run, refuse_newer
 from trpolab.runs.writer import RunFolder
 from trpolab.sampling.running_episodes import Block, RunningEpisodes
@@ -173,6 +175,7 @@ def _contents(folder: RunFolder, task: str, train_state: TrainState, requested: 
         "value": None,
         "blocks": len(episodes.blocks),
         "episodes_cut": episodes.cut,
+        "device": train_state.device,
     }
     if (value := learner.value) is not None:
         arrays["value.theta"] = value.theta.detach().cpu().numpy()
@@ -242,7 +245,8 @@ def _read_one(entry: Path, about: dict[str, Any], start: Saved) -> Saved:
         counters = {name: state[name] for name in COUNTERS}
         progress = Progress(learner, **counters, recent_returns=deque(state["recent_returns"], maxlen=SCORE_WINDOW))
         blocks = tuple(_block(arrays, number) for number in range(state["blocks"]))
-        train_state = TrainState(config, progress, RunningEpisodes(blocks, state["episodes_cut"]))
+        episodes = RunningEpisodes(blocks, state["episodes_cut"])
+        train_state = TrainState(config, progress, episodes, printable(state.get("device", CPU)))
         pending = {name: as_setting(value) for name, value in state["pending"].items()}
         return replace(start, config=config, pending=pending, train_state=train_state, segment=state["segment"])
     except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:

@@ -10,8 +10,8 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-import torch
 
+from trpolab.numerics.device import device_problems
 from trpolab.own import LIBRARY, OWN, OwnFunctions, unfit
 from trpolab.policies.config import PolicyConfig, ValueConfig
 from trpolab.policies.frames import looks_like_pictures
@@ -50,7 +50,7 @@ class Config:
     seed: int = setting(0, "root of every random stream", low=0, live=False)
     slots: int | None = setting(None, "simulator slots (none: chosen by rule)", low=1, high=4096, live=False)
     threads: int | None = setting(None, "threads (none: the cores this process may use)", low=1, high=1024, live=False)
-    device: str = setting("cpu", "where the update runs", choices=("auto", "cpu", "cuda"), live=False)
+    device: str = setting("cpu", "where the update runs (auto: on a GPU, if any)", choices=("auto", "cpu", "cuda"))
     checkpoint_every: int = setting(10, "iterations between checkpoints and kept policies", low=1)
     evaluate_every: int = setting(0, "iterations between evaluations (0: never)", low=0)
     evaluate_episodes: int = setting(10, "episodes of an evaluation", low=1)
@@ -270,9 +270,7 @@ def combination_problems(config: Config, task: Task) -> list[str]:
             f"{list(task.observation_space.shape or ())}, more than the {LARGEST_POLICY:,} that a file can hold; use "
             "fewer units, or smaller observations"
         )
-    if config.device == "cuda" and not torch.cuda.is_available():
-        problems.append("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
-    return problems
+    return problems + device_problems(config.device)
 
 
 def sees_pixels(config: Config, task: Task) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trpolab.numerics.device import device_for
 from trpolab.policies import FitStatus, Learner, ValueFit, fit_value, make_policy, make_value
 from trpolab.sampling.batch import Batch
 from trpolab.sampling.errors import Interrupted, NonFinite
@@ -146,12 +147,14 @@ def _first_statistics(config: Config, controls: Controls, progress: Progress, sa
 
 
 def _with_value_function(learner: Learner, config: Config, streams: Streams) -> Learner:
-    """The learner with a value function, where the sampler needs one."""
+    """The learner with a value function, where the sampler needs one; it runs where the update does."""
     needed = SAMPLERS[config.sampler].needs_value(config.sampler_settings) and not METHODS[config.method].searches
-    if not needed or learner.value is not None:
-        return learner
-    value = make_value(learner.policy.network.inputs, config.value, streams.generator(0, Purpose.INITIALISATION, 1))
-    return replace(learner, value=value)
+    value = learner.value
+    if value is None and needed:
+        value = make_value(learner.policy.network.inputs, config.value, streams.generator(0, Purpose.INITIALISATION, 1))
+    if value is not None and value.device != (device := device_for(config.device)):
+        value = replace(value, device=device)
+    return learner if value is learner.value else replace(learner, value=value)
 
 
 def _learn_values(

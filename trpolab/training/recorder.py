@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from trpolab.numerics.device import CPU, device_name
 from trpolab.runs.reader import RunFolderError, RunFolderUnwritable
 from trpolab.runs.writer import RunFolder, label_problem
 from trpolab.sampling.errors import Interrupted
@@ -41,6 +42,7 @@ class RunRecorder:
             raise ConfigError([problem])
         self.events: list[dict[str, Any]] = []
         self.trouble = ""
+        self.device = CPU  # what ran the last update, by its name
         self.tell: Callable[[str], None] = lambda sentence: None
         self._task, self._controls, self._out, self._label = task, controls, out, label
         self._saved, self._parent = saved, parent
@@ -91,13 +93,23 @@ class RunRecorder:
         self.event(kind, message=message, **about)
         self.tell(f"{kind.replace('_', ' ')}: {message}")
 
+    def update_runs_on(self, setting: str, iteration: int) -> None:
+        """Put on record what runs the update from this iteration on, if that is not what ran the last one."""
+        before, self.device = self.device, device_name(setting)
+        about = {"iteration": iteration, "device": self.device}
+        if self.device != before and iteration == 1:
+            self.event("device", **about)
+        elif self.device != before:
+            said = f"from iteration {iteration} on the update runs on {self.device}, no longer on {before}"
+            self.announce("device", f"{said}: bits may differ from here on", **about)
+
     def metrics(self, record: dict[str, Any]) -> None:
         """Put an iteration on record."""
         self._insist(lambda folder: folder.metrics(record))
 
     def take_over(self, rows: Iterable[dict[str, Any]], train_state: TrainState) -> None:
-        """Put on record what a run that was rewound has of its parent: its iterations so far, and the checkpoint."""
-        parent, self._parent = self._parent, None
+        """Go on from this state. A run that was rewound puts on record its parent's iterations and the checkpoint."""
+        self.device, parent, self._parent = train_state.device, self._parent, None
         if parent is not None:
             self.event("rewound", parent=parent["run"], iteration=parent["iteration"])
             for kind, message in self.found:

@@ -74,10 +74,8 @@ class Session:
         else:
             self.source = configured(source, saved.config)
             self.task, said = task_of(saved, self.source, changed_environment)
-            found = [
-                ("environment", said),
-                ("episodes_not_repeated", self.task.seed_problem if saved.iteration else ""),
-            ]
+            unlike = self.task.seed_problem if saved.iteration else ""
+            found = [("environment", said), ("episodes_not_repeated", unlike)]
             config = config_of(saved, settings, at is not None)
         made_of = self.task.fingerprint  # nothing, where it is a task of ours
         self.named = isinstance(source, str) or (bool(made_of) and CALLABLE not in made_of)  # by its name alone
@@ -230,6 +228,7 @@ class Session:
         if changed:
             recorder.event("settings_applied", iteration=index, settings=changed)
             metrics["changed"] = changed
+        recorder.update_runs_on(config.device, index)
         if config.evaluate_every and index % config.evaluate_every == 0:
             metrics.update(self._evaluation(config, iteration))
         again = len(self.history) > 0 and self.history[-1]["outcome"] == metrics["outcome"]
@@ -245,7 +244,7 @@ class Session:
             recorder.event("sim_unstable", iteration=index, episodes=metrics["episodes_unstable"])
         recorder.metrics(metrics)
         self.history.append(metrics)
-        self._train_state = TrainState(config, progress.copy(), samplers.running())
+        self._train_state = TrainState(config, progress.copy(), samplers.running(), recorder.device)
         recorder.policy(self._train_state)
         if index % config.checkpoint_every == 0 and not progress.nonfinite_in_a_row:
             recorder.checkpoint(self._train_state)
@@ -276,6 +275,7 @@ class Session:
             self.controls.replace(**self._schedule.pop(index, {}))
         except ConfigError as error:  # they don't go with what was given when the run was taken up
             self._recorder.event("settings_refused", iteration=index, message=str(error))
+        self._recorder.update_runs_on(self.controls.requested.device, index)
 
     def _tell(self, state: str) -> None:
         self.state = state

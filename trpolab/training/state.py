@@ -6,6 +6,7 @@ import copy
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from trpolab.numerics.device import CPU
 from trpolab.policies import Learner
 from trpolab.sampling.running_episodes import RunningEpisodes
 from trpolab.training.config import Config
@@ -40,3 +41,4 @@ class TrainState:
     config: Config  # that the iteration used; before the first one, that it is to use
     progress: Progress
     episodes: RunningEpisodes = field(default_factory=RunningEpisodes)
+    device: str = CPU  # that the update ran on, by its name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -50,6 +50,15 @@ class Diagnostics:
     beta: float | None = None  # the full step is β·s: √(2δ / sᵀAs), or as given
     penalty: float | None = None  # C of L - C·KL
     spread: float | None = None  # of the next search distribution over θ: root of the mean variance
+
+    def on_cpu(self) -> Diagnostics:
+        """The same with its vectors in the CPU's memory, if the update ran elsewhere."""
+        if self.gradient is None or self.gradient.device.type == "cpu":
+            return self
+        cg = self.cg and replace(self.cg, x=self.cg.x.cpu())
+        search = self.search and replace(self.search, x=self.search.x.cpu())
+        step = None if self.full_step is None else self.full_step.cpu()
+        return replace(self, gradient=self.gradient.cpu(), full_step=step, cg=cg, search=search)
 
 
 class Refusal(Exception):

@@ -19,14 +19,15 @@ Product = Callable[[Tensor], Tensor]  # v [D] float64 -> Av [D] float64
 
 
 def gauss_newton_product(
-    policy: Policy, features: Features, chunk: int, workers: ThreadTeam = SERIAL, weights: Tensor | None = None
-) -> Product:
+    policy: Policy, features: Features, chunk: int, workers: ThreadTeam = SERIAL, kept: int | None = None,
+    weights: Tensor | None = None,
+) -> Product:  # fmt: skip
     """v ↦ (1/M) Σ_m J_mᵀ M_m J_m v at the policy's θ, over all rows of features [M, F].
 
     J_m = ∂u/∂θ at state m, M_m the KL's second derivative in u; positive semidefinite by construction. Activations are
-    computed once, or anew for each product where there are more rows than the network keeps; rows go through in chunks,
-    summed in float64. The parameters that the distribution owns have a block of their own, diagonal and the same in
-    every state. `weights` [M], summing to 1, take the place of 1/M.
+    computed once, or anew for each product where there are more than `kept` rows (None: the network's `kept_rows`);
+    rows go through in chunks, summed in float64. The parameters that the distribution owns have a block of their own,
+    diagonal and the same in every state. `weights` [M], summing to 1, take the place of 1/M.
     """
     network, distribution = policy.network, policy.distribution
     theta, own = as_array(policy.theta[: network.size]), as_array(policy.theta[network.size :])
@@ -42,7 +43,7 @@ def gauss_newton_product(
         return QUIET(lambda v: linearized.vjp(share * metric(linearized.jvp(v))))
 
     chunks = in_chunks(chunk, features) if weights is None else in_chunks(chunk, features, weights)
-    add = summed(prepare, chunks, workers, keep=len(features) <= network.kept_rows)
+    add = summed(prepare, chunks, workers, keep=len(features) <= (network.kept_rows if kept is None else kept))
 
     def product(v: Tensor) -> Tensor:
         direction = as_array(v.to(policy.theta.device, policy.theta.dtype))
@@ -57,7 +58,7 @@ def gauss_newton_product(
     return product
 
 
-def hessian_product(policy: Policy, features: Features, chunk: int) -> Product:
+def hessian_product(policy: Policy, features: Features, chunk: int, kept: int | None = None) -> Product:
     """v ↦ ∇(∇KL · v): the mean KL(old‖θ) over features [M, F], differentiated twice at θ = θ_old, the policy's θ.
 
     The twin of `gauss_newton_product`. The two are equal at θ_old; elsewhere a term with ∂²u/∂θ² would stay.
@@ -71,13 +72,14 @@ def hessian_product(policy: Policy, features: Features, chunk: int) -> Product:
         gradient = torch.autograd.grad(kl, theta, create_graph=True)[0]
         return lambda v: torch.autograd.grad(gradient, theta, grad_outputs=v, retain_graph=True)[0]
 
-    add = summed(prepare, in_chunks(chunk, features), SERIAL)
+    add = summed(prepare, in_chunks(chunk, features), SERIAL, keep=kept is None or len(features) <= kept)
     return lambda v: add(v.to(theta.dtype), torch.zeros_like(v)).div_(len(features))
 
 
 def empirical_product(
-    policy: Policy, features: Features, samples: Samples, chunk: int, workers: ThreadTeam = SERIAL
-) -> Product:
+    policy: Policy, features: Features, samples: Samples, chunk: int, workers: ThreadTeam = SERIAL,
+    kept: int | None = None,
+) -> Product:  # fmt: skip
     """v ↦ (1/N) Σ_n mean_k w_nk (∇log π(a_nk|s_n)·v) ∇log π(a_nk|s_n) at the policy's θ (Section 6).
 
     The uncentred second moment of the score at the sampled actions, over all rows of features [N, F]; w = π_θ/q makes
@@ -97,7 +99,8 @@ def empirical_product(
 
         return multiply
 
-    add = summed(prepare, in_chunks(chunk, features, samples), workers, keep=len(features) <= policy.network.kept_rows)
+    keep = len(features) <= (policy.network.kept_rows if kept is None else kept)
+    add = summed(prepare, in_chunks(chunk, features, samples), workers, keep)
 
     def product(v: Tensor) -> Tensor:
         total = torch.zeros_like(v, device=policy.theta.device)

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from trpolab.numerics import CGResult, CGStatus, LineSearchResult, backtrack, conjugate_gradient
+from trpolab.numerics.device import device_for
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
 from trpolab.updates.checks import unusable
@@ -166,12 +166,3 @@ def in_words(fraction: float, cg: CGResult | None = None) -> str:
     if cg is not None and cg.status is CGStatus.NONPOSITIVE_CURVATURE:
         return f"{text}; CG met no positive curvature after {cg.iterations} iterations and kept what it had"
     return text
-
-
-def device_for(name: str) -> str:
-    """`auto` is CUDA where there is one. Raises ValueError if CUDA was asked for and there is none."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = 'cuda': torch finds no CUDA device here; use 'cpu' or 'auto'")
-    return name

@@ -94,7 +94,7 @@ def landscape(
         raise ValueError(f"this update tried no step: {found.message}")
     sample = batch if rows is None else _thinned(batch, rows, np.random.default_rng(seed))
     problem = Problem(policy, sample)
-    theta, g = problem.theta, found.gradient.cpu()
+    theta, g = problem.theta, found.gradient
     missed = g - problem.gradient()  # of the slope, for want of the states left out
     start = problem.evaluate(theta).surrogate
 
@@ -103,7 +103,7 @@ def landscape(
         more = float(missed @ move.double()) if sample is not batch else 0.0
         return reached.surrogate - start + more, getattr(reached, bounded)
 
-    step = found.full_step.cpu()
+    step = found.full_step
     trials = [trial.fraction for trial in found.search.trials] if found.search else []
     fractions = np.unique([*(f for f in FRACTIONS if not any(0 < abs(f - trial) < APART for trial in trials)), *trials])
     gain, kl = np.array([at(fraction * step) for fraction in fractions.tolist()]).T

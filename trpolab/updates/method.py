@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from trpolab.numerics.device import exact_convolutions
 from trpolab.numerics.threads import SERIAL, ThreadTeam
 from trpolab.own import LIBRARY, OwnFunctions
 from trpolab.policies import Learner
@@ -134,9 +135,7 @@ def step(learner: Learner, data: Batch | Population, method: MethodKind, setting
     if not isinstance(data, wanted):
         raise TypeError(f"method = {method.name!r} learns from a {wanted.__name__}, not a {type(data).__name__}")
     learner = own_state(learner, method)
-    # cuDNN's convolutions would round to ten bits, and add in an order of their own
-    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    with exact, ThreadTeam(torch.get_num_threads()) as threads:
+    with exact_convolutions(), ThreadTeam(torch.get_num_threads()) as threads:
         context = dataclasses.replace(context, threads=threads, notes={})
         try:
             result = method.step(learner, data, settings, context)
@@ -150,7 +149,7 @@ def step(learner: Learner, data: Batch | Population, method: MethodKind, setting
             found = Diagnostics(refusal.outcome, refusal.message, **context.notes)
     for name in set(stepped.state) - set(own_state(stepped, method).state):
         raise ValueError(f"method = {method.name!r} keeps {name!r} in the state: a name begins with '{method.name}.'")
-    return stepped, found
+    return stepped, found.on_cpu()
 
 
 def propose(learner: Learner, method: MethodKind, settings: Any, context: Context) -> np.ndarray:

@@ -51,7 +51,6 @@ class Problem:
         own: OwnFunctions = LIBRARY,
     ):  # fmt: skip
         where = torch.device(device)
-        self.chunk = policy.network.chunk * (1 if where.type == "cpu" else 64)
         self.policy = policy.replace(theta=policy.theta.to(where))
         dtype = policy.theta.dtype
         self.samples, self._own = Samples.of(batch, dtype, where, own), own
@@ -63,7 +62,10 @@ class Problem:
             raise ValueError(f"features has {len(known)} rows for {len(batch.constraint_obs)} constraint states")
         self.constraint_features = _on(where, dtype, known)
         self.features = self.constraint_features if self._shared else _on(where, dtype, policy.features(batch.obs))
-        self._workers = workers
+        self.chunk, self.kept = policy.network.rows_at_once(
+            self.policy.theta[: policy.network.size], self.constraint_features
+        )
+        self.workers = workers if where.type == "cpu" else SERIAL  # of a GPU, one thread makes full use
         self._gradient: Tensor | None = None
         self._at_old: CandidateEvaluation | None = None  # known with the gradient
         self._last: tuple[Tensor, CandidateEvaluation] | None = None
@@ -96,7 +98,7 @@ class Problem:
 
         total = torch.zeros_like(self.theta, dtype=torch.float64)
         chunks = in_chunks(self.chunk, self.features, outputs_slope, outputs)
-        self._workers.add(part, chunks, as_array(total)[: network.size])
+        self.workers.add(part, chunks, as_array(total)[: network.size])
         total[network.size :] = own_slope
         kl = distribution.kl(self.old, distribution.assemble(outputs, own))
         if kl.mean() > STALE_KL:
@@ -132,19 +134,23 @@ class Problem:
     def penalized_slope(self, theta: Tensor, penalty: float) -> Tensor:
         """∇(L - penalty · mean KL(old‖·)) [D] float64 at any θ [D], on the full batch."""
         distribution = self.policy.distribution
-        u = self.policy.evaluate(self.features, theta, self._workers)
+        u = self.parameters(self.features, theta)
         slope, _ = surrogate_slope(distribution, u, self.samples)
         if not self._shared:
-            u = self.policy.evaluate(self.constraint_features, theta, self._workers)
+            u = self.parameters(self.constraint_features, theta)
         of_kl = distribution.kl_slope(self.constraint_old, u) * (-penalty / len(u))
         if self._shared:
             return self.pull_back(theta, self.features, slope + of_kl)
         return self.pull_back(theta, self.features, slope) + self.pull_back(theta, self.constraint_features, of_kl)
 
+    def parameters(self, features: Features, theta: Tensor) -> Tensor:
+        """u [B, U] at features [B, F] and any θ [D], without a graph."""
+        return self.policy.evaluate(features, theta, self.workers, self.chunk)
+
     def pull_back(self, theta: Tensor, features: Features, cotangent: Tensor) -> Tensor:
         """Jᵀc [D] float64, J = ∂u/∂θ at θ [D], summed over rows: features [B, F], c [B, U]."""
         chunks, total = in_chunks(self.chunk, features, cotangent), torch.zeros_like(theta, dtype=torch.float64)
-        return self._workers.add(lambda rows: self.policy.linearize(rows[0], theta)[2](rows[1]), chunks, total)
+        return self.workers.add(lambda rows: self.policy.linearize(rows[0], theta)[2](rows[1]), chunks, total)
 
     def largest_curvature(self, v: Tensor) -> float:
         """max_m vᵀ A_m v over the constraint states, A_m the Fisher matrix of state m at θ_old, undamped."""
@@ -158,7 +164,7 @@ class Problem:
             moved = linearized.jvp(direction[: network.size])
             return float((moved * distribution.output_metric(linearized.out, own)(moved)).sum(1).max())
 
-        largest = max(self._workers.map(part, list(self.constraint_features.split(self.chunk))))
+        largest = max(self.workers.map(part, list(self.constraint_features.split(self.chunk))))
         outer = v[network.size :].to(self.theta.dtype)
         return largest + float((outer * outer * distribution.own_metric(self.theta[network.size :])).sum())
 
@@ -189,12 +195,12 @@ class Problem:
             x = x[rows]
             samples = samples.take(rows) if kind == "empirical" else samples
         if kind == "empirical":
-            return empirical_product(policy, x, samples, self.chunk, self._workers)
+            return empirical_product(policy, x, samples, self.chunk, self.workers, self.kept)
         if self._own.fisher_product is not None:
             return own_product(policy, x, self._own)
         if kind == "hessian":
-            return hessian_product(policy, x, self.chunk)
-        return gauss_newton_product(policy, x, self.chunk, self._workers)
+            return hessian_product(policy, x, self.chunk, self.kept)
+        return gauss_newton_product(policy, x, self.chunk, self.workers, self.kept)
 
     def _evaluation(self, theta: Tensor, bound: float) -> CandidateEvaluation:
         """The KL over the constraint states, portion by portion; then L, from the same outputs if they will do."""
@@ -202,7 +208,7 @@ class Problem:
         x, old, rows = self.constraint_features, self.constraint_old, PORTION * self.chunk
         outputs, divergences, total = [], [], 0.0
         for start in range(0, len(x), rows):
-            u = self.policy.evaluate(x[start : start + rows], theta, self._workers)
+            u = self.parameters(x[start : start + rows], theta)
             kl = distribution.kl(old[start : start + rows], u)  # KL(old‖θ): the order matters at a finite step
             outputs.append(u)
             divergences.append(kl)
@@ -211,7 +217,7 @@ class Problem:
                 return CandidateEvaluation(
                     math.nan, total / (start + rows), max(float(kl.max()) for kl in divergences), False
                 )
-        u = torch.cat(outputs) if self._shared else self.policy.evaluate(self.features, theta, self._workers)
+        u = torch.cat(outputs) if self._shared else self.parameters(self.features, theta)
         terms = state_terms(log_weights(distribution, u, samples), samples.q_values, samples.estimator)
         return self._summary(terms, torch.cat(divergences))
 

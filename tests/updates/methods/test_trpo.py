@@ -23,7 +23,6 @@ from trpolab.updates import (
     Outcome,
     Problem,
     fisher,
-    gradient_step,
     problem,
     step_length,
 )
@@ -374,14 +373,6 @@ class TestOutcomes:
         assert float(learner.policy.theta[-2]) == -5.0
         assert learner.policy.clamped() >= 1
         assert "log σ" in found.message
-
-
-def test_an_unknown_device_is_a_sentence() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("a CUDA device is here")
-    with pytest.raises(ValueError, match="CUDA"):
-        gradient_step.device_for("cuda")
-    assert gradient_step.device_for("auto") == "cpu"
 
 
 def test_float32_policies_take_the_step_of_their_float64_twin() -> None:

@@ -43,7 +43,8 @@ def reward_weighted_step(learner: Learner, batch: Batch, settings: RewardWeighte
     problem = pose(learner, batch, context)
     regression = Regression(problem, regression_weights(problem, settings.temperature))
     shares = regression.weights.sum(1)
-    product = gauss_newton_product(problem.policy, problem.features, problem.chunk, context.threads, shares)
+    rows = problem.chunk, problem.workers, problem.kept
+    product = gauss_newton_product(problem.policy, problem.features, *rows, shares)
     theta = problem.theta
     for _ in range(settings.steps):
         cg = solve(damped(product, context.trust.damping), regression.slope(theta), context)
@@ -92,7 +93,7 @@ class Regression:
 
     def _parameters(self, theta: Tensor) -> Tensor:
         """u for each action [N·K, U]."""
-        return self.problem.policy.evaluate(self.problem.features, theta).repeat_interleave(self.weights.shape[1], 0)
+        return self.problem.parameters(self.problem.features, theta).repeat_interleave(self.weights.shape[1], 0)
 
 
 METHOD = MethodKind(
