@@ -69,8 +69,11 @@ def elsewhere(folder: Path) -> dict[str, str]:
 
 def test_the_wheel_carries_the_notebooks_and_nothing_else_of_the_checkout(wheel: Path, checkout: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    notebooks = {f"trpolab/{path.relative_to(checkout)}" for path in (checkout / "notebooks").glob("*.ipynb")}
-    assert notebooks and notebooks <= set(names)
+    notebooks = {f"trpolab/{path.relative_to(checkout)}" for path in (checkout / "notebooks").rglob("*.ipynb")}
+    sources = {
+        f"trpolab/workshop/exercises/{path.name}" for path in (checkout / "trpolab/workshop/exercises").glob("*.md")
+    }
+    assert notebooks and sources and notebooks | sources <= set(names)
     assert {name.split("/")[0] for name in names} == {"trpolab", "trpolab-" + version(wheel) + ".dist-info"}
     unwanted = (".ipynb_checkpoints", "notebooks/runs/", "__pycache__")
     assert not [name for name in names if any(part in name for part in unwanted)]

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from trpolab.runs.disk import write_atomically
 FIRST = "0_start.ipynb"
 DEFAULT_FOLDER = "trpolab-notebooks"
 RECORD = ".trpolab-notebooks.json"  # sha256 of each notebook as it was copied: what differs from it was edited
-SKIPPED = {".ipynb_checkpoints", "__pycache__", "runs"}  # folders that are not copied
+SKIPPED = {".ipynb_checkpoints", "__pycache__", "runs", "solutions"}  # the exercises have theirs folded in
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ def folder_and_options(words: Sequence[str]) -> tuple[str | None, list[str]]:
     return folder, options
 
 
-def copy_and_serve(source: Path, folder: str, options: Sequence[str], first: str, skipped: Set[str] = SKIPPED) -> int:
+def copy_and_serve(source: Path, folder: str, options: Sequence[str], first: str) -> int:
     """Copy notebooks to a folder, and run JupyterLab there, opened on the first."""
     if importlib.util.find_spec("jupyterlab") is None:
         return refuse([f"the lab needs JupyterLab, which is not installed: {install_line('jupyterlab')}"])
     target = user_path(folder).absolute()
     try:
-        copied = copy_notebooks(source, target, skipped)
+        copied = copy_notebooks(source, target)
     except OSError as error:
         return refuse([f"the notebooks could not be copied to {target}: {error.strerror or error}"])
     if copied.kept:
@@ -92,14 +92,14 @@ def checkout_notebooks(here: Path) -> Path | None:
     return None
 
 
-def copy_notebooks(source: Path, folder: Path, skipped: Set[str] = SKIPPED) -> Copied:
+def copy_notebooks(source: Path, folder: Path) -> Copied:
     """Copy every file of `source` to `folder`, never over one that was edited since it was copied.
 
     A copy that nobody touched is replaced when the packaged one has changed. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record, written, kept = _read_record(folder), [], []
-    for relative in _files(source, skipped):
+    for relative in _files(source):
         wanted, target = _digest(source / relative), folder / relative
         present = _digest(target) if target.exists() else None
         if present not in (None, wanted, record.get(relative)):
@@ -146,9 +146,9 @@ def _write_page_config(folder: Path) -> str:
     return str(folder)
 
 
-def _files(source: Path, skipped: Set[str]) -> list[str]:
+def _files(source: Path) -> list[str]:
     files = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
-    return [file.as_posix() for file in files if skipped.isdisjoint(file.parts)]
+    return [file.as_posix() for file in files if SKIPPED.isdisjoint(file.parts)]
 
 
 def _digest(path: Path) -> str:

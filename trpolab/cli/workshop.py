@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from trpolab.cli.exits import Exit, refuse
-from trpolab.cli.lab import SKIPPED, checkout_notebooks, copy_and_serve, folder_and_options, packaged_notebooks
+from trpolab.cli.lab import checkout_notebooks, copy_and_serve, folder_and_options, packaged_notebooks
 from trpolab.machine import user_path
 from trpolab.runs.disk import strict_json
 from trpolab.runs.follower import printable
-from trpolab.workshop.builder import SOLUTIONS, build
+from trpolab.workshop.builder import build
 from trpolab.workshop.checks import YES
 from trpolab.workshop.source import exercises
 
@@ -28,7 +28,7 @@ def workshop(words: Sequence[str]) -> int:
     folder, options = folder_and_options(words)
     first = f"{exercises()[0].name}.ipynb"
     source = packaged_notebooks() / FOLDER
-    return copy_and_serve(source, folder or DEFAULT_FOLDER, options, first, {*SKIPPED, SOLUTIONS})
+    return copy_and_serve(source, folder or DEFAULT_FOLDER, options, first)
 
 
 def _progress(words: Sequence[str]) -> int:
