@@ -14,13 +14,20 @@ from tests.reliability.test_notebooks import run
 
 pytest.importorskip("ipywidgets", reason='needs the lab: pip install "trpolab[lab]"')
 
+BETWEEN = """
+from trpolab.lab.shown import Shown
+for one in [*globals().values(), *Out.values()]:
+    if isinstance(one, Shown):
+        one.close()
+%reset -f
+"""
+
 
 @pytest.mark.reliability("R36")
 def test_the_solutions_run_one_after_another(checkout: Path, tmp_path: Path) -> None:
     files = sorted((checkout / "notebooks" / "workshop" / "solutions").glob("*.ipynb"))
     notebooks = [nbformat.read(file, as_version=4) for file in files]
-    anew = nbformat.v4.new_code_cell("%reset -f")
-    cells = [cell for notebook in notebooks for cell in (*notebook.cells, anew)]
+    cells = [cell for notebook in notebooks for cell in (*notebook.cells, nbformat.v4.new_code_cell(BETWEEN))]
     for place, cell in enumerate(cells):
         cell["id"] = f"cell-{place}"
     together = nbformat.v4.new_notebook(cells=cells)
