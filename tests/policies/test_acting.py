@@ -212,6 +212,10 @@ def pixel_policy() -> Policy:
         (None, "obs is NoneType None"),
         ([[0, 0, 0], [0]], "obs is no array of numbers"),
         (np.zeros(3, complex), "obs is of complex128"),
+        (
+            (np.zeros(3), {}),
+            r"obs is a tuple with an info: give the observation alone, as in obs, info = env.reset\(\)",
+        ),
     ],
 )
 def test_what_is_no_observation_is_refused_in_a_sentence(obs: object, said: str) -> None:

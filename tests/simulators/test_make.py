@@ -34,7 +34,7 @@ def test_what_suits_a_task_is_a_valid_config(name: str, preset: str) -> None:
         ("Hopper-v2", "cannot make"),
         ("ALE/Pnog-v5", "nearest: ALE/Pong-v5"),
         ("ALE/qqqqq-v5", "known: ALE/BeamRider-v5"),
-        ("no_such_module:Env-v0", "cannot make"),
+        ("no_such_module:Env-v0", "module 'no_such_module' cannot be imported: ModuleNotFoundError"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -64,6 +64,11 @@ def test_what_is_missing_is_told(session: Session, learned, task, told: str) -> 
         trpolab.evaluate(session.policy if learned is None else learned, task)
 
 
+def test_a_task_that_the_policy_does_not_fit_is_told(session: Session) -> None:
+    with pytest.raises(PlainError, match=r"^this policy does not fit Pendulum-v1: it observes"):
+        trpolab.evaluate(session, "Pendulum-v1")
+
+
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"no run\.json"):
         trpolab.evaluate(tmp_path)

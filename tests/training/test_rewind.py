@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -90,6 +91,7 @@ def test_only_iterations_with_a_checkpoint_are_kept_and_that_is_said(parent: Ses
     assert line == f"trpolab.load_policy({str(parent.path / 'policies' / '000003.safetensors')!r})"
     for odd in (7, -1, "2", True, 2.5):
         assert f"at = {odd!r}: " in refused(odd) and "policy only" not in refused(odd)
+    assert Session(resume=parent.path, at=np.int64(2), out=tmp_path).progress.iteration == 2
     with pytest.raises(ConfigError, match="at = 2: goes with resume"):
         Session("CartPole-v1", at=2)
     with pytest.raises(ConfigError, match="seed = 5: a run that is resumed keeps its own"):
@@ -128,6 +130,13 @@ TURNS = {
 def test_a_schedule_turns_what_a_person_would(tmp_path: Path) -> None:
     scheduled = session(out=tmp_path, iterations=6, schedule=TURNS).run()
     expect_same(scheduled, steered(TURNS, iterations=6))
+
+
+def test_a_schedules_iterations_may_be_numpys(tmp_path: Path) -> None:
+    turned = session(iterations=6, schedule={np.int64(at): changes for at, changes in TURNS.items()}, out=tmp_path)
+    assert turned._schedule.keys() == TURNS.keys() and all(type(at) is int for at in turned._schedule)
+    with pytest.raises(ConfigError, match=r"schedule, iteration 0: must be a whole number > 0"):
+        session(schedule={np.int64(0): {"delta": 0.1}}, out=tmp_path)
 
 
 def test_a_schedule_outlives_the_process(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,8 @@ def act(policy: PolicyParts, hand: Hand, obs: Any, deterministic: bool, generato
 def observed(policy: PolicyParts, obs: Any) -> tuple[np.ndarray, bool]:
     """Observations [n, *O] as the policy sees them, and whether `obs` was a single one. Raises ObservationError."""
     shape, pixels = policy.obs_shape, policy.sees_pixels
+    if isinstance(obs, tuple) and any(isinstance(part, Mapping) for part in obs):
+        raise ObservationError("obs is a tuple with an info: give the observation alone, as in obs, info = env.reset()")
     try:
         array = np.asarray(obs)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient

@@ -16,7 +16,7 @@ from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Trajectories, join
 from trpolab.sampling.whole_paths import whole_paths
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
-from trpolab.settings import whole_number
+from trpolab.settings import PlainError, whole_number
 from trpolab.simulators import Source
 
 ALIKE = (
@@ -58,7 +58,7 @@ def play_episodes(
     pool = SimulatorPool(task, min(episodes, 32), threads)
     try:
         if misfit := policy.misfit(pool.task.observation_space, pool.task.action_space):
-            raise ValueError(f"this policy does not fit {pool.task.name}: {misfit}")
+            raise PlainError(f"this policy does not fit {pool.task.name}: {misfit}")
         horizon = LONGEST if pool.task.time_limit is None else None
         draw = Draw(streams, 0, Purpose.EVALUATION, Purpose.EVALUATION_RESET, deterministic)
         quota = Quota(len(pool), episodes)

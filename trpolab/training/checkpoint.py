@@ -218,7 +218,7 @@ def _verify(entry: Path) -> None:
 
 def _rewound(at: int, found: list[Saved], run: str) -> Saved:
     """The checkpoint of an iteration, for a new run. Raises CheckpointError telling which iterations there are."""
-    known = {saved.iteration: saved for saved in found}
+    at, known = as_setting(at), {saved.iteration: saved for saved in found}
     if at not in known or type(at) is not int:
         folder, places = found[0].folder, ", ".join(map(str, sorted(known)))
         said = f"at = {at!r}: {str(folder)!r} can go back to iterations {places}; there is no checkpoint of others"

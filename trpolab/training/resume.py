@@ -140,8 +140,8 @@ def turned_in(rows: Iterable[Mapping[str, Any]]) -> Schedule:
 def checked(schedule: Any, config: Config, task: Task, done: int) -> Schedule:
     """A schedule as what changes in each iteration. Raises ConfigError that lists all that can't be."""
     problems, found = [], {}
-    given = schedule if isinstance(schedule, Mapping) else {}
-    if given is not schedule or not all(isinstance(changes, Mapping) for changes in given.values()):
+    given = {as_setting(at): changes for at, changes in schedule.items()} if isinstance(schedule, Mapping) else None
+    if given is None or not all(isinstance(changes, Mapping) for changes in given.values()):
         form = "a table of settings by iteration, such as {3: {'delta': 0.05}}"
         raise ConfigError([f"schedule = {schedule!r}: must be {form}"])
     for at in given:

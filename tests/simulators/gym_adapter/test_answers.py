@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -168,6 +169,24 @@ class RunsOut(Says):
 
     def step(self, action: Any) -> Any:
         return next(iter(()))
+
+
+class Leaves(Says):
+    """Its window was closed."""
+
+    def step(self, action: Any) -> Any:
+        sys.exit(3)
+
+
+def test_an_environment_does_not_end_the_process() -> None:
+    with pytest.raises(RuntimeError, match=r"the environment in slot 0 raised SystemExit: it asked to end") as raised:
+        trpolab.train(Leaves, iterations=1, out=None, slots=2)
+    assert isinstance(raised.value.__cause__, SystemExit)
+
+
+def test_what_the_trial_meets_is_refused_before_anything_runs() -> None:
+    with pytest.raises(AnswerError, match=r"^Says\.step returned 4 values"):
+        find_task(lambda: Says(step=(np.zeros(4), 1.0, False, {}), late=30))
 
 
 def test_an_iterator_that_runs_out_does_not_end_our_loops() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
+import numpy as np
 import pytest
 
 import trpolab
@@ -37,6 +38,14 @@ def limited(env: gymnasium.Env) -> gymnasium.Env:
     return gymnasium.wrappers.TimeLimit(env, 5)
 
 
+class Foreign:
+    """An environment of another package."""
+
+    def reset(self) -> None: ...
+
+    def step(self, action: Any) -> None: ...
+
+
 @pytest.mark.parametrize(
     "around",
     [
@@ -58,6 +67,64 @@ def test_one_environment_for_all_slots_is_refused_and_left_open(around: Callable
         ):
             entry(around(env))
     assert not env.closed
+
+
+def test_one_environment_of_another_package_for_all_slots_is_refused() -> None:
+    foreign = Foreign()
+    with pytest.raises(UnknownTask, match="two environments that share one Foreign: every call must make a new one"):
+        find_task(lambda: limited(Around(foreign)))
+    assert len(make_environments(lambda: Around(Foreign()), 3)) == 3
+
+
+class Walks(Corridor):
+    """Its place is kept in a world that it is given."""
+
+    common: ClassVar[dict[str, float]] = {}
+
+    def __init__(self, world: dict[str, float]):
+        super().__init__()
+        self.world = world
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        self.world["place"] = float(np.random.default_rng(seed).normal())
+        return np.full(2, self.world["place"], np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.world["place"] *= 0.9
+        return np.full(2, self.world["place"], np.float32), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("factory", [lambda: Walks(Walks.common), lambda world={}: limited(Walks(world))])
+def test_environments_that_share_what_their_steps_change_are_refused(factory: Callable[[], gymnasium.Env]) -> None:
+    with pytest.raises(UnknownTask, match=r"a step of one Walks changes what another one does: .* must have its own"):
+        find_task(factory)
+
+
+class Drawn(Walks):
+    """Noise from the generator that the whole process shares, which a reset seeds."""
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        np.random.seed(seed)  # noqa: NPY002
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        self.world["place"] += np.random.normal()  # noqa: NPY002
+        return super().step(action)
+
+
+class Counted(Walks):
+    """All together count their steps, which changes nothing of what they do."""
+
+    steps: ClassVar[list[int]] = []
+
+    def step(self, action: Any) -> Any:
+        Counted.steps.append(1)
+        return super().step(action)
+
+
+@pytest.mark.parametrize("kind", [Walks, Drawn, Counted])
+def test_what_is_shared_without_harm_is_allowed(kind: type[Walks]) -> None:
+    assert find_task(lambda: kind({})).name == kind.__name__
 
 
 def test_the_message_says_what_is_shared_and_how_to_make_it() -> None:

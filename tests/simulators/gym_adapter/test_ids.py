@@ -89,11 +89,25 @@ def test_a_class_or_a_function_of_a_module_is_found(install) -> None:
     for name, told in {
         "stillness:third": r"could not be made: ValueError: there is no level 3 \(.*stillness\.py, line \d+\)$",
         "stillness:np": "a task is a name or a callable",
-        "stillness:Missing": r"unknown task 'stillness:Missing'; .*PACKAGE:Missing$",
+        "stillness:Missing": r"^the module 'stillness' has no 'Missing', and registers no such id",
+        "stillness:still": r"has no 'still', and registers no such id; nearest: Still\b",
+        "stillness.py:Still": "cannot be imported: .*; of stillness.py give stillness:Still, in its folder$",
         "no_such_package:Still": "No module named 'no_such_package'",
     }.items():
         with pytest.raises(UnknownTask, match=told):
             find_task(name)
+
+
+@pytest.mark.parametrize("code", ["import no_such_part", "x = (", "raise RuntimeError('no display')"])
+def test_a_module_that_cannot_be_imported_is_said(install, code: str) -> None:
+    install(code)
+    with pytest.raises(UnknownTask, match=r"^'stillness:Still': the module 'stillness' cannot be imported: \w+Error: "):
+        find_task("stillness:Still")
+
+
+def test_a_name_alone_is_told_how_ones_own_is_named() -> None:
+    with pytest.raises(UnknownTask, match=r"unknown task 'my_own'.*named by its module, as my_envs:MyEnv$"):
+        find_task("my_own")
 
 
 def test_an_environment_in_python_has_slots_by_a_rule_of_its_own() -> None:

@@ -147,6 +147,37 @@ def test_the_wrapper_that_is_named_helps(name: str) -> None:
     find_task(lambda: FlattenObservation(Shown(NESTED[name])))
 
 
+@pytest.mark.parametrize(
+    ("space", "key"),
+    [
+        (spaces.Dict(place=Box(-1, 1, (2,)), camera=Box(0, 255, (16, 16, 3), np.uint8)), "camera"),
+        (spaces.Tuple((Discrete(3), Box(0, 255, (3, 16, 16), np.uint8))), 1),
+    ],
+    ids=["dict", "tuple"],
+)
+def test_a_picture_among_other_things_can_be_seen_alone(space: Any, key: Any) -> None:
+    with pytest.raises(UnsupportedSpace) as refused:
+        find_task(lambda: Shown(space))
+    told = str(refused.value).partition(" or in ")[2].partition(", whose policy")[0]
+    seen = eval(told, {"TransformObservation": TransformObservation, "env": Shown(space)})  # noqa: S307
+    assert seen.observation_space == space[key] and find_task(
+        lambda: seen.__class__(Shown(space), seen.func, space[key])
+    )
+
+
+def test_a_space_that_cannot_be_asked_for_is_said() -> None:
+    class Unready(Shown):
+        @property
+        def action_space(self) -> Any:
+            raise RuntimeError("call reset first")
+
+        @action_space.setter
+        def action_space(self, space: Any) -> None: ...
+
+    with pytest.raises(UnsupportedSpace, match=r"^Unready\.action_space raised RuntimeError: call reset first; spaces"):
+        find_task(lambda: Unready(Box(-1, 1, (1,))))
+
+
 @pytest.mark.parametrize("space", [spaces.Sequence(Discrete(2)), spaces.Graph(Box(-1, 1, (2,)), None)], ids=str)
 def test_what_cannot_be_flattened_is_to_be_transformed(space: spaces.Space) -> None:
     with pytest.raises(UnsupportedSpace, match=r"TransformObservation\(env, function, box\)"):

@@ -15,7 +15,7 @@ from trpolab.lab.pictures.reel import Film, Reel, state_picture
 from trpolab.policies import Policy
 from trpolab.sampling.play import Begun, Play
 from trpolab.sampling.streams import Purpose, Streams
-from trpolab.settings import whole_number
+from trpolab.settings import PlainError, whole_number
 from trpolab.simulators.base import PictureError, Scene, Simulator
 
 FRAMES_PER_SECOND = 30.0
@@ -159,7 +159,7 @@ def record(
     skip = whole_number("skip", skip, 0)
     most = None if max_steps is None else whole_number("max_steps", max_steps, 1)
     if misfit := policy.misfit(simulator.observation_space, simulator.action_space):
-        raise ValueError(f"this policy does not fit {simulator.task}: {misfit}")
+        raise PlainError(f"this policy does not fit {simulator.task}: {misfit}")
     recorder = _Recorder(policy, simulator, seed, skip, time.perf_counter() + patience)
     # Torch's own threads spin while they wait, which beside a training takes up to fifty times as long. The limit
     # is the calling thread's alone: OpenMP keeps that number thread by thread.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -88,12 +91,13 @@ def _task_of_ours(source: Any) -> Any:
 
 def _by_id(name: str) -> Callable[..., gymnasium.Env]:
     """Makes environments of a Gymnasium id, or of `module:attribute`. Raises UnknownTask where that cannot be done."""
-    module, colon, own = name.partition(":")
+    _, colon, own = name.partition(":")
     if not colon and name not in gymnasium.registry:
         ask_packages(name)
     if name not in gymnasium.registry and not colon and "-v" not in name:
         # Gymnasium would take the newest version, and pass by the built-in task of that name.
-        raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}")
+        own = "; a class or a function of your own is named by its module, as my_envs:MyEnv"
+        raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}{own}")
 
     if "mujoco" in str(getattr(gymnasium.registry.get(name), "entry_point", "")):
         from trpolab.simulators.mujoco.model import silence_log_file
@@ -102,12 +106,15 @@ def _by_id(name: str) -> Callable[..., gymnasium.Env]:
 
     def factory(render_mode: str | None = None) -> gymnasium.Env:
         options: Any = {} if render_mode is None else {"render_mode": render_mode}
+        holder = _module(name) if colon else None
+        made = getattr(holder, own, None)
+        if made is not None and own not in gymnasium.registry:
+            return drawing(factory_of(made))() if render_mode else factory_of(made)()
         try:
-            made = getattr(importlib.import_module(module), own, None) if colon else None
-            if made is not None and own not in gymnasium.registry:
-                return drawing(factory_of(made))() if render_mode else factory_of(made)()
             return gymnasium.make(name, disable_env_checker=True, **options)
         except gymnasium.error.UnregisteredEnv as failure:
+            if holder is not None:
+                raise UnknownTask(_not_in(holder, own, failure)) from None
             brought = f"If a package brings it, name that, too: PACKAGE:{own or name}"
             raise UnknownTask(f"unknown task {name!r}; {nearest_tasks(name)}. {failure} {brought}") from None
         except (gymnasium.error.Error, ImportError) as failure:
@@ -115,6 +122,26 @@ def _by_id(name: str) -> Callable[..., gymnasium.Env]:
 
     factory.__name__ = own or name
     return factory
+
+
+def _module(name: str) -> ModuleType:
+    """The module of `module:attribute`. Raises UnknownTask where it can't be imported."""
+    module = name.partition(":")[0]
+    try:
+        return importlib.import_module(module)
+    except Exception as failure:
+        why = f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+        file = f"; of {module} give {name.replace(module, Path(module).stem)}, in its folder" if ".py" in module else ""
+        raise UnknownTask(f"{name!r}: the module {module!r} cannot be imported: {why}{file}") from failure
+
+
+def _not_in(module: ModuleType, own: str, failure: Exception) -> str:
+    """What is said of a name that a module neither holds nor registers with Gymnasium."""
+    held = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    ids = [spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith(f"{module.__name__}")]
+    close = difflib.get_close_matches(own, [*held, *ids], n=4, cutoff=0.5)
+    nearest = f"; nearest: {', '.join(close)}" if close else ""
+    return f"the module {module.__name__!r} has no {own!r}, and registers no such id{nearest}. {failure}"
 
 
 def ask_packages(name: str) -> None:

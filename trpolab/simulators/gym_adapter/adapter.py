@@ -11,7 +11,6 @@ import gymnasium
 import numpy as np
 
 from trpolab.simulators.base import (
-    AnswerError,
     Scene,
     Snapshot,
     SnapshotUnsupported,
@@ -21,65 +20,38 @@ from trpolab.simulators.base import (
     UnsupportedSpace,
     refuse_misfit,
 )
-from trpolab.simulators.gym_adapter.answers import Observe, of_reset, of_step, refuse_old_reset
+from trpolab.simulators.gym_adapter.answers import of_reset, of_step
 from trpolab.simulators.gym_adapter.copies import draw_anew, try_out
 from trpolab.simulators.gym_adapter.environments import Factory, close, layers, make_environments
 from trpolab.simulators.gym_adapter.fingerprint import fingerprint
 from trpolab.simulators.gym_adapter.pictures import picture_of, poses_of, scene_of, seconds_of
 from trpolab.simulators.gym_adapter.replay import Past
-from trpolab.simulators.gym_adapter.spaces import Encoding, encode, in_short
+from trpolab.simulators.gym_adapter.spaces import encode, in_short
 
 LARGEST_SEED = 2**31 - 1  # environments hand their seeds on, often to generators that take 32 bits
 SLOTS = 16  # that step in turn: more of them are not faster, and each has to be made
-LOOK = 5  # steps at the door
 
 
 def describe(factory: Factory, name: str | None = None) -> Task:
     """The task of the factory's environments; one of them is tried out to see whether it can be restored.
 
     Raises UnknownTask where the factory makes no environment, or not a new one at each call, UnsupportedSpace for
-    spaces that no policy here can take, and AnswerError for answers that are none.
+    spaces that no policy here can take, and AnswerError for answers that are none. What an environment itself raises,
+    training will show.
     """
     envs = make_environments(factory, 2)
     try:
         env, encoding = envs[0], encode(envs[0])
-        look_at(env, encoding)
         limit = _time_limit(env)
         known = name or (env.spec.id if env.spec is not None else type(env.unwrapped).__name__)
-        made_of = fingerprint(envs[1], None if name else factory)
-        tried = try_out(envs[1], encoding)
+        made_of = fingerprint(env, None if name else factory)
+        tried = try_out(env, envs[1], encoding)
     finally:
         close(envs)
     spaces = encoding.observation_space, encoding.action_space
     found: dict[str, Any] = {"fingerprint": made_of, "seed_problem": tried.seeds}
     found |= {"defaults": {"slots": SLOTS}, "paper_defaults": {"slots": SLOTS}}
     return Task(known, *spaces, limit, not tried.copies, tried.copies, encoding.own_spaces, python=True, **found)
-
-
-def look_at(env: gymnasium.Env, encoding: Encoding) -> None:
-    """A reset and some random steps. Raises AnswerError; what the environment itself raises, training will show.
-
-    A wrapper may fail on what came from inside: then the environment in it is asked alone.
-    """
-    refuse_old_reset(env)
-    inside = env.unwrapped
-    if not _answers(env, encoding.action_space, encoding.act, encoding.observe) and inside is not env:
-        _answers(inside, copy.deepcopy(inside.action_space), lambda action: action, lambda obs: np.zeros(0))
-
-
-def _answers(env: gymnasium.Env, actions: Any, act: Callable[[Any], Any], observe: Observe) -> bool:
-    """Whether the environment itself raises nothing. Raises AnswerError."""
-    try:
-        actions.seed(0)
-        of_reset(env.reset(seed=1), observe, env)
-        for _ in range(LOOK):
-            if any(of_step(env.step(act(actions.sample())), observe, env)[2:]):
-                break
-    except AnswerError:
-        raise
-    except Exception:  # noqa: BLE001
-        return False
-    return True
 
 
 class GymnasiumSimulator(TaskSimulator):
@@ -128,7 +100,7 @@ class GymnasiumSimulator(TaskSimulator):
         env = self._envs[slot]
         try:
             answer = env.reset(seed=seed)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _name_slot(error, slot)
             raise
         self._refuse_other_spaces(slot)
@@ -161,7 +133,7 @@ class GymnasiumSimulator(TaskSimulator):
             env = self._envs[slot]
             try:
                 answer = env.step(own[n])
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 _name_slot(error, slot)
                 raise
             self._obs[slot], reward[n], terminated, truncated = of_step(answer, observe, env, slot)
@@ -230,13 +202,15 @@ class GymnasiumSimulator(TaskSimulator):
         close(self._envs)
 
 
-def _name_slot(error: Exception, slot: int) -> None:
-    """Whatever an environment raises passes through, with a note that says in which slot."""
+def _name_slot(error: BaseException, slot: int) -> None:
+    """Whatever an environment raises passes through, with a note that says in which slot.
+
+    Raises RuntimeError in place of what would end our own loops, or the whole process.
+    """
     error.add_note(f"raised by the environment in slot {slot}")
-    if isinstance(error, StopIteration):  # it would end our own loops
-        raise RuntimeError(
-            f"the environment in slot {slot} raised StopIteration: an iterator of its ran out"
-        ) from error
+    if isinstance(error, StopIteration | SystemExit):
+        why = "an iterator of its ran out" if isinstance(error, StopIteration) else "it asked to end the process"
+        raise RuntimeError(f"the environment in slot {slot} raised {type(error).__name__}: {why}") from error
 
 
 def was_reset_by_mujoco(env: gymnasium.Env) -> bool:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from trpolab.simulators.gym_adapter.answers import of_step
+from trpolab.simulators.base import AnswerError, UnknownTask
+from trpolab.simulators.gym_adapter.answers import Observe, of_reset, of_step, refuse_old_reset
 from trpolab.simulators.gym_adapter.environments import layers, parts
 from trpolab.simulators.gym_adapter.spaces import Encoding
 
@@ -19,6 +20,7 @@ _DEPTHS = (3, 8, 20, 45, 80)  # steps after which the environment is copied,
 _REPLAY = 12  # steps that each copy must repeat,
 _ASTRAY = 4  # steps that a copy of the copy is sent elsewhere before,
 _APART = 2  # and copies at least whose future must not be that of the start
+_LOOK = 5  # steps that an environment is asked without its wrappers, where these fail
 
 Step = tuple[bytes, float, bool, bool]  # observation (as bytes, so that NaN equals itself), reward, ends
 
@@ -30,13 +32,15 @@ class Findings(NamedTuple):
     seeds: str  # why seeds and actions do not decide its episodes
 
 
-def try_out(env: gymnasium.Env, encoding: Encoding) -> Findings:
+def try_out(env: gymnasium.Env, other: gymnasium.Env, encoding: Encoding) -> Findings:
     """Step an environment with random actions, copy it at several depths, and compare with what came.
 
     Each copy must give the same observations, rewards and ends as the original, also after another copy went elsewhere.
     A copy whose future is that of a fresh environment proves nothing. No step may touch a generator that the whole
-    process shares.
+    process shares. Raises AnswerError for answers that are none, and UnknownTask where steps of the `other` environment
+    change what this one does.
     """
+    refuse_old_reset(env)
     walk, problem = _Walk(env, encoding), _refusal(env)
     try:
         for step, action in enumerate(walk.actions):
@@ -47,8 +51,14 @@ def try_out(env: gymnasium.Env, encoding: Encoding) -> Findings:
             if touched and not problem:
                 problem = f"{walk.name} touches the global generator of {touched}, which a copy does not hold"
             problem = problem or walk.compare(step + 1 - _REPLAY)
-        return Findings(problem or walk.problem_of_copies(), walk.problem_of_seeds())
-    except Exception as failure:  # noqa: BLE001  it may only fail now and then; training will show it in full
+        found = Findings(problem or walk.problem_of_copies(), walk.problem_of_seeds())
+        if not found.seeds:
+            walk.refuse_company(other)
+        return found
+    except (AnswerError, UnknownTask):
+        raise
+    except (Exception, SystemExit) as failure:  # noqa: BLE001  training will show it in full
+        _ask_inside(env)
         return Findings(problem or f"{walk.name} failed when it was tried out {_words(failure)}", "")
 
 
@@ -69,7 +79,7 @@ class _Walk:
         """A new episode, where one ended."""
         if not self._made or _ended(self._made[-1]):
             self._episodes += 1
-            self._env.reset(seed=self._episodes)
+            of_reset(self._env.reset(seed=self._episodes), self._encoding.observe, self._env)
 
     def go(self, action: Any) -> str:
         """One step; returns the module whose global generator it touched, or ""."""
@@ -115,16 +125,56 @@ class _Walk:
             "to the next, or its noise is not decided by the seed"
         )
 
+    def refuse_company(self, other: gymnasium.Env) -> None:
+        """Raise UnknownTask if the first episode takes another course when the other environment is stepped in turn.
+
+        What they draw from a generator of the whole process they may share.
+        """
+        before = global_generators()
+        disturbed = [not self._comes_from_start(0, beside) for beside in (other, None, other)]
+        if disturbed == [True, False, True] and not touched_since(before):
+            raise UnknownTask(
+                f"a step of one {self.name} changes what another one does: they share something outside of them, such "
+                "as an attribute of their class, a variable of their module or an object that both are given; each "
+                "must have its own, made in its constructor"
+            )
+
     def _future(self, step: int) -> list[Step]:
         """What came after so many steps, up to the end of the episode."""
         found = self._made[step : step + _REPLAY]
         return found[: next((n for n, made in enumerate(found, 1) if _ended(made)), None)]
 
-    def _comes_from_start(self, step: int) -> bool:
-        """Whether the same actions in the first episode's start lead to the same future."""
+    def _comes_from_start(self, step: int, beside: gymnasium.Env | None = None) -> bool:
+        """Whether the same actions in the first episode's start lead to the same future, `beside` another's steps."""
         self._env.reset(seed=1)
-        pairs = zip(self.actions[step:], self._future(step), strict=False)
-        return all(_trace(self._env, self._encoding, [action]) == [made] for action, made in pairs)
+        over = True
+        for action, made in zip(self.actions[step:], self._future(step), strict=False):
+            if beside is not None:
+                if over:
+                    beside.reset(seed=2)
+                over = _ended(_trace(beside, self._encoding, [action])[-1])
+            if _trace(self._env, self._encoding, [action]) != [made]:
+                return False
+        return True
+
+
+def _ask_inside(env: gymnasium.Env) -> None:
+    """A reset and some steps without wrappers, which may have failed on what came from inside. Raises AnswerError."""
+    inside = env.unwrapped
+    if inside is env:
+        return
+    observe: Observe = lambda obs: np.zeros(0)  # noqa: E731
+    try:
+        actions = copy.deepcopy(inside.action_space)
+        actions.seed(0)
+        of_reset(inside.reset(seed=1), observe, env)
+        for _ in range(_LOOK):
+            if any(of_step(inside.step(actions.sample()), observe, env)[2:]):
+                break
+    except AnswerError:
+        raise
+    except (Exception, SystemExit):  # noqa: BLE001  training will show it
+        return
 
 
 def native_part(env: gymnasium.Env) -> str:
@@ -210,5 +260,5 @@ def _ended(step: Step) -> bool:
     return step[2] or step[3]
 
 
-def _words(failure: Exception) -> str:
+def _words(failure: BaseException) -> str:
     return f"({type(failure).__name__}: {' '.join(str(failure).split())})"

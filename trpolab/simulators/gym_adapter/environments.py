@@ -76,9 +76,12 @@ def layers(env: gymnasium.Env) -> Iterator[Any]:
     yield env
 
 
-def parts(env: gymnasium.Env) -> Iterator[gymnasium.Env]:
-    """The environment, and every environment that one of these holds in an attribute or in a collection there."""
-    met, waiting = set[int](), [env]
+def parts(env: gymnasium.Env) -> Iterator[Any]:
+    """The environment, and every environment that one of these holds in an attribute or in a collection there.
+
+    Those of other packages, with a `reset` and a `step` of their own, are among them.
+    """
+    met, waiting = set[int](), list[Any]([env])
     while waiting:
         part = waiting.pop()
         if id(part) in met:
@@ -88,10 +91,10 @@ def parts(env: gymnasium.Env) -> Iterator[gymnasium.Env]:
         for value in getattr(part, "__dict__", {}).values():
             held = value.values() if isinstance(value, Mapping) else value
             held = held if isinstance(value, Mapping | list | tuple | set) else (value,)
-            waiting += [each for each in held if isinstance(each, gymnasium.Env)]
+            waiting += [each for each in held if hasattr(type(each), "reset") and hasattr(type(each), "step")]
 
 
-def _given_twice(env: gymnasium.Env, shared: list[gymnasium.Env]) -> str:
+def _given_twice(env: gymnasium.Env, shared: list[Any]) -> str:
     """What is said of a factory that gave an environment that it had given before, or one with a part of that one."""
     known = any(part is env for part in shared)
     again = "the same environment twice" if known else f"two environments that share one {type(shared[0]).__name__}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import Env, Space
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from trpolab.simulators.base import AnswerError, UnsupportedSpace
 from trpolab.simulators.gym_adapter.answers import as_array, in_words
@@ -38,8 +38,7 @@ def encode(env: Env) -> Encoding:
 
     The spaces are copies: nothing is seeded or drawn from the environment's own.
     """
-    spaces: Any = [getattr(env, name, None) for name in ("observation_space", "action_space")]
-    observed, acted = copy.deepcopy(spaces)
+    observed, acted = copy.deepcopy([_space_of(env, name) for name in ("observation_space", "action_space")])
     problems = [*_observation_problems(observed), *_action_problems(acted)]
     if problems:
         raise UnsupportedSpace("; ".join(problems))
@@ -50,6 +49,15 @@ def encode(env: Env) -> Encoding:
             only = f"the action space {in_short(acted)} contains only some of the actions within its bounds"
             raise UnsupportedSpace(f"{only}: {TRANSFORMED}")
     return Encoding((observed, acted), *shown, _observer(observed), act)
+
+
+def _space_of(env: Env, name: str) -> Any:
+    try:
+        return getattr(env, name, None)
+    except Exception as error:
+        raised = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        where = f"{type(env.unwrapped).__name__}.{name}"
+        raise UnsupportedSpace(f"{where} raised {raised}; spaces must be known before the first reset") from error
 
 
 def in_short(space: Any) -> str:
@@ -68,7 +76,8 @@ def _observation_problems(space: Any) -> list[str]:
     if isinstance(space, Discrete):
         return [] if space.n <= MOST else [f"{named} has more than {MOST:,} states: describe them by a Box of numbers"]
     wrapper = "FlattenObservation(env)" if _flattens(space) else "TransformObservation(env, function, box)"
-    return [f"{named} is neither a Box nor Discrete: wrap the environment in gymnasium.wrappers.{wrapper}"]
+    wrapped = f"wrap the environment in gymnasium.wrappers.{wrapper}{_alone(space)}"
+    return [f"{named} is neither a Box nor Discrete: {wrapped}"]
 
 
 def _action_problems(space: Any) -> list[str]:
@@ -86,6 +95,19 @@ def _action_problems(space: Any) -> list[str]:
             [] if count <= MOST else [f"{named} has more than {MOST:,} alternatives, the most a policy chooses among"]
         )
     return [f"{named} is no Box of floats, Discrete or flat MultiDiscrete: {TRANSFORMED}"]
+
+
+def _alone(space: Any) -> str:
+    """How a picture among other things is seen as one; flattened it would be plain numbers."""
+    from trpolab.policies.frames import height_axis, looks_like_pictures  # loads torch, which listing tasks does not
+
+    held = space.items() if isinstance(space, Dict) else enumerate(space) if isinstance(space, Tuple) else ()
+    pictures = [key for key, part in held if height_axis(part) is not None or looks_like_pictures(part)]
+    if not pictures:
+        return ""
+    key = f"[{pictures[0]!r}]"
+    alone = f"TransformObservation(env, lambda obs: obs{key}, env.observation_space{key})"
+    return f", which makes plain numbers of pixels, or in {alone}, whose policy sees that picture alone"
 
 
 def _flattens(space: Space) -> bool:
