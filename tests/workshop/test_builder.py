@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from trpolab.cli import main
+from trpolab.workshop import check
 from trpolab.workshop.builder import build, notebook
 from trpolab.workshop.source import exercises, parse
 
@@ -80,6 +81,16 @@ def test_one_source_makes_both_versions() -> None:
     ]
     for one in (stub, solved):
         nbformat.validate(nbformat.from_dict(one))
+
+
+def test_the_hints_of_a_second_function_come_after_those_of_the_first() -> None:
+    (six,) = [one for one in exercises() if one.number == 6]
+    assert (six.first_hint("check.step_length(step_length)"), six.first_hint("check.line_search(line_search)")) == (
+        1,
+        2,
+    )
+    assert "# hint(2) " in notebook(six, solved=False)
+    assert "hint(2) gives a hint" in repr(check.line_search(lambda surrogate, mean_kl, theta, step, delta: theta))
 
 
 def test_a_mark_that_there_is_not_is_told() -> None:

@@ -33,14 +33,16 @@ def notebook(exercise: Exercise, solved: bool) -> str:
     head = f"# {exercise.number}. {exercise.title}\n\n*About {exercise.minutes} minutes.*"
     cells = [cell("text", head if not solved else f"{head} **With the solution.**")]
     solutions = iter([block.text for block in exercise.blocks if block.kind == "solution"])
+    first = 1  # of the hints about the function that is checked
     for block in exercise.blocks:
+        first = exercise.first_hint(block.text) if block.kind == "check" else first
         match block.kind:
             case "stub" if solved:
                 cells.append(cell("solution", next(solutions)))
             case "check" if solved:
                 cells.append(cell("check", f"verdict = {block.text}\nassert verdict, verdict\nverdict"))
             case "solution" if not solved:
-                cells += [cell("hint", stuck(len(exercise.hints))), cell("text", folded(block.text))]
+                cells += [cell("hint", stuck(first, len(exercise.hints))), cell("text", folded(block.text))]
             case "text" | "code" | "picture" | "stub" | "check" | "real":
                 cells.append(cell(block.kind, block.text))
     for place, each in enumerate(cells):
@@ -49,9 +51,9 @@ def notebook(exercise: Exercise, solved: bool) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def stuck(hints: int) -> str:
+def stuck(first: int, hints: int) -> str:
     """The line that gives a hint, waiting to be uncommented."""
-    return f"# hint(1)  # stuck? take the first # away; there are {hints}"
+    return f"# hint({first})  # stuck? take the first # away; this notebook has hints 1 to {hints}"
 
 
 def folded(code: str) -> str:

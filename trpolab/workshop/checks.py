@@ -26,6 +26,7 @@ class Judgement:
     properties: tuple[tuple[str, str], ...] = ()
     fault: str = ""  # why the function could not be judged, or not any further
     printed: str = ""
+    hint: int = 1  # the first one about it
 
     def __bool__(self) -> bool:
         return not self.fault and all(said == YES for _, said in self.properties)
@@ -34,7 +35,11 @@ class Judgement:
         held = sum(said == YES for _, said in self.properties)
         lines = [f"  {'✓' if said == YES else '✗'} {what}: {said}" for what, said in self.properties]
         lines += [f"  ✗ {self.fault}"] if self.fault else []
-        end = "All of it holds." if self else f"{held} hold{'s' * (held == 1)}; not there yet. hint(1) gives a hint."
+        end = (
+            "All of it holds."
+            if self
+            else f"{held} hold{'s' * (held == 1)}; not there yet. hint({self.hint}) gives a hint."
+        )
         shown = [f"It printed: {self.printed.rstrip()}"] if self.printed.strip() else []
         return "\n".join([self.name, *lines, end, *shown])
 
@@ -67,7 +72,8 @@ class FunctionCheck:
             fault = str(error)
             if "NotImplementedError" in fault:
                 fault = "still the stub: write its body in the cell above, then run both cells again"
-        return Judgement(self.name, tuple(found), fault, attempt.printed.kept)
+        first = self._exercise.first_hint(f"check.{self.name}({self.name})")
+        return Judgement(self.name, tuple(found), fault, attempt.printed.kept, first)
 
 
 def _unfit(function: Any, name: str, names: tuple[str, ...], known: str) -> str:

@@ -38,6 +38,11 @@ class Exercise:
         """Its hints, in their order."""
         return [block.text for block in self.blocks if block.kind == "hint"]
 
+    def first_hint(self, check: str) -> int:
+        """The number of the first hint after a line that checks, "check.NAME(...)"; 1 where there is none."""
+        kinds = [block.kind if block.text != check else "here" for block in self.blocks]
+        return kinds[: kinds.index("here")].count("hint") + 1 if "here" in kinds else 1
+
     def checks(self, function: str) -> Any:
         """The generator that checks one of its functions; it may need torch, which is then loaded."""
         return getattr(import_module(f"trpolab.workshop.exercises.e{self.name}"), function)
