@@ -156,6 +156,43 @@ def test_only_appends_are_sent_and_soon_none_before_they_were_drawn(fed: Fed, ta
     until(lambda: drawn(tab) == 5200, "they stopped coming")
 
 
+def test_a_question_that_was_lost_is_asked_again(fed: Fed, tab: Any) -> None:
+    fed.update(rows(1, 10))
+    assert tab.evaluate("asked.splice(0).length") == 1  # a page that is loaded again may lose it
+    until(lambda: tab.evaluate("asked.length"), "it is never asked again")
+    fed.deliver()
+    until(lambda: drawn(tab) == 10, "the history was not drawn")
+
+
+def test_a_history_that_comes_twice_is_drawn_once(fed: Fed, tab: Any) -> None:
+    fed.update(rows(1, 10))
+    fed._handle_custom_msg(tab.evaluate("asked.splice(0)")[0], [])
+    until(lambda: tab.evaluate("asked.length"), "it is never asked again")  # the answer is on its way
+    assert fed.deliver() == 2
+    fed.update(rows(11, 12))
+    fed.deliver()
+    until(lambda: drawn(tab) == 12, "other rows were drawn than there are")
+
+
+def test_a_run_without_a_whole_episode_says_so(fed: Fed, tab: Any) -> None:
+    fed.update([row | {"return_mean": None} for row in rows(1, 2)])
+    fed.deliver()
+    until(lambda: "no episode has ended yet" in chart(tab, "return").inner_text(), "an empty chart tells nothing")
+    assert "no episode" not in chart(tab, "kl").inner_text()
+    fed.update(rows(3, 3))
+    fed.deliver()
+    until(lambda: "at 3" in chart(tab, "return").inner_text(), "the first value does not show")
+
+
+def test_the_numbers_at_the_axes_grow_with_the_lab(fed: Fed, tab: Any) -> None:
+    fed.update(rows(1, 20))
+    fed.deliver()
+    axis = "() => document.querySelector('.trpolab-plot-return .u-over').offsetLeft"
+    narrow = tab.evaluate(axis)
+    tab.locator(".trpolab").evaluate("lab => lab.classList.add('trpolab-projector')")
+    until(lambda: tab.evaluate(axis) > 1.2 * narrow, "they stay small")
+
+
 def test_every_value_of_an_iteration_is_read_in_all_charts(fed: Fed, tab: Any) -> None:
     fed.update([*rows(1, 19), rows(20, 20)[0] | {"entropy": 7.5}, *rows(21, 40)])
     fed.deliver()

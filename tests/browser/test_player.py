@@ -96,6 +96,16 @@ def frame(found: Any) -> int:
     return int(found.get_attribute("data-frame"))
 
 
+def test_what_is_drawn_fills_its_place(shown: Any) -> None:
+    wide = """canvas => {
+      const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+      const inked = Array.from({ length: width }, (_, x) => x)
+        .filter(x => Array.from({ length: height }, (_, y) => data[4 * (y * width + x) + 3]).some(Boolean));
+      return (inked.at(-1) - inked[0]) / width;
+    }"""
+    assert player(shown, CARTPOLE).locator(".trpolab-player-canvas").evaluate(wide) > 0.7
+
+
 def test_scrubbing_and_keys_move_the_picture(shown: Any) -> None:
     found = player(shown, CARTPOLE)
     scrub = found.locator(".trpolab-player-scrub")

@@ -55,6 +55,10 @@ def test_a_lab_whose_kernel_was_restarted_says_that_it_is_gone(running: Any) -> 
         lambda: "gone: its kernel" in running.locator(said).evaluate(read), "the old view does not say that it is gone"
     )
     assert not running.locator(f"{CARTPOLE} .trpolab-pill").is_visible()
+    icon = "element => getComputedStyle(element, '::before').display"
+    assert running.locator(f"{CARTPOLE} .trpolab-body").evaluate(icon) == "none"  # the picture keeps its places
+    at_rest = "element => getComputedStyle(element).pointerEvents"
+    assert running.locator(f"{CARTPOLE} .noUi-target").first.evaluate(at_rest) == "none"
 
 
 def test_it_is_the_same_in_jupyter_notebook(page: Any, server: str, workspace: Path) -> None:

@@ -25,6 +25,12 @@ def test_a_long_iteration_says_what_it_does_how_long_and_how_far_it_is() -> None
     assert phase_of(doing("update", 1.1), 8, LAST, 1.0)[0] == "iteration 8: updating the policy, 1 s of about 2.0 s"
 
 
+def test_a_long_iteration_that_is_the_last_says_that_it_is() -> None:
+    text, done = phase_of(doing("sampling", 5.0), 8, LAST, 1.0, "stopping")
+    assert text == "iteration 8: stops after it; Stop again: at once" and done == pytest.approx(0.5, abs=0.02)
+    assert phase_of(doing("update", 1.1), 8, LAST, 1.0, "pausing")[0] == "iteration 8: pauses after it"
+
+
 def test_a_short_iteration_and_one_that_is_over_say_nothing() -> None:
     quick = {**LAST, "seconds_sampling": 0.2, "seconds_update": 0.1}
     assert phase_of(doing("sampling", 0.1), 8, quick, 1.0) == ("", None)

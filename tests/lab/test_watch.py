@@ -45,6 +45,7 @@ def test_it_follows_a_run_to_its_end_and_only_reads(run: Session) -> None:
     assert watch.state == "watching" and watch.history[0]["kl_mean"] == run.history[0]["kl_mean"]
     page = watch.view.page
     assert all(button.disabled for button in page.buttons.values())
+    assert all(widget.layout.display == "none" for widget in page.steering)
     run.controls.replace(delta=0.07)
     next(going)
     next(going)

@@ -25,7 +25,7 @@ LONGEST = 0.1  # seconds of a processor that one takes at most, so that the next
 FEWEST_STEPS = 50  # but not fewer
 PATIENCE = 4.0  # seconds that a recording takes at most, which tasks that draw slowly need
 STATES = 10  # whose branches are drawn: all that are kept would hide one another in so small a picture
-SIZE = (3.2, 2.55)  # inches: as wide as a card on a laptop, so that its text can be read there
+SIZE = (3.2, 3.0)  # inches: as wide as a card on a laptop, so that its text can be read there
 DOTS = 220  # per inch
 INK = "#808080"  # legible on a light and on a dark ground: a PNG can't follow the theme
 

@@ -53,6 +53,7 @@ class Chart:
     whole: bool = False  # whether only whole numbers are labelled
     marked: bool = False  # whether the marks of turned knobs are numbered
     optional: bool = False  # whether it is shown only where it has values
+    empty: str = ""  # what is said where no iteration had a value yet
 
 
 def _chart(lines: list[dict[str, Any]], **about: Any) -> Chart:
@@ -114,6 +115,7 @@ class Charts(WebView):
         content = {
             "have": {"run": self.run, "rows": end},
             "run": self.run,
+            "whole": not known,
             "rows": end - start,
             "marks": [{"at": mark.iteration, "text": mark.text} for mark in marks],
             "ghosts": 0 if known else len(self.ghosts),

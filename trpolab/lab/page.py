@@ -60,12 +60,15 @@ class Page:
         self.size = w.ToggleButtons(options=[name for name, _ in SIZES], value="normal", style={"button_width": "auto"})
         self.size.tooltips = [about for _, about in SIZES]
         self.size.add_class("trpolab-size").observe(self._resize, "value")
+        controls.children += (self.size,)  # not below the charts, which move as they grow and shrink
         pictures = w.HBox([*self.cards.values()]).add_class("trpolab-pictures")
         grid = w.GridBox([charts, pictures]).add_class("trpolab-grid")
         buttons = w.HBox([*self.buttons.values()]).add_class("trpolab-buttons")
         head = w.GridBox([self.status, buttons, self.progress, self.said]).add_class("trpolab-head")
         body = w.HBox([controls, w.VBox([grid]).add_class("trpolab-scroll")]).add_class("trpolab-body")
-        foot = w.HBox([*self.texts.values(), self.where, w.HTML(INTERRUPT), self.size]).add_class("trpolab-foot")
+        interrupt = w.HTML(INTERRUPT)
+        foot = w.HBox([*self.texts.values(), self.where, interrupt]).add_class("trpolab-foot")
+        self.steering = buttons, interrupt
         self.widget = w.VBox([w.HTML(CSS), head, self.error, body, foot, self.code]).add_class("trpolab")
 
     def _resize(self, change: dict[str, Any]) -> None:
@@ -90,6 +93,11 @@ class Page:
         share = 0.0 if fraction is None else min(max(fraction, 0.0), 1.0)
         bar = f"<i><i style='width:{100 * share:.0f}%'></i></i>" if fraction is not None else ""
         self.progress.value = f"<div>{bar}<span>{html.escape(text)}</span></div>"
+
+    def hide_steering(self) -> None:
+        """Take away the buttons of a run that another process trains."""
+        for widget in self.steering:
+            widget.layout.display = "none"
 
     def enable(self, allowed: set[str]) -> None:
         """Enable the buttons that can be pressed now; none changes its place."""

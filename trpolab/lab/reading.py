@@ -62,13 +62,17 @@ def work(row: dict[str, Any]) -> float:
 
 
 SHORT = 2.0  # seconds: nobody asks what an iteration does that is over sooner
+HOLDS = {"pausing": "pauses after it", "stopping": "stops after it; Stop again: at once"}
 PHASES = {"sampling": "playing episodes", "update": "updating the policy", "value": "fitting the value function"}
 
 
-def phase_of(controls: Any, iteration: int, last: dict[str, Any] | None, grown: float) -> tuple[str, float | None]:
+def phase_of(
+    controls: Any, iteration: int, last: dict[str, Any] | None, grown: float, state: str = "running"
+) -> tuple[str, float | None]:
     """What the iteration under way does and for how long, in words; how much of that is done, if that can be told.
 
-    It is told from the `last` iteration, and `grown`, how many times its simulator steps this one has.
+    It is told from the `last` iteration, and `grown`, how many times its simulator steps this one has. In a `state`
+    that ends with the iteration, that is said instead.
     """
     phase, took = controls.phase, time.perf_counter() - controls.phase_began
     if not phase:
@@ -76,10 +80,12 @@ def phase_of(controls: Any, iteration: int, last: dict[str, Any] | None, grown: 
     usual = grown * ((last or {}).get(f"seconds_{phase}") or 0.0)
     if max(took, grown * work(last or {})) < SHORT:
         return "", None
-    text = f"iteration {iteration:,}: {PHASES[phase]}, {took:.0f} s"
-    if usual <= 0:
-        return text, None
-    return (f"{text} of about {usual:.1f} s" if usual < 10 else f"{text} of about {usual:.0f} s"), took / usual
+    if state in HOLDS:
+        text = f"iteration {iteration:,}: {HOLDS[state]}"
+    else:
+        text = f"iteration {iteration:,}: {PHASES[phase]}, {took:.0f} s"
+        text += "" if usual <= 0 else f" of about {usual:.1f} s" if usual < 10 else f" of about {usual:.0f} s"
+    return text, took / usual if usual > 0 else None
 
 
 def speed(row: dict[str, Any]) -> float | None:

@@ -50,6 +50,8 @@ class View:
         self.trust_region = TrustRegionCard(lab)
         self.page.cards["trust_region"].children = [self.trust_region.view]
         self.page.show_card("trust_region", lab.steerable)
+        if not lab.steerable:
+            self.page.hide_steering()
         self.along = TakeAlong(lab, lambda: self.poster)
         self.page.widget.children += (self.along.widget,)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
@@ -168,7 +170,7 @@ class View:
             return
         controls = self.lab.controls
         grown = cost(controls.in_use, controls.task) / max(last["batch_steps"], 1) if last else 1.0
-        self.page.show_progress(*phase_of(controls, len(self.lab.history) + 1, last, grown))
+        self.page.show_progress(*phase_of(controls, len(self.lab.history) + 1, last, grown, self.lab.state))
 
     def _numbers(self) -> str:
         history = self.lab.history

@@ -1,14 +1,19 @@
 // One view's line to Python. A view asks for what it lacks; Python answers at once, or as soon as there is something
 // new. A view that asks again only after it has drawn is never sent more than it can draw.
 
+const AGAIN = 2000; // milliseconds after which a first question that nobody answered is asked again, later and later
+const TIMES = 5; // that it is: a page that is loaded again may lose what its views say at first
+
 let count = 0;
 
 export function openChannel(model) {
   const view = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}-${count++}`;
-  const listeners = {};
+  const listeners = {}, heard = new Set(), waiting = {};
 
   function receive(content, buffers) {
-    if (content.type === "answer" && content.view === view) listeners[content.topic]?.(content, buffers);
+    if (content.type !== "answer" || content.view !== view) return;
+    heard.add(content.topic);
+    listeners[content.topic]?.(content, buffers);
   }
 
   function send(message) {
@@ -19,10 +24,18 @@ export function openChannel(model) {
     }
   }
 
+  function ask(topic, have = {}, credit = 1, times = TIMES) {
+    send({ type: "ask", topic, have, credit });
+    clearTimeout(waiting[topic]);
+    if (heard.has(topic) || !times) return;
+    const again = () => heard.has(topic) || ask(topic, have, credit, times - 1);
+    waiting[topic] = setTimeout(again, AGAIN * 2 ** (TIMES - times));
+  }
+
   model.on("msg:custom", receive);
   return {
     // Ask for `topic`, with what the view has already, and take so many answers; what was asked for before is forgotten.
-    ask: (topic, have = {}, credit = 1) => send({ type: "ask", topic, have, credit }),
+    ask: (topic, have, credit) => ask(topic, have, credit),
     // Take so many further answers from now on.
     more: (topic, credit) => send({ type: "more", topic, credit }),
     // Tell Python what a person did.
@@ -32,6 +45,7 @@ export function openChannel(model) {
       listeners[topic] = listener;
     },
     close() {
+      Object.values(waiting).forEach(clearTimeout);
       model.off("msg:custom", receive);
     },
   };

@@ -8,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const LEAST = 40; // pixels: a smaller canvas is not drawn
 
 export class Chart {
-  // `view` has `color(name)`, `font()`, `marks`, `hover(x)` and `zoom(range)`; `about` is a chart of charts.toml.
+  // `view` has `color(name)`, `font()`, `small` (its size), `marks`, `hover(x)` and `zoom(range)`; `about` is a chart of charts.toml.
   constructor(about, view) {
     this.about = about;
     this.view = view;
@@ -44,7 +44,8 @@ export class Chart {
 
   // Write the values of a row into the legend and the label that screen readers read.
   tell(values, where) {
-    write(this.where, where);
+    const { empty } = this.about;
+    write(this.where, empty && where && !values.some(Number.isFinite) ? empty : where);
     const said = this.about.lines.map((line, place) => {
       const value = short(values[place]);
       write(this.entries[place].value, value);
@@ -61,17 +62,18 @@ export class Chart {
     this.plot?.setCursor({ left: x === null ? -10 : this.plot.valToPos(x, "x"), top: -10 }, false);
   }
 
-  destroy() {
+  // The text has another size: the next drawing begins anew.
+  renew() {
     this.plot?.destroy();
+    this.plot = null;
   }
 
   options(width, height) {
     const { about, view } = this;
-    const font = () => view.font();
-    const axis = { stroke: () => view.color("dim"), font: font(), ticks: { show: false }, gap: 4 };
+    const axis = { stroke: () => view.color("dim"), font: view.font(), ticks: { show: false }, gap: 4 };
     return {
       width, height,
-      padding: [about.marked ? 13 : 5, 16, 0, 0],
+      padding: [about.marked ? 1.25 * view.small : 5, 16, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -84,11 +86,11 @@ export class Chart {
         y: { distr: about.scale === "log" ? 3 : 1, range: (plot, low, high) => this.heights(low, high) },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 18, space: 46, incrs: WHOLE, values: (_, splits) => ticks(splits) },
+        { ...axis, grid: { show: false }, size: 7 + 1.05 * view.small, space: 4.4 * view.small, incrs: WHOLE, values: (_, splits) => ticks(splits) },
         {
           ...axis,
-          size: (_, labels) => 10 + 6.2 * Math.max(2, ...(labels ?? []).map((label) => (label ?? "").length)),
-          space: 24,
+          size: (_, labels) => 10 + 0.59 * view.small * Math.max(2, ...(labels ?? []).map((label) => (label ?? "").length)),
+          space: 2.3 * view.small,
           grid: { stroke: () => view.color("rule"), width: 1 },
           ...(about.scale === "log" ? { splits: decades, filter: (_, splits) => splits, values: (_, splits) => splits.map(power) } : { values: (_, splits) => ticks(splits) }),
           ...(about.whole ? { incrs: WHOLE } : {}),

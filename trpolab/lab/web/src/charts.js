@@ -55,9 +55,9 @@ class ChartsView {
     this.left = ANSWERS;
   }
 
-  receive({ run, rows, marks, ghosts }, [added, residuals, ...old]) {
+  receive({ run, rows, marks, ghosts, whole }, [added, residuals, ...old]) {
     this.left -= 1;
-    if (run !== this.run) {
+    if (whole) {
       Object.assign(this, { run, marks: [], at: null, range: null });
       this.columns = new Columns(this.columns.names);
       this.list.clear();
@@ -108,8 +108,10 @@ class ChartsView {
   redraw() {
     const began = performance.now();
     if (!this.style || !(began - this.styled < STYLED)) {
-      const style = getComputedStyle(this.charts[0].card);
-      this.style = { family: style.fontFamily, small: parseFloat(style.getPropertyValue("--trpolab-small")) };
+      const style = getComputedStyle(this.charts[0].card), before = this.small;
+      this.small = parseFloat(style.getPropertyValue("--trpolab-small"));
+      if (this.small !== before) this.charts.forEach((chart) => chart.renew());
+      this.style = { family: style.fontFamily };
       for (const name of COLOURS) this.style[name] = style.getPropertyValue(`--trpolab-${name}`);
       this.styled = began;
     }
@@ -213,14 +215,14 @@ class ChartsView {
   }
 
   font(ratio = 1) {
-    return `${ratio * this.style.small}px ${this.style.family}`;
+    return `${ratio * this.small}px ${this.style.family}`;
   }
 
   close() {
     this.closed = true;
     this.unlabel?.();
     for (const observer of [this.sight, this.size, this.theme]) observer.disconnect();
-    this.charts.forEach((chart) => chart.destroy());
+    this.charts.forEach((chart) => chart.renew());
   }
 }
 

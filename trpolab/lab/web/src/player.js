@@ -12,6 +12,7 @@ const LONGEST_STEP = 0.25; // seconds that may pass between two frames: after a 
 const BUDGET = 12; // milliseconds of one frame of the page that all players may take together
 const KEYS = new Set([" ", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", "+", "-"]);
 const TALK = 200; // milliseconds between two changes of the numbers below the pictures
+const TEXT = 12; // pixels of a letter where drawn text has its usual size
 const CALM = 30; // milliseconds at least between two frames in a lab, whose page has more to draw
 const HEAR = 1000; // milliseconds between two lists of what can be chosen, unless a person chooses
 
@@ -139,7 +140,9 @@ class PlayerView {
   _draw(now) {
     if (!(now - this.inked < 500)) {
       this.rest = this.root.closest(".trpolab") ? CALM : 0;
-      this.ink = getComputedStyle(this.root).color;
+      const { color, fontSize } = getComputedStyle(this.root);
+      this.ink = color;
+      this.letter = parseFloat(fontSize) / TEXT;
       this.inked = now;
     }
     const scale = Math.min(devicePixelRatio || 1, 2);
@@ -148,7 +151,7 @@ class PlayerView {
       if (!width || !height) continue;
       const context = canvas.getContext("2d");
       context.clearRect(0, 0, width, height);
-      const look = { orbit: this.orbit, follow: this.follow, ink: this.ink, scale };
+      const look = { orbit: this.orbit, follow: this.follow, ink: this.ink, scale: scale * this.letter };
       drawer.draw(context, width, height, this._frame(panel), look);
     }
     if (!this.panels.length) return;
@@ -168,14 +171,14 @@ class PlayerView {
   _drawTracks(scale) {
     const [width, height] = fit(this.tracks, scale), panel = this.panels.at(-1).panel;
     if (!width || !height || !panel.steps) return;
-    const key = `${width} ${height} ${this.ink} ${this.panels.map(({ panel }) => panel.title)}`;
+    const key = `${width} ${height} ${this.ink} ${this.letter} ${this.panels.map(({ panel }) => panel.title)}`;
     if (this.tracked !== panel || this.trackKey !== key) {
       this.tracked = panel;
       this.trackKey = key;
       this.drawnTracks = document.createElement("canvas");
       [this.drawnTracks.width, this.drawnTracks.height] = [width, height];
       const other = this.panels.length > 1 ? this.panels[0].panel : null;
-      drawTracks(this.drawnTracks.getContext("2d"), width, height, panel, other, this.ink, scale);
+      drawTracks(this.drawnTracks.getContext("2d"), width, height, panel, other, this.ink, scale * this.letter);
     }
     const context = this.tracks.getContext("2d");
     context.clearRect(0, 0, width, height);
@@ -190,13 +193,14 @@ class PlayerView {
     if (panel.steps) {
       words.push(`step ${step.toLocaleString("en")} / ${panel.steps.toLocaleString("en")}`);
       words.push(`reward ${short(panel.rewards[at])}`);
+      if (panel.kl) words.push(`KL ${short(panel.kl[at])}`);
       if (panel.actions) {
         const n = panel.actionCount;
-        words.push(`action ${Array.from(panel.actions.slice(at * n, at * n + n), short).join(", ")}`);
+        const taken = Array.from(panel.actions.slice(at * n, at * n + n), (part) => short(part, 2));
+        words.push(`action ${taken.join(", ")}`);
       }
-      if (panel.kl) words.push(`KL ${short(panel.kl[at])}`);
     }
-    this.numbers.textContent = words.join(" · ");
+    this.numbers.textContent = this.numbers.title = words.join(" · ");
     this.scrub.setAttribute("aria-valuetext", words.slice(0, 2).join(", "));
   }
 
@@ -248,7 +252,7 @@ class PlayerView {
     this.root.setAttribute("role", "group");
     this.root.setAttribute("aria-label", "Rollout player");
     this.stage = make("div", "trpolab-player-stage");
-    this.stage.append(make("div", "trpolab-player-empty", { textContent: "the policy plays here soon" }));
+    this.stage.append(make("div", "trpolab-player-empty", { textContent: "no policy has played yet" }));
     this.toggle = button("play", "Play", "", () => this.play(!this.playing));
     this.scrub = make("input", "trpolab-player-scrub", { type: "range", min: 0, max: 1, step: 1, value: 0 });
     this.scrub.setAttribute("aria-label", "Time");
@@ -279,11 +283,10 @@ class PlayerView {
       if (panel) this.seek(Math.round((event.offsetX / this.tracks.clientWidth) * panel.last));
     };
     this.numbers = make("div", "trpolab-player-numbers");
-    bar.append(this.numbers);
     this.choices = make("div", "trpolab-player-choices");
     this.line = make("div", "trpolab-player-line");
     this.line.setAttribute("role", "status");
-    this.root.append(this.stage, this.scrub, this.tracks, bar, this.choices, this.line);
+    this.root.append(this.stage, this.scrub, this.tracks, this.numbers, bar, this.choices, this.line);
     this.root.onkeydown = (event) => this._key(event);
     el.append(this.root);
     this.play(this.playing);
@@ -326,7 +329,7 @@ class PlayerView {
     this.scrub.max = String(panel.last);
     this.camera.style.display = this.panels.some(({ panel: { kind, follow, flat } }) => kind === "bodies" && follow != null && !flat) ? "" : "none";
     this.tracks.style.display = panel.steps ? "" : "none";
-    this.tracks.style.height = `${22 * (1 + (panel.actions ? 1 : 0) + (panel.kl ? 1 : 0))}px`;
+    this.tracks.style.height = `${1.8 * (1 + (panel.actions ? 1 : 0) + (panel.kl ? 1 : 0))}em`;
   }
 
   _turns(canvas) {

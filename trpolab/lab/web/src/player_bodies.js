@@ -86,10 +86,10 @@ function colourOfQ(q, all) {
   return place < 0.5 ? WORSE.clone().lerp(MIDDLE, 2 * place) : MIDDLE.clone().lerp(BETTER, 2 * place - 1);
 }
 
+// How far it reaches around its outline.
 function radiusOf({ type, size }) {
-  if (type === "box") return Math.hypot(...size);
-  if (type === "ellipsoid") return Math.max(...size);
-  return type === "sphere" ? size[0] : size[0] + (size[1] || 0);
+  if (type === "box") return 0;
+  return type === "ellipsoid" ? Math.max(...size) : size[0];
 }
 
 export class Bodies {
@@ -113,7 +113,6 @@ export class Bodies {
   // How far things reach, and the way that the camera goes.
   _look() {
     const { panel } = this, size = panel.bodies * 7, at = this.poses;
-    const v = new Vector3(), q = new Quaternion();
     this.low = [Infinity, Infinity, Infinity];
     this.high = [-Infinity, -Infinity, -Infinity];
     const follow = panel.follow;
@@ -122,14 +121,12 @@ export class Bodies {
         posesAt(poses, panel.bodies, Math.round((n / 23) * (frames - 1)), frames - 1, at);
         for (const { geom } of this.looks) {
           if (geom.body === 0 && follow != null) continue;
-          const k = geom.body * 7;
-          q.set(at[k + 4], at[k + 5], at[k + 6], at[k + 3]);
-          v.set(...geom.pos).applyQuaternion(q);
           const r = radiusOf(geom), base = follow == null ? [0, 0, 0] : [at[follow * 7], at[follow * 7 + 1], 0];
-          const place = [at[k] + v.x - base[0], at[k + 1] + v.y - base[1], at[k + 2] + v.z - base[2]];
-          for (let i = 0; i < 3; i++) {
-            this.low[i] = Math.min(this.low[i], place[i] - r);
-            this.high[i] = Math.max(this.high[i], place[i] + r);
+          for (const corner of cornersOf(geom, at)) {
+            for (let i = 0; i < 3; i++) {
+              this.low[i] = Math.min(this.low[i], corner[i] - base[i] - r);
+              this.high[i] = Math.max(this.high[i], corner[i] - base[i] + r);
+            }
           }
         }
       }
@@ -317,20 +314,11 @@ export class Bodies {
   }
 
   _shapes(poses, project, shapes, colourOf, alpha) {
-    const q = new Quaternion(), own = new Quaternion(), v = new Vector3();
     for (const { geom, colour } of this.looks) {
-      const k = geom.body * 7;
-      q.set(poses[k + 4], poses[k + 5], poses[k + 6], poses[k + 3]);
-      own.set(geom.quat[1], geom.quat[2], geom.quat[3], geom.quat[0]);
-      const placed = outline(geom).map((corner) => {
-        v.set(...corner).applyQuaternion(own);
-        v.set(v.x + geom.pos[0], v.y + geom.pos[1], v.z + geom.pos[2]).applyQuaternion(q);
-        return project(v.x + poses[k], v.y + poses[k + 1], v.z + poses[k + 2]);
-      });
-      const box = geom.type === "box", near = placed[0];
-      const thick = box ? 0 : 2 * (geom.type === "ellipsoid" ? Math.max(...geom.size) : geom.size[0]) * near[2];
+      const placed = cornersOf(geom, poses).map((corner) => project(...corner));
+      const thick = 2 * radiusOf(geom) * placed[0][2];
       const far = geom.body === 0 ? 1e9 : placed.reduce((sum, point) => sum + point[3], 0) / placed.length;
-      const points = box ? hull(placed) : placed;
+      const points = geom.type === "box" ? hull(placed) : placed;
       shapes.push({ points, thick, far, alpha, colour: colourOf(geom, colour), rim: geom.body !== 0 && !this.panel.flat });
     }
   }
@@ -377,6 +365,18 @@ function outline({ type, size }) {
   if (type !== "box") return [[0, 0, 0]];
   const signs = [-1, 1];
   return signs.flatMap((a) => signs.flatMap((b) => signs.map((c) => [a * size[0], b * size[1], c * size[2]])));
+}
+
+// Where its outline is, its body posed so.
+function cornersOf(geom, poses) {
+  const k = geom.body * 7, v = new Vector3();
+  const q = new Quaternion(poses[k + 4], poses[k + 5], poses[k + 6], poses[k + 3]);
+  const own = new Quaternion(geom.quat[1], geom.quat[2], geom.quat[3], geom.quat[0]);
+  return outline(geom).map((corner) => {
+    v.set(...corner).applyQuaternion(own);
+    v.set(v.x + geom.pos[0], v.y + geom.pos[1], v.z + geom.pos[2]).applyQuaternion(q);
+    return [v.x + poses[k], v.y + poses[k + 1], v.z + poses[k + 2]];
+  });
 }
 
 // The convex hull of projected points, by Andrew's monotone chain.

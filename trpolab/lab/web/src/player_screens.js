@@ -37,7 +37,8 @@ export class Curves {
     context.font = `${Math.round(11 * scale)}px sans-serif`;
     names.forEach((name, n) => {
       const [low, high] = this.ranges[n];
-      const y = (value) => (n + 1) * row - 4 - ((value - low) / (high - low || 1)) * (row - 8);
+      const room = row > 30 * scale ? 12 * scale : 0; // for the name above the line
+      const y = (value) => (n + 1) * row - 4 - ((value - low) / (high - low || 1)) * (row - 8 - room);
       line(context, frames, width, (at) => y(values[at * names.length + n]), COLOURS[n % COLOURS.length], 1.6 * scale);
       const now = values[Math.min(Math.round(frame), frames - 1) * names.length + n];
       context.fillStyle = ink;
@@ -107,8 +108,8 @@ function rangeOf(...lists) {
   return low <= high ? [low, high] : [0, 1];
 }
 
-export function short(value) {
+export function short(value, digits = 3) {
   if (!Number.isFinite(value)) return "–";
-  const text = Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString();
+  const text = Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(digits)).toString();
   return text.replace("-", "−");
 }

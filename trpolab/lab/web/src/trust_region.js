@@ -6,6 +6,8 @@ import { clear, drawn, marker, path, Placer } from "./trust_region_marks.js";
 
 const MOST = 1.5; // fractions of the full step
 const PARTS = 6; // of which a cell of the plane is drawn
+const TEXT = 12; // pixels of a letter where a unit of the drawing is a pixel
+const NARROW = 230; // units: a plane less wide has shorter texts
 const LEVELS = 9; // about as many lines of equal surrogate
 const SKY = [86, 180, 233];
 const ORANGE = [230, 159, 0];
@@ -43,7 +45,7 @@ class TrustRegionView {
     element("b", "", "Trust region", head);
     this.caption = element("span", "", "", head);
     this.note = element("p", "trpolab-trust-note", "", this.root);
-    this.body = element("div", "", "", this.root);
+    this.body = element("div", "trpolab-trust-body", "", this.root);
     this.body.hidden = true;
     this.plots = element("div", "trpolab-trust-plots", "", this.body);
     const plane = element("div", "trpolab-trust-plane", "", this.plots);
@@ -70,7 +72,7 @@ class TrustRegionView {
   drags(target, fraction) {
     const move = (event) => {
       if (!this.held || !fraction) return;
-      const to = fraction(event.clientX - target.getBoundingClientRect().left);
+      const to = fraction((event.clientX - target.getBoundingClientRect().left) / this.unit);
       if (Number.isFinite(to)) this.choose(Math.max(0, Math.min(MOST, to)));
     };
     target.addEventListener("pointerdown", (event) => {
@@ -128,10 +130,18 @@ class TrustRegionView {
 
   draw() {
     if (!this.state || this.state.note || !this.root.clientWidth) return;
+    this.unit = parseFloat(getComputedStyle(this.root).fontSize) / TEXT;
     const here = this.at(this.fraction);
     if (this.state.plane) this.drawPlane(here);
     this.drawStep(here);
     this.tell(here);
+  }
+
+  // Where the text is larger, all is; returns the width and height in the units that are drawn in.
+  fit(svg) {
+    const size = [svg.clientWidth / this.unit, svg.clientHeight / this.unit];
+    svg.setAttribute("viewBox", `0 0 ${size.join(" ")}`);
+    return size;
   }
 
   // ---- the plane of s and g ----
@@ -139,13 +149,13 @@ class TrustRegionView {
   drawPlane(here) {
     const { state, plane: svg } = this;
     const { plane, delta } = state;
-    const [width, height] = [svg.clientWidth, svg.clientHeight - 14];
-    if (width < 60) return;
+    const [width, all] = this.fit(svg), height = all - 14;
+    if (width < 60 || height < 60) return;
     const x = scale(plane.x[0], plane.x.at(-1), 1, width - 1);
     const y = scale(plane.y[0], plane.y.at(-1), height - 1, 1);
     this.acrossPlane = { x, y };
     clear(svg);
-    this.paint(width, height);
+    this.paint(width * this.unit, height * this.unit);
     const inside = this.clipped(svg, 0, 0, width, height);
     const at = ([u, v, p, q]) => [[u * (width - 2) + 1, height - 1 - v * (height - 2)], [p * (width - 2) + 1, height - 1 - q * (height - 2)]];
     for (const level of levels(this.fields.gain.extent())) {
@@ -158,7 +168,7 @@ class TrustRegionView {
     const contour = this.fields.kl.line(delta).map(at);
     path(inside, contour, { stroke: "var(--vermilion)", "stroke-width": 2 });
     this.drawPoints(svg, { x, y, width, height, contour }, here);
-    const [along, across] = width < 200 ? ["along s →", "↑ towards g"] : ["along s, in full steps →", "↑ across, towards g"];
+    const [along, across] = width < NARROW ? ["along s →", "↑ towards g"] : ["along s, in full steps →", "↑ across, towards g"];
     drawn(svg, "text", { x: width, y: height + 11, "text-anchor": "end", class: "dim" }, along);
     drawn(svg, "text", { x: 0, y: height + 11, class: "dim" }, across);
     svg.setAttribute("aria-label", `plane of s and g: the line where ${state.kl_name} is δ = ${short(delta)}, and where steps lead: ${this.spoken(here)}`);
@@ -187,7 +197,7 @@ class TrustRegionView {
       if (!trial.accepted) placer.point([x(trial.fraction), y(0)], "cross", "var(--vermilion)", "");
     }
     placer.point([x(0), y(0)], "dot", "var(--ink)", "θ old");
-    placer.point(full, "circle", "var(--green)", width < 200 ? state.method : `${state.method}, fraction ${short(here.fraction)}`);
+    placer.point(full, "circle", "var(--green)", width < NARROW ? state.method : `${state.method}, fraction ${short(here.fraction)}`);
     placer.text(extremes(contour.flat()), `${state.kl_name} = δ`, "var(--vermilion)");
     if (state.model) {
       const rim = ellipse(state.plane.model, state.delta).map(([a, b]) => [x(a), y(b)]);
@@ -222,7 +232,7 @@ class TrustRegionView {
 
   drawStep(here) {
     const { state, step: svg } = this;
-    const [width, height] = [svg.clientWidth, svg.clientHeight];
+    const [width, height] = this.fit(svg);
     clear(svg);
     const x = scale(0, MOST, 34, width - 6);
     this.alongStep = x;
