@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from functools import partial
@@ -232,6 +233,31 @@ def test_a_damaged_line_keeps_no_run_from_going_on(name: str, line: bytes, wrapp
 
 
 ODD = ["²", "000012²", "٣", "1", "000003-copy", "-1", "1e9", "9" * 40, " ", "000099.safetensors", "nul"]
+
+
+@pytest.mark.parametrize("kept", [None, 0, 1, 1.5])
+def test_iterations_whose_numbers_are_lost_are_counted(kept: float | None, wrapped: Path) -> None:
+    """The file of metrics is gone, empty, or cut after a line or in one."""
+    path = wrapped / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    if kept is not None:
+        path.write_bytes(b"".join(lines[: int(kept)]) + (lines[1][:20] if kept % 1 else b""))
+    again = Session(scaled, resume=wrapped, iterations=3).run()
+    (told,) = events_of(again, "metrics_damaged")
+    assert told["message"].startswith(
+        f"metrics.jsonl lacks {len(lines) - int(kept or 0)} of the {len(lines)} iterations"
+    )
+    assert [row["iteration"] for row in again.history] == [*range(1, int(kept or 0) + 1), 3]
+
+
+def test_a_run_without_any_checkpoint_begins_anew_and_says_so(wrapped: Path) -> None:
+    for folder in (wrapped / "ckpt").iterdir():
+        shutil.rmtree(folder)
+    again = Session(scaled, resume=wrapped, iterations=1).run()
+    (told,) = events_of(again, "metrics_damaged")
+    assert told["message"] == "no checkpoint is left of its 2 iterations: it begins anew"
+    assert [row["iteration"] for row in again.history] == [1]
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

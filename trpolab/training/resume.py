@@ -169,9 +169,15 @@ def history_of(saved: Saved) -> tuple[History, str]:
         return History(row for row in each_metrics(saved.folder, bad=bad) if row["iteration"] <= saved.iteration)
 
     try:
-        return done(bad=True), ""
+        history, said = done(bad=True), ""
     except RunFolderError as error:  # checkpoints hold all that the next iteration needs
-        return done(bad=False), f"{error}; such lines are left out of the history"
+        history, said = done(bad=False), f"{error}; such lines are left out of the history"
+    if not said and len(history) < saved.iteration:
+        lost = saved.iteration - len(history)
+        said = f"metrics.jsonl lacks {lost:,} of the {saved.iteration:,} iterations done; the history is without them"
+    if saved.train_state is None and (rows := list(each_metrics(saved.folder, 2, bad=False))):
+        said = f"no checkpoint is left of its {rows[-1]['iteration']:,} iterations: it begins anew"
+    return history, said
 
 
 def warnings_of(saved: Saved) -> set[str]:
