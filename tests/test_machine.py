@@ -83,7 +83,7 @@ def test_every_place_that_takes_a_path_knows_the_home_folder(tmp_path: Path, mon
     assert main(["import", "~/run.zip", "--out", "~/taken"]) == 0
     assert (home / "run.csv").is_file() and (home / "taken" / session.path.name / "run.json").is_file()
     copied = []
-    monkeypatch.setattr("trpolab.cli.lab.serve", lambda folder, options: copied.append(folder) or 0)
+    monkeypatch.setattr("trpolab.cli.lab.serve", lambda folder, options, first: copied.append(folder) or 0)
     assert main(["lab", "~/notebooks"]) == 0 and copied == [home / "notebooks"]
     assert list(work.iterdir()) == []
 

@@ -95,7 +95,7 @@ def shown_as_text() -> None:
     evil = "<img src=x onerror=alert(1)>"
     import ipywidgets
 
-    page = Page(evil, ipywidgets.HTML(), Charts(), lambda name: None)
+    page = Page(evil, ipywidgets.VBox(), Charts(), lambda name: None)
     page.show_status(evil, evil, evil)
     page.show_folder(Path(evil))
     page.show_error(evil, evil)

@@ -31,7 +31,7 @@ SIZES = (("compact", "more in sight"), ("normal", "for a laptop"), ("projector",
 
 
 class Page:
-    """The widget tree. `press(name)` is called for a button, `controls` is the finished left column."""
+    """The widget tree. `press(name)` is called for a button; `controls`, a box, is the left column and gets the sizes."""
 
     def __init__(self, task: str, controls: Any, charts: Charts, press: Callable[[str], None]):
         self.task, self.charts = task, charts
