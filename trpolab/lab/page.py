@@ -31,7 +31,7 @@ SIZES = (("compact", "more in sight"), ("normal", "for a laptop"), ("projector",
 
 
 class Page:
-    """The widget tree. `press(name)` is called for a button; `controls`, a box, is the left column and gets the sizes."""
+    """The widget tree. `press(name)` is called for buttons; `controls`, a box, is the left column: it gets sizes."""
 
     def __init__(self, task: str, controls: Any, charts: Charts, press: Callable[[str], None]):
         self.task, self.charts = task, charts
