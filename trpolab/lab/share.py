@@ -46,10 +46,8 @@ def as_python(session: Any) -> str:
     if not session.named:
         lines, task = [*lines, f"{OBJECT}give it as task = ..."], "task"
     for name, called in session.controls.functions.items():
-        lines, words = (
-            [*lines, f"# {name} was a function of its own, {called}: define it"],
-            [*words, f"{name}={typed(name, called)}"],
-        )
+        lines.append(f"# {name} was a function of its own, {called}: define it")
+        words.append(f"{name}={typed(name, called)}")
     if turned:
         lines += ["schedule = {", *(f"    {at}: {each!r}," for at, each in turned.items()), "}"]
         words.append("schedule=schedule")

@@ -62,9 +62,9 @@ class Config:
     def __getattr__(self, name: str) -> Any:
         """The settings of a part: `config.path`, `config.trust`, or that of a kind from outside the package."""
         given = vars(self).get("parts", {})
-        if name not in given and (name.startswith("__") or name not in part_types()):
+        if name not in given and (name.startswith("__") or name not in (known := part_types())):
             raise AttributeError(f"a Config has no {name!r}")
-        return given[name] if name in given else part_types()[name]()
+        return given[name] if name in given else known[name]()
 
     def replace(self, **changes: Any) -> Config:
         """A copy with settings changed by public name, e.g. `replace(delta=0.02, **{"path.whole": True})`.
