@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from trpolab import runs, theory
+    from trpolab.experiments import statistics
     from trpolab.lab import Lab
     from trpolab.lab.compare import compare
     from trpolab.lab.player import play
@@ -58,6 +59,7 @@ _HOMES = {
     "register": "trpolab.training.registration",
     "runs": "trpolab.runs",
     "setting": "trpolab.settings",
+    "statistics": "trpolab.experiments.statistics",
     "theory": "trpolab.theory",
     "train": "trpolab.training.session",
     "watch": "trpolab.lab.watch",
@@ -77,7 +79,7 @@ def __getattr__(name: str) -> Any:
 
     with explained(f"trpolab.{name}"), announced(f"trpolab.{name}"):
         home = importlib.import_module(_HOMES[name])
-        value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
+        value = getattr(home, name, home)  # a module that is public as a whole has nothing of its own name
     globals()[name] = value
     return value
 

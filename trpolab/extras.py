@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-CORE = ("numpy", "torch", "gymnasium", "mujoco", "safetensors", "threadpoolctl", "imageio", "psutil", "rich")
+CORE = ("numpy", "scipy", "torch", "gymnasium", "mujoco", "safetensors", "threadpoolctl", "imageio", "psutil", "rich")
 EXTRAS = {  # module: extra
     "IPython": "lab",
     "PIL": "lab",

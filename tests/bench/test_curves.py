@@ -1,4 +1,4 @@
-"""Learning curves on disk, and the interval that is drawn around their mean."""
+"""Learning curves on disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from trpolab.bench import method_comparison as methods
-from trpolab.bench.curves import Curve, Store, band, read_curves, student
+from trpolab.bench.curves import Curve, Store, read_curves
 from trpolab.cli.lab import packaged_notebooks
 from trpolab.updates import METHODS
 
@@ -39,29 +38,6 @@ def test_a_file_that_holds_something_else_is_named(tmp_path: Path, content: str)
     (tmp_path / "curves.json").write_text(content)
     with pytest.raises(ValueError, match=r"curves.json does not hold learning curves"):
         read_curves(tmp_path / "curves.json")
-
-
-@pytest.mark.parametrize(("over", "ends"), [("steps", (100, 300)), ("seconds", (1, 3))])
-def test_the_band_is_the_t_interval(over: str, ends: tuple[int, int]) -> None:
-    found = band([curve(seed, level) for seed, level in enumerate((0.0, 1.0, 5.0))], over, points=3)
-    assert (found.x[0], found.x[-1], found.seeds) == (*ends, 3)
-    np.testing.assert_allclose(found.mean, [3.0, 4.0, 5.0])
-    half = 4.303 * np.std([0.0, 1.0, 5.0], ddof=1) / np.sqrt(3)
-    np.testing.assert_allclose(found.high - found.mean, half)
-    np.testing.assert_allclose(found.mean - found.low, half)
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(0)
-    draws = generator.normal(7.0, 2.0, size=(4000, 5))
-    half = student(4) * draws.std(axis=1, ddof=1) / np.sqrt(5)
-    covered = np.abs(draws.mean(axis=1) - 7.0) <= half
-    assert covered.mean() == pytest.approx(0.95, abs=0.015)
-
-
-def test_one_seed_has_no_interval() -> None:
-    with pytest.raises(ValueError, match="at least two seeds"):
-        band([curve(0)])
 
 
 def test_a_contest_stays_within_its_steps_and_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,36 +91,3 @@ def read_curves(file: Path) -> list[Curve]:
         return [Curve(**(run | {name: tuple(run[name]) for name in ("steps", "seconds", "returns")})) for run in runs]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file} does not hold learning curves ({error})") from error
-
-
-@dataclass(frozen=True)
-class Band:
-    """Several seeds as one curve: their mean and its 95 % confidence interval."""
-
-    x: np.ndarray  # [B] simulator steps, or seconds
-    mean: np.ndarray  # [B]
-    low: np.ndarray  # [B]
-    high: np.ndarray  # [B]
-    seeds: int
-
-
-def band(curves: list[Curve], over: str = "steps", points: int = 60) -> Band:
-    """Mean and its 95 % interval by Student's t over seeds, on x where every seed has a value.
-
-    `over` is "steps" or "seconds". With five seeds the factor is 2.78.
-    """
-    if len(curves) < 2:
-        raise ValueError(f"{len(curves)} curve: an interval needs at least two seeds")
-    xs = [np.asarray(getattr(curve, over), dtype=np.float64) for curve in curves]
-    grid = np.linspace(max(x[0] for x in xs), min(x[-1] for x in xs), points)
-    values = np.array([np.interp(grid, x, curve.returns) for x, curve in zip(xs, curves, strict=True)])
-    n = len(curves)
-    half = student(n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
-    mean = values.mean(axis=0)
-    return Band(grid, mean, mean - half, mean + half, n)
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, tabled."""
-    table = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-    return table.get(freedom, 2.262 if freedom < 30 else 1.96)
