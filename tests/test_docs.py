@@ -206,7 +206,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     """In one process, with small budgets; the lab's cell is left to the notebooks."""
     code = "\n".join(block for block in blocks(README, "python") if "Lab(" not in block)
     for long, short in (
-        ("iterations=490", "iterations=1"),
+        ("steps=1_000_000", "steps=4_000"),
         ('preset="paper", iterations=100', "iterations=1"),
         ("episodes=20", "episodes=1"),
     ):

@@ -99,7 +99,7 @@ FOREIGN = {
     "n_steps": "`steps_per_iteration` counts the steps of all slots together",
     "num_envs": "called `slots`",
     "learning_rate": "no learning rate",
-    "total_timesteps": "`iterations` × `steps_per_iteration`",
+    "total_timesteps": "`steps`",
     "batch_size": "the whole batch",
     "cg_max_steps": "called `cg_iterations`",
     "cg_damping": "called `damping`",

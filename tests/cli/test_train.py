@@ -27,6 +27,7 @@ from trpolab.training.checkpoint import CheckpointError
 from trpolab.training.config import resolve, settings
 from trpolab.training.controls import Controls
 from trpolab.training.loop import Diverged
+from trpolab.training.state import Progress
 
 
 class StandIn:
@@ -36,7 +37,7 @@ class StandIn:
         self.task, self.out, self.resume, self.settings = find_task(task), out, resume, settings
         self.controls = Controls(resolve(self.task, overrides=settings), self.task)
         self.config = self.controls.requested
-        self.progress = SimpleNamespace(iteration=0, sim_steps=0)
+        self.progress = Progress(None)
         self.history: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.path: Path | None = None

@@ -15,6 +15,7 @@ from trpolab.sampling.streams import Purpose, Streams
 from trpolab.simulators import find_task
 from trpolab.training.config import resolve
 from trpolab.training.controls import Controls
+from trpolab.training.state import Progress
 
 
 @dataclass
@@ -34,7 +35,7 @@ class FakeSession:
         self.controls = Controls(config, self.task)
         self.history: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
-        self.progress = SimpleNamespace(iteration=0)
+        self.progress = Progress(None)
         self.state = "created"
         self.path = None
         self.source, self.trouble, self.warnings = self.task_name, "", {}

@@ -128,3 +128,12 @@ def test_the_header_names_what_runs_the_update_and_a_change_is_said(stopped: Pat
     said = "from iteration 4 on the update runs on NVIDIA Pocket, no longer on CPU: bits may differ from here on"
     assert said in lab.view.page.error.value
     lab.close()
+
+
+def test_a_run_whose_steps_are_spent_goes_on_when_run_is_pressed_again() -> None:
+    lab = Lab("CartPole-v1", out=None, steps=600, normalize_observations=False, **SETTINGS)
+    lab.run(block=True)
+    assert lab.state == "finished" and lab.history[-1]["sim_steps"] == 512
+    lab.run(block=True, iterations=2)
+    assert lab.history[-1]["sim_steps"] == 1024
+    lab.close()

@@ -57,6 +57,17 @@ def test_a_terminal_gets_one_line_that_is_redrawn() -> None:
     assert stream.lines() == ["iteration 2/4  return 12.3  KL 0.0098  2,000 steps/s  0:01 left", ""]
 
 
+def test_a_run_of_so_many_steps_counts_those() -> None:
+    stream, clock = Terminal(), Clock()
+    progress = ProgressLine(stream, 10**6, 8000, clock=clock)
+    assert stream.lines() == ["iteration 0  0/8,000 steps"]
+    for iteration in (1, 2):
+        clock.now += 0.5
+        progress.show(metrics(iteration))
+    assert stream.lines()[-1].startswith("iteration 2  2,000/8,000 steps  return 12.3")
+    assert stream.lines()[-1].endswith("0:03 left")
+
+
 def test_a_long_iteration_is_said_to_be_under_way_less_and_less_often() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = ProgressLine(stream, 4, clock=clock)

@@ -42,6 +42,53 @@ def test_cartpole_is_solved():
     )
 
 
+def spent(session: Session) -> int:
+    return session.progress.sim_steps
+
+
+@pytest.mark.parametrize(("settings", "most"), [
+    ({"method": "trpo", "steps_per_iteration": 500, "slots": 4}, 1.0),
+    ({"sampler": "vine", "vine.states": 10, "vine.trunk_length": 50}, 1.5),  # branches end early,
+    ({"method": "cem", "cem.population": 5}, 1.5),  # episodes grow
+])  # fmt: skip
+def test_a_run_of_so_many_steps_ends_where_the_next_iteration_would_not_fit(settings: dict, most: float) -> None:
+    session = run(iterations=10**6, steps=4000, **settings)
+    batches = [row["batch_steps"] for row in session.history]
+    ends = np.array([row["sim_steps"] for row in session.history]) + most * np.array(batches)
+    assert session.state == "finished" and len(batches) > 1
+    assert (ends[:-1] <= 4000).all() and ends[-1] > 4000
+
+
+def test_steps_alone_end_a_run_and_iterations_still_bound_it() -> None:
+    small = {"steps_per_iteration": 64, "slots": 4, "threads": 1}
+    by_steps = train("CartPole-v1", out=None, steps=8000, normalize_observations=False, **small)
+    assert len(by_steps.history) == 125 and spent(by_steps) == 8000
+    assert len(train("CartPole-v1", out=None, steps=8000, iterations=2, **small).history) == 2
+    assert repr(by_steps).startswith("Session(CartPole-v1: finished, 8,000 of 8,000 simulator steps")
+
+
+def test_a_budget_too_small_for_an_iteration_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"steps = 100: one iteration takes 2,048 simulator steps"):
+        run(steps=100, steps_per_iteration=2048)
+    with pytest.raises(ConfigError, match=r"steps = 0: must be >= 1"):
+        run(steps=0)
+
+
+def test_a_run_of_so_many_steps_goes_on_bit_for_bit_and_with_more_steps(tmp_path) -> None:
+    settings = {"method": "cem", "cem.population": 5, "threads": 1, "seed": 3}
+    whole = run(iterations=10**6, steps=6000, **settings)
+    first = run(iterations=4, steps=6000, out=tmp_path, **settings)
+    assert spent(first) < spent(whole)
+    resumed = Session(resume=first.path, iterations=10**6).run()
+    assert stable(resumed.history) == stable(whole.history) and resumed.state == "finished"
+    assert torch.equal(resumed.policy.theta, whole.policy.theta)
+    assert stable(Session(resume=first.path).run().history) == stable(whole.history)  # nothing is left to do
+    with pytest.raises(ConfigError, match=rf"steps = 4000: the run has done {spent(whole)} already"):
+        Session(resume=first.path, steps=4000)
+    more = Session(resume=first.path, steps=9000).run()
+    assert stable(more.history) == stable(run(iterations=10**6, steps=9000, **settings).history)
+
+
 @pytest.mark.parametrize("task", ["CartPole-v1", "Hopper-v5"])
 def test_same_seed_same_numbers_and_other_seed_others(task):
     first, again, other = run(task), run(task), run(task, seed=1)

@@ -6,7 +6,6 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy as np
 from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.sampling.config import Vine
 from trpolab.sampling.evaluate import play_episodes
-from trpolab.sampling.sampler import SAMPLERS
 from trpolab.training.session import Session
 
 SEEDS = 5
@@ -22,6 +20,7 @@ SWIMMER_SEEDS = 3
 # Mean returns, deterministic, of the four tasks by which whatever makes sampling faster is judged.
 MUST_REACH = {"Swimmer-v5": 330, "Walker2d-v5": 4300, "Hopper-v5": 3200, "HalfCheetah-v5": 5400}
 TIME_STEP = 0.008  # seconds of one decision of the hopper
+ENDLESS = 10**6  # iterations
 LAST = 5  # iterations whose episodes tell how good a run has become
 # A small vine, many iterations; the policy and the update as the paper has them.
 SMALL_VINE: dict[str, Any] = {
@@ -78,7 +77,7 @@ def vine_hopper(report: Report) -> Table:
     """
     rows, passed = [], 0
     for seed in range(SEEDS):
-        session = long_session("paper/Hopper", seed, **SMALL_VINE)
+        session = Session("paper/Hopper", out=None, seed=seed, iterations=ENDLESS, **SMALL_VINE)
         recent = deque[Any](maxlen=LAST)
         for done in session.iterate():
             recent.append(done.batch)
@@ -104,7 +103,7 @@ def vine_cartpole(report: Report) -> Table:
     """
     rows, passed = [], 0
     for seed in range(SEEDS):
-        session = long_session("CartPole-v1", seed, sampler="vine")
+        session = Session("CartPole-v1", out=None, seed=seed, iterations=ENDLESS, sampler="vine")
         for done in session.iterate():
             if done.metrics["sim_steps"] >= 100_000:
                 break
@@ -135,26 +134,6 @@ def vine_swimmer(report: Report) -> Table:
     return Table(head, rows, f"{passed} of {SWIMMER_SEEDS} seeds")
 
 
-def long_session(task: str, seed: int, out: Path | None = None, **settings: Any) -> Session:
-    """A session that goes on until somebody stops it, without a folder unless `out` is given."""
-    return Session(task, out=out, seed=seed, iterations=10**6, checkpoint_every=10**6, **settings)
-
-
-def train_within(session: Session, steps: int) -> None:
-    """Train as long as the next iteration fits into so many simulator steps.
-
-    It is taken to need as many as the last one; half as many again where they are not fixed: while a policy learns,
-    episodes grow.
-    """
-    config = session.controls.requested
-    varies = config.of_method()[0].searches or SAMPLERS[config.sampler].ends_early
-    loop = session.iterate()
-    for done in loop:
-        if done.metrics["sim_steps"] + (1.5 if varies else 1) * done.metrics["batch_steps"] > steps:
-            break
-    loop.close()
-
-
 def mean_of_last(history: Sequence[Mapping[str, Any]], name: str) -> float:
     """The mean over the episodes of the last iterations, of which `history` has each one's own; NaN without any."""
     rows = [row for row in history[-LAST:] if row["episodes"]]
@@ -177,8 +156,8 @@ def _judged(
     task: str, seed: int, steps: int, episodes: int, report: Report, **settings: Any
 ) -> tuple[int, float, float, float]:
     """Train with one seed; the steps taken, the mean return by the mode and with sampled actions, and the seconds."""
-    session = long_session(task, seed, **settings)
-    seconds, _ = timed(train_within, session, steps)
+    session = Session(task, out=None, seed=seed, steps=steps, **settings)
+    seconds, _ = timed(session.run)
     mode = play_episodes(session.policy, task, episodes, seed, deterministic=True)
     sampled = play_episodes(session.policy, task, episodes, seed)
     scores = f"{mode.mean:,.0f} ± {mode.std:,.0f} deterministic, {sampled.mean:,.0f} sampled"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trpolab.bench.curves import Curve, Store
-from trpolab.bench.learning import SMALL_VINE, long_session, train_within
+from trpolab.bench.learning import SMALL_VINE
 from trpolab.bench.table import Report, Table
 from trpolab.sampling.evaluate import play_episodes
 from trpolab.training.session import Session
@@ -83,8 +83,7 @@ def locomotion(report: Report, file: Path = FILE) -> Table:
 
 def run(trial: Turned, report: Report, out: Path | None = None) -> tuple[Curve, Session]:
     """One trial; with `out` its run folder is made there."""
-    session = long_session(trial.task, trial.seed, threads=1, out=out, **trial.settings)
-    train_within(session, trial.steps)
+    session = Session(trial.task, seed=trial.seed, steps=trial.steps, threads=1, out=out, **trial.settings).run()
     final = play_episodes(session.policy, trial.task, 20, trial.seed, deterministic=True)
     report(f"{trial.task}, {trial.name}, seed {trial.seed}: {final.mean:,.0f}")
     given = {} if trial.name in WAYS else trial.settings

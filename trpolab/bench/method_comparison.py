@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trpolab.bench.curves import Curve, Store
-from trpolab.bench.learning import SEEDS, long_session, train_within
+from trpolab.bench.learning import SEEDS
 from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.sampling.evaluate import play_episodes
 from trpolab.sampling.sampler import SAMPLERS
@@ -87,8 +87,9 @@ def run(
 ) -> tuple[Curve, Session]:
     """One method on one task with one seed, until the steps are spent."""
     name: dict[str, Any] = {"sampler": method} if method in SAMPLERS else {"method": method}
-    session = long_session(contest.task, seed, **contest.settings, **name, **(given or {}))
-    seconds, _ = timed(train_within, session, contest.steps)
+    settings = {**contest.settings, **name, **(given or {}), "seed": seed, "steps": contest.steps}
+    session = Session(contest.task, out=None, **settings)
+    seconds, _ = timed(session.run)
     final = play_episodes(session.policy, contest.task, contest.episodes, seed)
     report(f"{contest.task} {method} seed {seed}: {final.mean:,.0f} after {seconds:.0f} s")
     return Curve.of(session, method, final, given or {}, POINTS), session

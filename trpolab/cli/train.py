@@ -27,7 +27,10 @@ from trpolab.training.progress import ProgressLine, follow, number, progress_of
 from trpolab.training.session import Session
 
 # Options that are settings under their own name; the rest of the settings is reached by --set.
-FLAGS = ("method", "sampler", "proposal", "delta", "iterations", "steps_per_iteration", "seed", "preset", "device")
+FLAGS = (
+    *("method", "sampler", "proposal", "preset", "device", "delta"),
+    *("steps", "iterations", "steps_per_iteration", "seed"),
+)
 LARGEST_CONFIG = 2**20  # bytes
 MOST_SEEDS = 10_000
 LOOK_EVERY = 1.0  # seconds between two looks at whether there is something to say
@@ -110,8 +113,8 @@ def run(session: Session) -> Exit:
     print(f"{config.task}: {how}, update on {device_name(config.device)}", flush=True)
     if session.task.python:
         print(f"making {config.slots} environments, which step in turn", flush=True)
-    if before.iteration >= config.iterations:
-        print(f"its {config.iterations} iterations are done; more with --iterations N", flush=True)
+    if before.over(config):
+        print(f"{before.told(config)} are done; more with --iterations N or --steps N", flush=True)
     elif before.iteration:
         print(f"going on after iteration {before.iteration}", flush=True)
     progress = progress_of(session, sys.stdout)

@@ -30,7 +30,8 @@ def watch(args: Namespace) -> int:
                         progress.close()
                         print(f"taken up again after iteration {row['iteration'] - 1}", flush=True)
                     done = {"done": row["iteration"] - 1, "sim_steps": last["sim_steps"]}
-                    progress = ProgressLine(sys.stdout, follower.iterations(), **done, clock=lambda: spent[0])
+                    asked = follower.asked("iterations"), follower.asked("steps")
+                    progress = ProgressLine(sys.stdout, *asked, **done, clock=lambda: spent[0])
                 spent[0] += row["seconds"]  # the rates are those of the run, not of the watching
                 progress.show(row)
                 last = row

@@ -214,6 +214,8 @@ class Lab(Shown):
         if self.controls.requested.iterations < done + (iterations or 1):
             self._granted = done + (iterations or self._more)
             self.controls.replace(iterations=self._granted)
+        if self.session.progress.over(self.controls.requested):  # its steps are spent
+            self.controls.replace(steps=None)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

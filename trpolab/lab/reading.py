@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from trpolab.lab.knobs import in_words, symbol_of
 from trpolab.training.config import settings
+from trpolab.training.resume import OF_THE_WATCHER
 
-UNMARKED = ("seconds_per_iteration", "iterations", "checkpoint_every")  # changes that don't change what is learned
+UNMARKED = (*OF_THE_WATCHER, "checkpoint_every")  # changes that don't change what is learned
 RESUMING = (
     *("taken_over", "checkpoint_passed_over", "metrics_damaged"),
     *("environment", "episodes_not_repeated", "episodes_cut", "device"),

@@ -117,6 +117,17 @@ def looks_like_pictures(space: spaces.Space[Any]) -> bool:
     return pixels >= (LEAST if bright and space.dtype.kind == "f" else GREY)
 
 
+def not_bytes(space: Any) -> str:
+    """What is said of pictures that are no bytes from 0 to 255."""
+    ranges, shape = {(0.0, 1.0): "(255 * obs).round()", (-1.0, 1.0): "(127.5 * (obs + 1)).round()"}, tuple(space.shape)
+    scaled = ranges.get((space.low.min(), space.high.max()), "brightness(obs)")
+    return (
+        f"observations of {space.dtype} {list(shape)} look like pictures, which convolutions see as bytes: wrap the "
+        f"environment in gymnasium.wrappers.TransformObservation(env, lambda obs: np.uint8({scaled}), "
+        f"Box(0, 255, {shape}, np.uint8)); policy.network = 'mlp' takes plain numbers"
+    )
+
+
 def _height(shape: tuple[int, ...]) -> int:
     return max(range(len(shape) - 1), key=lambda axis: (shape[axis] * shape[axis + 1], axis))
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ def policy_content(policy: PolicyParts, about: dict[str, Any]) -> bytes:
         tensors |= {"normalizer.mean": mean, "normalizer.var": var}
     text = json.dumps(description_of(policy, about), allow_nan=False)
     return safetensors.numpy.save(tensors, {METADATA_KEY: text})
+
+
+def size_problems(parameters: int, hidden: Sequence[int], shape: Sequence[int] | None) -> list[str]:
+    """What is said of a policy that no file can hold."""
+    if parameters <= LARGEST_POLICY:
+        return []
+    return [
+        f"hidden = {list(hidden)}: {parameters:,} parameters for observations of shape {list(shape or ())}, more than "
+        f"the {LARGEST_POLICY:,} that a file can hold; use fewer units, or smaller observations"
+    ]
 
 
 def save_policy(path: str | os.PathLike[str], policy: PolicyParts, about: dict[str, Any]) -> None:

@@ -44,13 +44,13 @@ class Follower:
                 if isinstance(row, dict) and isinstance(row.get("iteration"), int):
                     yield row
 
-    def iterations(self) -> int:
-        """How many the run was last asked for."""
-        asked = [self.about["settings"].get("iterations")]
+    def asked(self, name: str) -> int | None:
+        """How many iterations or steps, by that name, the run was last asked for."""
+        asked = self.about["settings"].get(name)
         for event in read_events(self.folder):
-            if isinstance(given := event.get("settings"), dict):
-                asked.append(given.get("iterations"))
-        return next((count for count in reversed(asked) if isinstance(count, int)), 0)
+            if isinstance(given := event.get("settings"), dict) and name in given:
+                asked = given[name]
+        return asked if isinstance(asked, int) else None
 
 
 def printable(text: Any) -> str:

@@ -41,7 +41,8 @@ from trpolab.training.state import SCORE_WINDOW, Progress, TrainState
 FILES = ("policy.safetensors", "train.safetensors", "state.json")
 LARGEST_FILE = 2 * 2**30  # bytes
 MANIFEST = "MANIFEST.json"
-COUNTERS = ("iteration", "sim_steps", "nonfinite_in_a_row")  # of `Progress`
+COUNTERS = ("iteration", "sim_steps", "batch_steps", "nonfinite_in_a_row")  # of `Progress`
+ADDED = "batch_steps"  # older checkpoints do without
 BEFORE = {"policy.scale_actions": False}  # settings that older runs did not have, as they were then
 SPARE_BYTES = 2**20  # that must be left on the disk beyond a checkpoint's own
 
@@ -242,7 +243,7 @@ def _read_one(entry: Path, about: dict[str, Any], start: Saved) -> Saved:
         arrays = safetensors.numpy.load((entry / "train.safetensors").read_bytes())
         config, policy = recorded_config(about, state["settings"]), read_policy(entry / "policy.safetensors")[0]
         learner = Learner(policy, _value(state, arrays, config, policy), _named(arrays, "state"))
-        counters = {name: state[name] for name in COUNTERS}
+        counters = {name: state[name] for name in COUNTERS if name in state or name != ADDED}
         progress = Progress(learner, **counters, recent_returns=deque(state["recent_returns"], maxlen=SCORE_WINDOW))
         blocks = tuple(_block(arrays, number) for number in range(state["blocks"]))
         episodes = RunningEpisodes(blocks, state["episodes_cut"])

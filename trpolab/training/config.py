@@ -14,10 +14,10 @@ import numpy as np
 from trpolab.numerics.device import device_problems
 from trpolab.own import LIBRARY, OWN, OwnFunctions, unfit
 from trpolab.policies.config import PolicyConfig, ValueConfig
-from trpolab.policies.frames import looks_like_pictures
+from trpolab.policies.frames import looks_like_pictures, not_bytes
 from trpolab.policies.kinds import AUTO, DISTRIBUTIONS, NETWORKS, network_kind
 from trpolab.policies.policy import shapes_for
-from trpolab.policies.serialization import LARGEST_POLICY
+from trpolab.policies.serialization import size_problems
 from trpolab.registry import Entry, Registry
 from trpolab.sampling.memory import memory_problems
 from trpolab.sampling.sampler import SAMPLERS
@@ -47,6 +47,9 @@ class Config:
         choices=("equal", "discounted"),
     )
     iterations: int = setting(100, "iterations of the run", low=1, shown=(1, 1000), scale="log")
+    steps: int | None = setting(
+        None, "most simulator steps of the run, branches and candidates counted (none: the iterations decide)", low=1
+    )
     seed: int = setting(0, "root of every random stream", low=0, live=False)
     slots: int | None = setting(None, "simulator slots (none: chosen by rule)", low=1, high=4096, live=False)
     threads: int | None = setting(None, "threads (none: the cores this process may use)", low=1, high=1024, live=False)
@@ -135,6 +138,14 @@ class Config:
         return dataclasses.replace(self, **{path[0]: value})
 
 
+UNBOUNDED = 10**6  # iterations, where `steps` are given and no iterations
+
+
+def with_budget(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are given; where there are `steps` and no `iterations`, the steps alone end the run."""
+    return {**({"iterations": UNBOUNDED} if given.get("steps") is not None else {}), **given}
+
+
 KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS, NETWORKS, DISTRIBUTIONS)
 
 
@@ -178,7 +189,7 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
     What is given counts, by its name or in a part (`sampler=Vine(states=625)`); what a part was not given is left to
     the preset and the task. Raises ConfigError listing all that is wrong, the combination included.
     """
-    preset = (overrides := dict(overrides or {})).pop("preset", preset)
+    preset = (overrides := with_budget(overrides or {})).pop("preset", preset)
     if preset not in ("modern", "paper"):
         raise ConfigError([f"preset = {preset!r}: must be one of modern, paper"])
     suited = {**PAPER, **task.paper_defaults} if preset == "paper" else task.defaults
@@ -190,24 +201,13 @@ def resolve(task: Task, preset: str = "modern", overrides: Mapping[str, Any] | N
         except ConfigError as error:
             problems += error.problems
     if config.policy.network == AUTO and looks_like_pictures(task.observation_space):
-        problems.append(_no_bytes(task.spaces[0]))
+        problems.append(not_bytes(task.spaces[0]))
     if "normalize_observations" not in overrides:
         config = _without_normaliser(config, task)
     problems += _unread(config, task) + combination_problems(config, task)
     if problems:
         raise ConfigError(problems)
     return config
-
-
-def _no_bytes(space: Any) -> str:
-    """What is said of pictures that are no bytes from 0 to 255."""
-    ranges, shape = {(0.0, 1.0): "(255 * obs).round()", (-1.0, 1.0): "(127.5 * (obs + 1)).round()"}, tuple(space.shape)
-    scaled = ranges.get((space.low.min(), space.high.max()), "brightness(obs)")
-    return (
-        f"observations of {space.dtype} {list(shape)} look like pictures, which convolutions see as bytes: wrap the "
-        f"environment in gymnasium.wrappers.TransformObservation(env, lambda obs: np.uint8({scaled}), "
-        f"Box(0, 255, {shape}, np.uint8)); policy.network = 'mlp' takes plain numbers"
-    )
 
 
 def _without_normaliser(config: Config, task: Task) -> Config:
@@ -252,6 +252,8 @@ def combination_problems(config: Config, task: Task) -> list[str]:
     except ValueError as error:
         return [str(error)]
     problems = method.refusals(own, plan)
+    if config.steps is not None and not varies(config) and (least := cost(config, task)) > config.steps:
+        problems.append(f"steps = {config.steps}: one iteration takes {least:,} simulator steps")
     if not method.searches:
         if sampler.needs_restore and not task.can_restore:
             why = f"{task.name} can't be restored exactly ({task.restore_reason})"
@@ -264,12 +266,7 @@ def combination_problems(config: Config, task: Task) -> list[str]:
             problems.append(f"policy.network = {config.policy.network!r}: {task.name} needs one that sees pixels")
         if sampler.keeps is not None:
             problems += memory_problems(task, *sampler.keeps(config.sampler_settings, task), config.threads, pixels)
-    if plan.parameters > LARGEST_POLICY:
-        problems.append(
-            f"hidden = {list(config.policy.hidden)}: {plan.parameters:,} parameters for observations of shape "
-            f"{list(task.observation_space.shape or ())}, more than the {LARGEST_POLICY:,} that a file can hold; use "
-            "fewer units, or smaller observations"
-        )
+    problems += size_problems(plan.parameters, config.policy.hidden, task.observation_space.shape)
     return problems + device_problems(config.device)
 
 
@@ -284,6 +281,11 @@ def plan_of(config: Config, task: Task) -> PlannedRun:
     network, distribution = shapes_for(task.observation_space, task.action_space, config.policy, config.parts)
     size = network.size + distribution.own_parameters
     return PlannedRun(task.name, config.sampler, name, network.side_by_side, size, config.gamma)
+
+
+def varies(config: Config) -> bool:
+    """Whether iterations take more or fewer simulator steps as the policy learns."""
+    return config.of_method()[0].searches or SAMPLERS[config.sampler].ends_early
 
 
 def cost(config: Config, task: Task) -> int:

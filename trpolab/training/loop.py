@@ -54,13 +54,13 @@ def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
 def iterate(
     controls: Controls, streams: Streams, progress: Progress, samplers: Samplers
 ) -> Generator[Iteration, None, None]:
-    """Yield one Iteration after another until the config's `iterations` are done or the controls say stop.
+    """Yield one Iteration after another until the config's `iterations` or `steps` are done or the controls say stop.
 
     Raises Diverged after three iterations in a row with NaN or infinity, or when more than 1 % of an iteration's steps
     blew up; whatever else a task raises passes through.
     """
     try:
-        while progress.iteration < controls.requested.iterations and controls.wait_for_turn():
+        while not progress.over(controls.requested) and controls.wait_for_turn():
             config, index = controls.take(), progress.iteration + 1
             controls.enter(SAMPLING)
             if index == 1:
@@ -126,7 +126,7 @@ def _raise_if_given_up(controls: Controls) -> None:
 def _advance(progress: Progress, done: Done, index: int) -> None:
     """Count the iteration."""
     progress.learner, progress.iteration = done.learner, index
-    progress.sim_steps += done.sim_steps
+    progress.sim_steps, progress.batch_steps = progress.sim_steps + done.sim_steps, done.sim_steps
     skipped = done.diagnostics.outcome is Outcome.SKIPPED_NONFINITE
     progress.nonfinite_in_a_row = progress.nonfinite_in_a_row + 1 if skipped else 0
     if done.collected is not None:

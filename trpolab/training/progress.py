@@ -17,20 +17,22 @@ class ProgressLine:
     def __init__(
         self,
         stream: TextIO,
-        total: int,
+        iterations: int | None,
+        steps: int | None = None,
         *,
         done: int = 0,
         sim_steps: int = 0,
         every: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """`total` iterations, `done` of them with `sim_steps` behind; `every`: seconds between the lines of a log."""
+        """What the run is to do, and what is `done` with `sim_steps` behind; `every`: seconds between a log's lines."""
         from rich.console import Console  # whoever trains unwatched loads none of it
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
         self._clock, self._every = clock, every
-        self._total, self._first, self._done, self._steps = total, done, done, sim_steps
+        self._bounds, self._done, self._steps = (iterations, steps), done, sim_steps
+        self._first = share_done(done, sim_steps, *self._bounds)
         self._started = self._last = clock()
         self._written = -float("inf")
         self._patience = every
@@ -42,7 +44,8 @@ class ProgressLine:
             auto_refresh=False,  # drawn when an iteration ends, by no thread of its own
             disable=not (stream.isatty() and self._console.is_interactive),
         )
-        self._task = self._bar.add_task(f"iteration {done}/{total}", total=total, completed=done)
+        self._task = self._bar.add_task(self._where(), total=1)
+        self._bar.update(self._task, completed=self._first)
         if not self._bar.disable:
             self._bar.start()
             self._console.show_cursor()  # a process that is killed could not bring it back
@@ -52,17 +55,19 @@ class ProgressLine:
         now = self._clock()
         self._done += 1
         rate = (metrics["sim_steps"] - self._steps) / max(now - self._last, 1e-9)
-        left = (now - self._started) / (self._done - self._first) * (self._total - self._done)
+        before = share_done(self._done - 1, self._steps, *self._bounds)
+        share = share_done(self._done, metrics["sim_steps"], *self._bounds)
+        left = (now - self._started) / max(share - self._first, 1e-9) * (1 - share)
         self._steps, self._last, self._patience = metrics["sim_steps"], now, self._every
         line = (
-            f"iteration {self._done}/{self._total}  return {number(metrics.get('return_mean'), '.1f')}  "
+            f"{self._where()}  return {number(metrics.get('return_mean'), '.1f')}  "
             f"KL {number(metrics.get('kl_mean'), '.4f')}  {rate:,.0f} steps/s  {duration(left)} left"
         )
         outcome = metrics.get("outcome") or "accepted"
         if not outcome.startswith("accepted"):
             line += f"  {outcome}"
-        self._bar.update(self._task, completed=self._done, description=line, refresh=True)
-        if self._bar.disable and (now - self._written >= self._every or self._done >= self._total):
+        self._bar.update(self._task, completed=share, description=line, refresh=True)
+        if self._bar.disable and (now - self._written >= self._every or 2 * share - before > 1 + 1e-9):  # the last one
             self._written = now
             self.note(line)
 
@@ -70,7 +75,14 @@ class ProgressLine:
         """The iteration under way takes long: say so, less and less often."""
         if (waited := self._clock() - self._last) >= self._patience:
             self._patience = 2 * waited
-            self.note(f"iteration {self._done + 1}/{self._total} has been under way for {duration(waited)}")
+            self.note(f"{self._where(1)} has been under way for {duration(waited)}")
+
+    def _where(self, more: int = 0) -> str:
+        """How far the run is, in words."""
+        iterations, steps = self._bounds
+        if steps is not None:
+            return f"iteration {self._done + more}  {self._steps:,}/{steps:,} steps"
+        return f"iteration {self._done + more}/{iterations or 0}"
 
     def note(self, text: str) -> None:
         """A line that stays."""
@@ -84,8 +96,8 @@ class ProgressLine:
 
 def progress_of(session: Any, stream: TextIO) -> ProgressLine:
     """The line of a session that is about to iterate."""
-    done, total = session.progress, session.controls.requested.iterations
-    line = ProgressLine(stream, total, done=done.iteration, sim_steps=done.sim_steps)
+    done, config = session.progress, session.controls.requested
+    line = ProgressLine(stream, config.iterations, config.steps, done=done.iteration, sim_steps=done.sim_steps)
     session.on_trouble(line.note)
     return line
 
@@ -112,6 +124,12 @@ def _remarks(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[
         scores = f"{metrics['evaluation_mean']:.1f}, standard deviation {metrics['evaluation_std']:.1f}"
         alike = ", all of them the same one" if metrics.get("evaluation_alike") else ""
         yield f"evaluation {scores}, {metrics['evaluation_episodes']} episodes{alike}"
+
+
+def share_done(iteration: int, sim_steps: int, iterations: int | None, steps: int | None) -> float:
+    """How much of a run is done, by whichever ends it first: its iterations or its simulator steps."""
+    shares = [done / most for done, most in ((iteration, iterations), (sim_steps, steps)) if most]
+    return min(1.0, max(shares, default=0.0))
 
 
 def is_watched(stream: TextIO | None) -> bool:

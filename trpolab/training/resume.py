@@ -13,11 +13,11 @@ from trpolab.settings import ConfigError, as_setting
 from trpolab.simulators import Source, find_task
 from trpolab.simulators.base import CALLABLE, VERDICT, Task, UnknownTask, differences
 from trpolab.training.checkpoint import CheckpointError, Saved
-from trpolab.training.config import Config, check, settings
+from trpolab.training.config import Config, check, settings, with_budget
 
 Schedule = dict[int, dict[str, Any]]  # settings by the iteration from which on they are in use
 
-OF_THE_WATCHER = ("iterations", "seconds_per_iteration")  # settings that change nothing of what is learned
+OF_THE_WATCHER = ("iterations", "steps", "seconds_per_iteration")  # settings that change nothing of what is learned
 
 
 def task_of(saved: Saved, source: Source, changed_environment: bool = False) -> tuple[Task, str]:
@@ -95,14 +95,12 @@ def config_of(saved: Saved, given: Mapping[str, Any], rewound: bool = False) -> 
             continue
         if name in known and not known[name].live and as_setting(value) != saved.config.get(name):
             problems.append(f"{name} = {value!r}: a run that is resumed keeps its own, {saved.config.get(name)!r}")
-    if (
-        (asked := as_setting(given.get("iterations"))) is not None
-        and isinstance(asked, int)
-        and asked <= saved.iteration
-    ):
-        problems.append(f"iterations = {asked}: the run has done {saved.iteration} already; give more to go on")
+    done = saved.train_state.progress if saved.train_state is not None else None
+    for name, count in (("iterations", done.iteration), ("steps", done.sim_steps)) if done is not None else ():
+        if isinstance(asked := as_setting(given.get(name)), int) and asked <= count:
+            problems.append(f"{name} = {asked}: the run has done {count} already; give more to go on")
     try:
-        config = saved.config.replace(**{**saved.pending, **given})
+        config = saved.config.replace(**{**saved.pending, **with_budget(given)})
     except ConfigError as error:
         problems += error.problems
     if problems:

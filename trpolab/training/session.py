@@ -108,7 +108,7 @@ class Session:
     def __repr__(self) -> str:
         progress, where = self.progress, f", {self.path}" if self.path else ""
         score = "" if progress.score is None else f", return {progress.score:,.1f}"
-        done = f"{progress.iteration} of {self.controls.requested.iterations} iterations"
+        done = progress.told(self.controls.requested)
         return f"Session({self.task.name}: {self.state}, {done}{score}{where})"
 
     @property
@@ -175,7 +175,7 @@ class Session:
                 why = self._restore_episodes(samplers)
             if why:
                 self._recorder.announce("episodes_cut", why, iteration=progress.iteration)
-            before = replace(self._train_state.config, iterations=config.iterations)
+            before = replace(self._train_state.config, iterations=config.iterations, steps=config.steps)
             self._turn_knobs_again()
             loop = iterate(self.controls, self.streams, progress, samplers)
             while True:
@@ -186,7 +186,7 @@ class Session:
                 before = iteration.config
                 yield iteration
                 self._turn_knobs_again()
-            if self.progress.iteration >= self.controls.requested.iterations:
+            if self.progress.over(self.controls.requested):
                 state = "finished"
         except Interrupted:  # told to stop while episodes were replayed, or the folder could not be written
             return
