@@ -70,6 +70,17 @@ def test_rewards_of_any_scale_teach_the_same(name: str, scale: float) -> None:
     assert torch.allclose(theta, other, atol=1e-3)
 
 
+@pytest.mark.parametrize("settings", [{}, {**METHODS["whole paths"], "path.standardize": False}, VINE])
+@pytest.mark.parametrize("scale", [1e-200, 1e-310])
+def test_rewards_whose_squares_are_no_floats_are_said_to_be_too_small(scale: float, settings: dict[str, Any]) -> None:
+    session = Session(lambda: paid("CartPole-v1", scale), **{**FEW, "iterations": 2, **settings})
+    before = session.policy.theta
+    session.run()
+    assert torch.equal(session.policy.theta, before)
+    for row in session.history:
+        assert row["outcome"] in ("skipped_degenerate_batch", "skipped_zero_gradient")
+
+
 @pytest.mark.parametrize("offset", [-100.0, 100.0, 1e6])
 def test_an_offset_of_rewards_that_no_action_changes_teaches_the_same(offset: float) -> None:
     """Pendulums swing for 200 steps whatever they do."""

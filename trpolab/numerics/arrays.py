@@ -14,6 +14,7 @@ from torch import Tensor
 
 Array = Any
 ROUNDING = 1e-14  # of sums of some thousand float64 numbers, relative to their size
+FAINT = 1e-150  # differences whose squares are too small for a float64
 QUIET = np.errstate(over="ignore", invalid="ignore")  # a decorator: whoever asked checks the result, as with torch
 
 
@@ -45,8 +46,11 @@ def clipped(values: Array, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def hardly_varies(array: np.ndarray, beside: np.ndarray) -> bool:
-    """Whether numbers [N] differ by no more than the rounding of those `beside` them that they were computed from."""
-    return float(np.ptp(array)) <= ROUNDING * float(np.abs(beside).max()) if array.size else True
+    """Whether numbers [N] differ by no more than the rounding of those `beside` them that they were computed from.
+
+    So do numbers whose differences can't be squared.
+    """
+    return float(np.ptp(array)) <= max(ROUNDING * float(np.abs(beside).max()), FAINT) if array.size else True
 
 
 def namespace(array: Array) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trpolab.numerics.arrays import all_finite
+from trpolab.numerics.arrays import FAINT, all_finite
 from trpolab.policies import Policy
 from trpolab.policies.frames import Frames
 from trpolab.sampling.batch import Batch
@@ -27,7 +27,7 @@ def unusable(policy: Policy, batch: Batch) -> tuple[Outcome, str] | None:
     if batch.q_values.size <= 1:
         return degenerate, f"{batch.q_values.size} sample: nothing to compare it with"
     largest = float(np.abs(batch.q_values).max())
-    if largest > 0 and float(np.ptp(batch.q_values)) <= CONSTANT * largest:
+    if largest > 0 and float(np.ptp(batch.q_values)) <= max(CONSTANT * largest, FAINT):
         return degenerate, f"all {batch.q_values.size} values Q̂ are {largest:g} in size: no preference"
     alike = float(np.ptp(batch.q_values, axis=1).max()) <= CONSTANT * largest
     if largest > 0 and alike and batch.compares_within_states:

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from trpolab.numerics import CGResult, CGStatus, LineSearchResult, backtrack, conjugate_gradient
+from trpolab.numerics.arrays import FAINT
 from trpolab.numerics.device import device_for
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
@@ -42,8 +43,12 @@ def pose(learner: Learner, batch: Batch, context: Context) -> Problem:
     context.note(entropy=problem.entropy(), gradient_norm=norm, gradient=gradient)
     if not math.isfinite(norm):
         raise Refusal(Outcome.SKIPPED_NONFINITE, "the gradient of the surrogate is not finite")
-    if norm <= ZERO_GRADIENT * float(np.abs(batch.q_values).max()):
-        raise Refusal(Outcome.SKIPPED_ZERO_GRADIENT, "the gradient of the surrogate is zero: no action looks better")
+    largest = float(np.abs(batch.q_values).max())
+    if norm <= ZERO_GRADIENT * largest:
+        why = "" if largest else f": all advantages are 0 (those within {FAINT:g} of each other count as equal)"
+        raise Refusal(
+            Outcome.SKIPPED_ZERO_GRADIENT, f"the gradient of the surrogate is zero, no action looks better{why}"
+        )
     return problem
 
 

@@ -13,30 +13,36 @@ const BUDGET = 12; // milliseconds of one frame of the page that all players may
 const KEYS = new Set([" ", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", "+", "-"]);
 const TALK = 200; // milliseconds between two changes of the numbers below the pictures
 const TEXT = 12; // pixels of a letter where drawn text has its usual size
-const CALM = 30; // milliseconds at least between two frames in a lab, whose page has more to draw
+const CALM = 50; // milliseconds at least between two frames in a lab, whose training needs the cores
+const FRAME = 8; // milliseconds before its time at which the page's next frame is the right one
 const HEAR = 1000; // milliseconds between two lists of what can be chosen, unless a person chooses
 
 document.head.appendChild(document.createElement("style")).textContent = sheet;
 
 // All players of the page draw in turn, those that are seen.
 const seen = new Set();
-let scheduled = false;
+let due, frame;
 
-function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame((now) => {
-    scheduled = false;
-    const began = performance.now();
-    for (const player of [...seen]) {
-      if (performance.now() - began > BUDGET) break;
-      if (player.advance(now)) {
-        seen.delete(player); // to the end of the queue
-        seen.add(player);
-      }
+// Draw at the page's next frame, or at the first one after so many milliseconds.
+function schedule(wait = 0) {
+  if (frame || (due && wait)) return;
+  clearTimeout(due);
+  due = wait && setTimeout(schedule, wait);
+  if (!due) frame = requestAnimationFrame(draw);
+}
+
+function draw(now) {
+  frame = 0;
+  const began = performance.now();
+  for (const player of [...seen]) {
+    if (performance.now() - began > BUDGET) break;
+    if (player.advance(now)) {
+      seen.delete(player); // to the end of the queue
+      seen.add(player);
     }
-    if ([...seen].some((player) => player.wants)) schedule();
-  });
+  }
+  const waits = [...seen].filter((player) => player.wants).map((player) => player.waits(now));
+  if (waits.length) schedule(Math.min(...waits));
 }
 
 export function renderPlayer({ channel, el }) {
@@ -119,13 +125,18 @@ class PlayerView {
     }
   }
 
+  // Milliseconds until it wants to draw again, but for what is left until the page's next frame.
+  waits(now) {
+    return this.dirty || !(now - this.last < this.rest) ? 0 : Math.max(this.last + this.rest - now - FRAME, 0);
+  }
+
   // One step of the page's clock; true if it drew.
   advance(now) {
     if (!this.wants) {
       this.last = undefined;
       return false;
     }
-    if (this.playing && !this.dirty && now - this.last < this.rest) return false;
+    if (this.waits(now)) return false;
     if (this.playing && this.panels.length) {
       const passed = this.last === undefined ? 0 : Math.min((now - this.last) / 1000, LONGEST_STEP);
       this.time += passed * this.speed;
