@@ -34,6 +34,34 @@ for fd in range(3, 64):
 """
 RAISES = "def returns(rewards, gamma):\n    raise ValueError('\\x1b[2J' + 'x' * 10**6)"
 FAKE = "class check:\n    returns = score_gradient = staticmethod(lambda function: True)"
+PATCHED = """
+import sys
+from trpolab.workshop import checks, marking
+checks.Judgement.__bool__ = lambda self: True
+checks.FunctionCheck.judged = lambda self, attempt: checks.Judgement(self.name)
+marking._first_fault = lambda judgement: "yes"
+for name, module in sys.modules.items():
+    if name.startswith("trpolab.workshop.exercises.e"):
+        module.near = lambda *values: ""
+"""
+FORGED = """
+import json, os, struct
+for said in ({"exercise": 1, "checks": {"returns": "yes", "score_gradient": "yes"}, "fault": ""},
+             {"functions": {"returns": {"fault": "", "answers": []}, "score_gradient": {"fault": "", "answers": []}},
+              "fault": ""}):
+    text = json.dumps(said).encode()
+    for fd in range(3, 64):
+        try:
+            os.write(fd, struct.pack("!i", len(text)) + text)
+        except OSError:
+            pass
+"""
+SOLVES = """
+from trpolab.workshop.source import exercises
+for block in exercises()[0].blocks:
+    if block.kind == 'solution':
+        exec(block.text)
+"""
 LEFT_OUT = {"tags": ["real"]}
 
 # (cells, or the bytes of the file) -> which of (returns, score_gradient) pass, and a part of what is said
@@ -56,10 +84,13 @@ NOTEBOOKS: dict[str, tuple[Any, tuple[bool, bool] | None, str]] = {
     "b6 no syntax": ([SETUP, "def returns(rewards, gamma:", SCORE], (False, True), "SyntaxError"),
     "b7 no function": ([SETUP, "returns = 3", SCORE], (False, True), "that is a int"),
     "b8 a check of its own": ([SETUP, FAKE, WRONG, SCORE], (False, True), "not discounted"),
+    "b8 patches the check": ([SETUP, WRONG, SCORE, PATCHED], (False, False), "it did not answer"),
+    "b8 solves it by its source": ([SETUP, SOLVES], (True, True), "look at cell 2: it uses the workshop's own code"),
     "b9 raises much": ([SETUP, RAISES, SCORE], (False, True), "ValueError"),
     "c1 ends its process": ([*SOLVED, "import os\nos._exit(0)"], None, "its process ended: in cell 4"),
     "c2 catches everything": ([*SOLVED, CATCHES_ALL], None, "still running after 6 seconds: in cell 4"),
     "c3 writes garbage": ([*SOLVED, GARBAGE], None, "makes no sense"),
+    "c3 forges an answer": ([SETUP, WRONG, STUBS[1], FORGED], None, "makes no sense"),
     "c4 wants all memory": ([*SOLVED, "x = bytearray(10**12)"], (True, True), "cell 4: MemoryError"),
     "c5 fills the disk": ([*SOLVED, "open('f', 'wb').truncate(10**12)"], (True, True), "cell 4: OSError"),
     "c6 kills its parent": ([*SOLVED, "import os\nos.kill(os.getppid(), 9)"], (True, True), ""),
@@ -110,6 +141,29 @@ def test_the_table_is_true(table: dict[str, Marked], name: str) -> None:
 def test_every_notebook_has_its_line(table: dict[str, Marked]) -> None:
     assert set(table) == {*NOTEBOOKS, "folder", "pipe"}
     assert "not a file" in table["folder"].fault and "not a file" in table["pipe"].fault
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux hands on what is left behind")
+def test_no_process_is_left_behind(tmp_path: Path) -> None:
+    kept = tmp_path / "pids"
+    leaves = f"""
+import os, subprocess, sys
+kept = {str(kept)!r}
+own = [subprocess.Popen(["setsid", "sleep", "300"]).pid]
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(kept, "a").write(f"{{os.getpid()}} ")
+        os.execvp("sleep", ["sleep", "300"])
+    os._exit(0)
+os.wait()
+open(kept, "a").write(f"{{own[0]}} ")
+"""
+    (tmp_path / "01.ipynb").write_bytes(written([*SOLVED, leaves]))
+    (marked,) = mark(tmp_path)
+    assert marked.passed and not marked.fault
+    pids = [int(pid) for pid in kept.read_text().split()]
+    assert pids and [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_the_command_prints_a_table_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

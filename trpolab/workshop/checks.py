@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,15 +55,20 @@ class FunctionCheck:
 
     def __call__(self, *given: Any) -> Judgement:
         """Which properties of the function hold; never raises because of it."""
-        names, known = (
-            self._exercise.functions[self.name],
-            f"{self.name}({', '.join(self._exercise.functions[self.name])})",
-        )
-        if len(given) != 1:
-            return Judgement(self.name, fault=f"give one function: check.{self.name}({self.name})")
-        if why := _unfit(given[0], self.name, names, known):
+        if why := self.unfit(given):
             return Judgement(self.name, fault=why)
-        attempt, found = Attempt(given[0], names), list[tuple[str, str]]()
+        return self.judged(Attempt(given[0], self._exercise.functions[self.name]))
+
+    def unfit(self, given: Sequence[Any]) -> str:
+        """Why what was given is not one function that can be checked, or ""."""
+        if len(given) != 1:
+            return f"give one function: check.{self.name}({self.name})"
+        names = self._exercise.functions[self.name]
+        return _unfit(given[0], self.name, names, f"{self.name}({', '.join(names)})")
+
+    def judged(self, attempt: Attempt) -> Judgement:
+        """Which properties the answers have that the attempt gives."""
+        found = list[tuple[str, str]]()
         try:
             for what, wrong in self._exercise.checks(self.name)(attempt):
                 found.append((what, wrong or YES))

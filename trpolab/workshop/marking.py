@@ -1,7 +1,8 @@
 """Marking a folder of notebooks: each runs in a process of its own, with limits, and nothing that it says is trusted.
 
-The process runs the notebook's cells, those left out that need not run, and then the checks, which it knew before. Its
-outputs go nowhere. What it answers is read as JSON of a bounded size.
+The process runs the notebook's cells, those left out that need not run, and then the checks. It tells the answers that
+the functions gave, as JSON of a bounded size; its outputs go nowhere. Whether the answers are right is found here,
+where nothing of the notebook ran.
 """
 
 from __future__ import annotations
@@ -28,17 +29,19 @@ from traitlets.config import Config as Traits
 
 from trpolab.machine import usable_cores
 from trpolab.settings import PlainError
-from trpolab.workshop.attempt import TimeUp
+from trpolab.workshop.attempt import Attempt, Retold, TimeUp
 from trpolab.workshop.builder import LEFT_OUT, SOLUTIONS
-from trpolab.workshop.checks import YES, Judgement, check
+from trpolab.workshop.checks import YES, FunctionCheck, Judgement
 from trpolab.workshop.source import Exercise, exercises
+from trpolab.workshop.strays import Strays
 
 CELL_SECONDS, SECONDS = 10.0, 60.0  # that a cell may take, and a notebook in all
 MEMORY, FILES = 4 * 2**30, 64 * 2**20  # bytes that it may use, and write to a file
 LARGEST = 20 * 2**20  # bytes of a notebook
-ANSWER = 100_000  # bytes of an answer
+ANSWER = 2 * 2**20  # bytes of an answer
 SAID = 300  # characters of what is said of one function
 NUMBER = re.compile(r"^EXERCISE = (\d+)", re.MULTILINE)
+MACHINERY = re.compile(r"workshop[./\\]|import workshop|[\"']workshop|solutions\b")  # no exercise needs it
 LIMITS = {"RLIMIT_DATA": MEMORY, "RLIMIT_FSIZE": FILES, "RLIMIT_CPU": int(2 * SECONDS), "RLIMIT_CORE": 0}
 
 
@@ -76,10 +79,10 @@ def mark(folder: Path, seconds: float = SECONDS, cell_seconds: float = CELL_SECO
     processes.set_forkserver_preload([__name__])
     with ThreadPoolExecutor(usable_cores()) as workers:
         names = [str(path.relative_to(folder)) for path in found]
-        yield from workers.map(partial(_marked, processes, seconds, cell_seconds), found, names)
+        yield from workers.map(partial(_marked, processes, Strays(), seconds, cell_seconds), found, names)
 
 
-def _marked(processes: Any, seconds: float, cell_seconds: float, path: Path, name: str) -> Marked:
+def _marked(processes: Any, strays: Strays, seconds: float, cell_seconds: float, path: Path, name: str) -> Marked:
     """One notebook, by a process that is ended when its time is up."""
     try:
         if not path.is_file() or path.stat().st_size > LARGEST:
@@ -88,7 +91,7 @@ def _marked(processes: Any, seconds: float, cell_seconds: float, path: Path, nam
         return Marked(name, fault=f"it can't be read: {error.strerror}")
     with tempfile.TemporaryDirectory(prefix="trpolab-marking-", ignore_cleanup_errors=True) as scratch:
         try:
-            process, here = _start(processes, str(path.absolute()), scratch, cell_seconds)
+            process, here = _start(processes, strays, str(path.absolute()), scratch, cell_seconds)
         except (OSError, EOFError) as error:
             return Marked(name, fault=f"its process did not start: {type(error).__name__}")
         try:
@@ -98,42 +101,57 @@ def _marked(processes: Any, seconds: float, cell_seconds: float, path: Path, nam
                 with contextlib.suppress(OSError):
                     kill()
             process.join(5)
+            strays.end(process.pid)
             here.close()
 
 
-def _start(processes: Any, *about: Any, again: bool = True) -> tuple[Any, Connection]:
+def _start(processes: Any, strays: Strays, *about: Any, again: bool = True) -> tuple[Any, Connection]:
     """A process that works, and the end of the pipe on which it answers. A notebook may kill what starts processes."""
     here, there = processes.Pipe(duplex=False)
     process = processes.Process(target=_work, args=(*about, there), daemon=True)
     try:
-        process.start()
+        strays.start(process)
     except (OSError, EOFError):
         here.close()
         if not again:
             raise
-        return _start(processes, *about, again=False)
+        return _start(processes, strays, *about, again=False)
     finally:
         there.close()
     return process, here
 
 
 def _answer(connection: Connection, name: str, seconds: float) -> Marked:
-    """The last thing that the process says; before it, it says what it is at."""
-    end, at = time.monotonic() + seconds, "beginning"
+    """What its answers are worth. First of all the process says which exercise it is, then what it is at."""
+    end, at, marked = time.monotonic() + seconds, "beginning", Marked(name)
     while (left := end - time.monotonic()) > 0 and connection.poll(left):
         try:
             said = json.loads(connection.recv_bytes(ANSWER))
-            if "at" in said:
+            if marked.exercise is None:  # nothing of the notebook has run
+                marked.exercise, marked.fault = said["exercise"], said["fault"]
+                if marked.exercise is None:
+                    return marked
+            elif "at" in said:
                 at = str(said["at"])[:SAID]
-                continue
-            checks = {str(key)[:SAID]: str(value)[:SAID] for key, value in dict(said["checks"]).items()}
-            number = said["exercise"] if isinstance(said["exercise"], int) else None
-            return Marked(name, number, checks, str(said["fault"])[:SAID])
+            else:
+                marked.checks = _judged(marked.exercise, said["functions"])
+                marked.fault = "; ".join(filter(None, [str(said["fault"])[:SAID], marked.fault]))[:SAID]
+                return marked
         except EOFError:
             return Marked(name, fault=f"its process ended: {at}")
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError):
             return Marked(name, fault=f"its process said what makes no sense: {at}")
     return Marked(name, fault=f"it was still running after {seconds:g} seconds: {at}")
+
+
+def _judged(number: int, told: dict[str, Any]) -> dict[str, str]:
+    """Of each function of an exercise "yes", or what is wrong, by what a process told of it."""
+    (exercise,) = (one for one in exercises() if one.number == number)
+    checks = {}
+    for name in exercise.functions:
+        fault, answers = str(told[name]["fault"]), list(told[name]["answers"])
+        checks[name] = (fault or _first_fault(FunctionCheck(exercise, name).judged(Retold(answers))))[:SAID]
+    return checks
 
 
 def _work(path: str, scratch: str, cell_seconds: float, connection: Connection) -> None:
@@ -156,21 +174,30 @@ def _work(path: str, scratch: str, cell_seconds: float, connection: Connection) 
     try:
         exercise, cells = _read(Path(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
-        tell(
-            exercise=None, checks={}, fault=f"it is no notebook of the workshop: {type(error).__name__}: {error}"[:SAID]
-        )
+        tell(exercise=None, fault=f"it is no notebook of the workshop: {type(error).__name__}: {error}"[:SAID])
         return
-    judges = {name: getattr(check, name) for name in exercise.functions}
+    judges = {name: FunctionCheck(exercise, name) for name in exercise.functions}
     for name in judges:
         exercise.checks(name)  # loaded before anything of the notebook runs
+    own = [block.text for block in exercise.blocks]
+    curious = [place for place, source in cells if source not in own and MACHINERY.search(source)]
+    tell(
+        exercise=exercise.number, fault=f"look at cell {curious[0]}: it uses the workshop's own code" if curious else ""
+    )
     names, faults = _run(cells, cell_seconds, lambda place: tell(at=f"in cell {place}"))
-    checks = {}
+    functions = {}
     for name, judge in judges.items():
         tell(at=f"in the check of {name}")
-        given = names.get(name)
-        said = _first_fault(judge(given)) if name in names else f"there is no {name}: its cell is missing"
-        checks[name] = said[:SAID]
-    tell(exercise=exercise.number, checks=checks, fault=faults[0] if faults else "")
+        attempt = Attempt(names.get(name, print), exercise.functions[name])
+        fault = (
+            judge.unfit([names[name]])
+            if name in names
+            else f"there is no {name}: its cell is missing, or did not run to its end"
+        )
+        if not fault:
+            judge.judged(attempt)
+        functions[name] = {"fault": fault[:SAID], "answers": attempt.told}
+    tell(functions=functions, fault=faults[0] if faults else "")
 
 
 def _read(path: Path) -> tuple[Exercise, list[tuple[int, str]]]:

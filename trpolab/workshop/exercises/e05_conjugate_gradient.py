@@ -17,7 +17,7 @@ from trpolab.workshop.compare import near
 def conjugate_gradient(attempt: Attempt) -> Properties:
     """x_k is the best x of the span of b, Ab ... A^(k-1)b: found here by solving in that span."""
     a, b = system(6, 8.0)
-    product, asked = counting(a, b)
+    product = times(a, b)
     one = attempt(product, b, 1, like=b)
     length = float(b @ b) / float(b @ a @ b)
     mistakes = {
@@ -37,12 +37,11 @@ def conjugate_gradient(attempt: Attempt) -> Properties:
     third = attempt.gives(krylov(a, b, 3), product, b, 3, mistakes=wrong)
     yield "three steps reach the best point of their plane", third
     yield "six steps solve six equations", attempt.gives(torch.linalg.solve(a, b), product, b, 6)
-    asked.clear()
     attempt(product, b, 4, like=b)
-    spent = f"{len(asked)} products for 4 iterations"
-    yield "one product an iteration", "" if len(asked) in (4, 5) else spent
+    spent = f"{attempt.asked} products for 4 iterations"
+    yield "one product an iteration", "" if attempt.asked in (4, 5) else spent
     few, rhs = torch.diag(torch.tensor([2.0, 5.0], dtype=b.dtype)), torch.tensor([1.0, 0.0], dtype=b.dtype)
-    yield "it stays where it is once nothing is left", attempt.gives(rhs / 2, counting(few, rhs)[0], rhs, 8)
+    yield "it stays where it is once nothing is left", attempt.gives(rhs / 2, times(few, rhs), rhs, 8)
     yield "b = 0 has the solution 0", attempt.gives(0 * b, product, 0 * b, 3)
 
 
@@ -54,15 +53,9 @@ def system(size: int, spread: float) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy((a + a.T) / 2), torch.from_numpy(generator.normal(size=size))
 
 
-def counting(a: torch.Tensor, b: torch.Tensor) -> tuple[Callable[[Any], Any], list[int]]:
-    """v ↦ Av, and a list that grows with each product."""
-    asked: list[int] = []
-
-    def multiplied(v: torch.Tensor) -> torch.Tensor:
-        asked.append(1)
-        return a @ v
-
-    return vectors(multiplied, b, "product"), asked
+def times(a: torch.Tensor, b: torch.Tensor) -> Callable[[Any], Any]:
+    """v ↦ Av, for vectors like b."""
+    return vectors(lambda v: a @ v, b, "product")
 
 
 def krylov(a: torch.Tensor, b: torch.Tensor, k: int) -> torch.Tensor:

@@ -66,14 +66,9 @@ class Toys:
 
     def tried(self, gain: Callable[[float], float], kl: Callable[[float], float], least: float, most: float) -> str:
         """What is wrong with the point that is chosen: its fraction should lie between `least` and `most`."""
-        asked: list[float] = []
 
         def of(function: Callable[[float], float]) -> Callable[[Any], Any]:
-            def answer(point: Tensor) -> float:
-                asked.append(1.0)
-                return function(self._along(point))
-
-            return vectors(answer, self._theta, "surrogate")
+            return vectors(lambda point: function(self._along(point)), self._theta, "surrogate")
 
         try:
             given = (of(gain), of(kl), self._theta, self._step, DELTA)
@@ -83,7 +78,7 @@ class Toys:
                 raise
             return str(error)
         self._first = False
-        return self._fault(found, least, most, len(asked))
+        return self._fault(found, least, most, self._attempt.asked)
 
     def _along(self, point: Tensor) -> float:
         return float((point - self._theta) @ self._step / (self._step @ self._step))

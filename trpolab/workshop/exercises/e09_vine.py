@@ -79,11 +79,8 @@ def sloped(attempt: Attempt) -> str:
     """What is wrong with ∂ΣL/∂w, or ""."""
     at = W.clone().requires_grad_()
     try:
-        found = attempt(at, Q, like=normalised(W, Q))
-        if not found.requires_grad:
-            return "none: torch can't differentiate it; use torch alone, without float, numpy or detach"
-        (slope,) = torch.autograd.grad(found.sum(), at)
-    except (OwnFunctionError, RuntimeError) as error:
+        slope = attempt(at, Q, like=normalised(W, Q), slope=True)
+    except OwnFunctionError as error:
         return str(error)
     total = W.sum(1, keepdim=True)
     true = (Q - normalised(W, Q)[:, None]) / total
