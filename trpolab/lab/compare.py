@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from plotly.subplots import make_subplots
 
 from trpolab.lab.knobs import in_words, symbol_of
-from trpolab.lab.pictures.explorer import legend, panels, to_png
+from trpolab.lab.pictures.explorer import dress, legend, panels, to_png
 from trpolab.lab.reading import UNMARKED
 from trpolab.lab.series import Columns, thin
 from trpolab.lab.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
@@ -30,10 +30,11 @@ from trpolab.settings import PlainError, as_setting
 from trpolab.training.config import settings
 
 AXES = {"steps": "simulator steps", "iterations": "iteration", "time": "training time in seconds"}
-CURVES = {"return_mean": "Return", "kl_mean": "KL(old‖new)"}
+CURVES = {"return_mean": "Return", "kl_mean": "Length of a step: mean KL(old‖new)"}
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}  # as Plotly and as Matplotlib call them
 POINTS = 400  # of a curve
+BOTH = "#767676"  # what is written in a picture, to be read on white and on black
 DOTS = 86  # per inch of the picture: it fits beside a list of files on a screen of 1,280 pixels
 BESIDE = {"task", *UNMARKED}  # settings that are not compared
 SOURCES = "must be run folders, runs of trpolab.runs(), sessions or labs"
@@ -104,7 +105,7 @@ class Comparison:
         return figure
 
     def png(self) -> bytes:
-        """The figure as a picture with a white ground."""
+        """The figure as a picture whose ground is transparent, for light pages and dark ones."""
         figure, axes = panels(*CURVES.values(), height=3.4)
         for place, run in enumerate(self.runs):
             dash = list(DASHES.values())[place % len(DASHES)]
@@ -114,10 +115,10 @@ class Comparison:
                 ax.plot(x, y, color=COLOURS[place % len(COLOURS)], linestyle=dash, label=f"\u200b{run.label}")
         for ax in axes:
             ax.set_xlabel(AXES[self.by])
+            dress(ax, BOTH)
         legend(axes[0])
         for text in figure.findobj(Text):
-            text.set_parse_math(False)
-        figure.patch.set(alpha=1, facecolor="white")
+            text.set(parse_math=False, color=BOTH)
         return to_png(figure, dpi=DOTS)
 
     def __repr__(self) -> str:

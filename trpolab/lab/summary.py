@@ -72,7 +72,7 @@ def draw(history: Sequence[dict[str, Any]], marks: Sequence[Mark]) -> bytes:
     columns = Columns(["iteration", "return_mean", "kl_mean", "delta", "expected_gain", "surrogate_gain"])
     columns.extend(history)
     x = columns.get("iteration")
-    figure, (scores, kl, gain) = panels("Return", "KL(old‖new)", "Surrogate gain")
+    figure, (scores, kl, gain) = panels("Return", "Mean KL(old‖new)", "Surrogate gain")
     ended = np.isfinite(columns.get("return_mean"))
     scores.plot(x[ended], columns.get("return_mean")[ended], color=BLUE)
     for iteration, text in marks:
