@@ -9,9 +9,10 @@ import shlex
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -215,6 +216,50 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("heading", ["Sweeps", "Statistics"])
+def test_the_python_of_the_page_on_many_runs_runs(heading: str, tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", section(CHECKOUT / "docs" / "experiments.md", heading), re.M | re.S)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
+    code = code.replace("4_000", "2_100").replace("seeds=2", "seeds=1").replace("[0.005, 0.02]", "[0.005]")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    if heading == "Statistics":
+        assert ran.stdout.splitlines()[0] == "mean 319 [295, 344], 5 runs"
+
+
+def test_the_objective_for_optuna_trains_and_gives_up_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for Optuna: what a trial suggests, what it is told, and its word on pruning."""
+
+    class Pruned(Exception):
+        pass
+
+    class Study:
+        def optimize(self, objective: Callable, n_trials: int) -> None:
+            self.objective = objective
+
+    class Suggested(SimpleNamespace):
+        def suggest_float(self, name: str, low: float, high: float, log: bool = False) -> float:
+            return 0.5 * (low + high)
+
+        def report(self, value: float, step: int) -> None:
+            self.told.append((step, value))
+
+        def should_prune(self) -> bool:
+            return self.told[-1][0] >= self.last
+
+    study = Study()
+    optuna = SimpleNamespace(TrialPruned=Pruned, create_study=lambda **_: study)
+    optuna.pruners = SimpleNamespace(MedianPruner=lambda **_: None)
+    monkeypatch.setitem(sys.modules, "optuna", optuna)
+    (code,) = blocks(CHECKOUT / "docs" / "experiments.md", "python")[2:]
+    exec(code.replace("iterations=20", "iterations=4"), names := {})
+    with pytest.raises(Pruned):
+        names["objective"](pruned := Suggested(number=0, told=[], last=2))
+    assert [step for step, _ in pruned.told] == [1, 2]
+    score = names["objective"](whole := Suggested(number=0, told=[], last=9))
+    assert whole.told[:2] == pruned.told and len(whole.told) == 4 and score > 0
 
 
 # -- equations -------------------------------------------------------------------------------------------------------

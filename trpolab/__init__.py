@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from trpolab import runs, theory
     from trpolab.experiments import statistics
+    from trpolab.experiments.sweep import sweep
     from trpolab.lab import Lab
     from trpolab.lab.compare import compare
     from trpolab.lab.player import play
@@ -60,6 +61,7 @@ _HOMES = {
     "runs": "trpolab.runs",
     "setting": "trpolab.settings",
     "statistics": "trpolab.experiments.statistics",
+    "sweep": "trpolab.experiments.sweep",
     "theory": "trpolab.theory",
     "train": "trpolab.training.session",
     "watch": "trpolab.lab.watch",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.bench.curves import Curve, Store
+from trpolab.bench.curves import Curve, Store, curve_of
 from trpolab.bench.table import Report, Table, verdict
 from trpolab.machine import usable_cores
 from trpolab.sampling.evaluate import play_episodes
@@ -102,7 +102,7 @@ def _train(run: Run, out: Path, report: Report) -> Curve:
         row = done.metrics
         report(f"{run.task} {run.sampler}: iteration {row['iteration']}, score {row['return_mean']}")
     final = play_episodes(session.policy, session.source, EPISODES, run.seed, threads=usable_cores())
-    return Curve.of(session, run.sampler, final, run.given)
+    return curve_of(session, run.sampler, final, run.given)
 
 
 def _begun(run: Run, folder: Path) -> Session:

@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trpolab.bench.table import machine
-from trpolab.runs.disk import write_atomically
+from trpolab.experiments.results import Curve, keep, read_curves
 from trpolab.sampling.evaluate import Evaluation
 from trpolab.training.session import Session
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One run: training returns over simulator steps and over seconds, and what the policy returned at the end."""
-
-    task: str
-    method: str
-    seed: int
-    steps: tuple[int, ...]  # cumulative, branches and candidates included
-    seconds: tuple[float, ...]  # cumulative, sampling and update
-    returns: tuple[float, ...]  # mean raw return of the episodes that ended in the iteration
-    final: float  # mean raw return of evaluation episodes, actions sampled
-    length: float  # their mean length in steps
-    parameters: int  # D
-    given: dict[str, Any]  # settings beside the contest's
-
-    @classmethod
-    def of(
-        cls, session: Session, method: str, final: Evaluation, given: dict[str, Any], points: int | None = None
-    ) -> Curve:
-        """What a session learned, at those iterations in which episodes ended; at most `points` of them."""
-        seconds = np.cumsum([row["seconds_total"] for row in session.history]).tolist()
-        scored = [(row, spent) for row, spent in zip(session.history, seconds, strict=True) if row["episodes"]]
-        kept = np.linspace(0, len(scored) - 1, min(points or len(scored), len(scored))).astype(int)
-        scored = [scored[k] for k in kept]
-        return cls(
-            session.config.task,
-            method,
-            session.config.seed,
-            steps=tuple(int(row["sim_steps"]) for row, _ in scored),
-            seconds=tuple(round(spent, 3) for _, spent in scored),
-            returns=tuple(round(float(row["return_mean"]), 2) for row, _ in scored),
-            final=round(final.mean, 2),
-            length=round(float(final.lengths.mean()), 1),
-            parameters=session.policy.size,
-            given=given,
-        )
+def curve_of(
+    session: Session, method: str, final: Evaluation, given: dict[str, Any], points: int | None = None
+) -> Curve:
+    """What a session learned, at those iterations in which episodes ended; at most `points` of them."""
+    seconds = np.cumsum([row["seconds_total"] for row in session.history]).tolist()
+    scored = [(row, spent) for row, spent in zip(session.history, seconds, strict=True) if row["episodes"]]
+    kept = np.linspace(0, len(scored) - 1, min(points or len(scored), len(scored))).astype(int)
+    scored = [scored[k] for k in kept]
+    return Curve(
+        session.config.task,
+        method,
+        session.config.seed,
+        steps=tuple(int(row["sim_steps"]) for row, _ in scored),
+        seconds=tuple(round(spent, 3) for _, spent in scored),
+        returns=tuple(round(float(row["return_mean"]), 2) for row, _ in scored),
+        final=round(final.mean, 2),
+        length=round(float(final.lengths.mean()), 1),
+        parameters=session.policy.size,
+        given=given,
+    )
 
 
 class Store:
@@ -77,17 +58,5 @@ class Store:
     def add(self, curve: Curve) -> Curve:
         """Add a curve and write the file."""
         self.curves.append(curve)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        rows = ",\n".join(json.dumps(dataclasses.asdict(one), ensure_ascii=False) for one in self.curves)
-        head = json.dumps({"command": self.command, "machine": machine()}, ensure_ascii=False)[:-1]
-        write_atomically(self.file, f'{head}, "runs": [\n{rows}\n]}}')
+        keep(self.file, self.command, machine(), self.curves)
         return curve
-
-
-def read_curves(file: Path) -> list[Curve]:
-    """The curves of a file that `Store` wrote."""
-    try:
-        runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"]
-        return [Curve(**(run | {name: tuple(run[name]) for name in ("steps", "seconds", "returns")})) for run in runs]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file} does not hold learning curves ({error})") from error

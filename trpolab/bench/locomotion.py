@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.bench.curves import Curve, Store
+from trpolab.bench.curves import Curve, Store, curve_of
 from trpolab.bench.learning import SMALL_VINE
 from trpolab.bench.table import Report, Table
 from trpolab.sampling.evaluate import play_episodes
@@ -87,7 +87,7 @@ def run(trial: Turned, report: Report, out: Path | None = None) -> tuple[Curve, 
     final = play_episodes(session.policy, trial.task, 20, trial.seed, deterministic=True)
     report(f"{trial.task}, {trial.name}, seed {trial.seed}: {final.mean:,.0f}")
     given = {} if trial.name in WAYS else trial.settings
-    return Curve.of(session, trial.name, final, given, POINTS), session
+    return curve_of(session, trial.name, final, given, POINTS), session
 
 
 def _row(store: Store, task: str, name: str, steps: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.bench.curves import Curve, Store
+from trpolab.bench.curves import Curve, Store, curve_of
 from trpolab.bench.learning import SEEDS
 from trpolab.bench.table import Report, Table, timed, verdict
 from trpolab.sampling.evaluate import play_episodes
@@ -92,7 +92,7 @@ def run(
     seconds, _ = timed(session.run)
     final = play_episodes(session.policy, contest.task, contest.episodes, seed)
     report(f"{contest.task} {method} seed {seed}: {final.mean:,.0f} after {seconds:.0f} s")
-    return Curve.of(session, method, final, given or {}, POINTS), session
+    return curve_of(session, method, final, given or {}, POINTS), session
 
 
 def _natural_step(contest: Contest, store: Store, report: Report) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with explained("this command"):
             if words[:1] in (["lab"], ["workshop"]) and not {"-h", "--help"} & set(words[1:2]):
                 return int(resolve_name(f"trpolab.cli.{words[0]}:{words[0]}")(words[1:]))
-            if words[:1] == ["train"]:
+            if words[:1] in (["train"], ["sweep"]):
                 sys.path.append(os.getcwd())  # where modules of one's own lie: `python -m` looks there, too
             args, unknown = parser().parse_known_args(words)
             if unknown:
@@ -80,6 +80,15 @@ def parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     _add_options_of_train(train)
+    sweep = add(
+        "sweep",
+        help="every combination of settings on a task, several seeds of each",
+        description="Train with every combination of the values that are given, VALUE,VALUE,... each, with several "
+        "seeds, a few runs at a time, and evaluate each policy at the end. Started again, it goes on; runs that are "
+        "finished are left out. A table and CSV files at the end.",
+        epilog="Exit codes: 0 all finished, 1 some crashed or diverged, 2 bad input, 130 Ctrl-C.",
+    )
+    _add_options_of_sweep(sweep)
     bench = add("bench", help="the benchmarks, a table each")
     bench.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (without any: the list of them)")
     bench.add_argument("--list", action="store_true", help="list the benchmarks, and how long each takes")
@@ -121,7 +130,7 @@ def unknown_words(command: str, words: Sequence[str]) -> str:
     """What is said of words that the parser does not know: settings have no options of their own."""
     said = f"unrecognized arguments: {' '.join(words)}"
     names = [word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")]
-    if command != "train" or not names:
+    if command not in ("train", "sweep") or not names:
         return said
     from trpolab.settings import unknown_setting
     from trpolab.training.config import settings
@@ -151,6 +160,23 @@ class _TrainHelp(argparse.Action):
 
         print(f"{parser.format_help()}\n{settings_text()}")
         parser.exit()
+
+
+def _add_options_of_sweep(sweep: argparse.ArgumentParser) -> None:
+    add = sweep.add_argument
+    add("task", metavar="TASK", help="as for train")
+    for name in ("method", "sampler", "proposal", "preset", "device", "delta", "steps-per-iteration"):
+        add(f"--{name}", metavar="VALUE,...", help="as for train; several values are an axis of the grid")
+    add("--set", action="append", default=[], metavar="KEY=VALUE,...", help="any setting by its name; may be repeated")
+    add("--steps", metavar="N", help="simulator steps of each run, branches and candidates included")
+    add("--iterations", metavar="N", help="iterations of each run")
+    add("--seeds", metavar="N", help="seeds 0 to N-1 of each combination (default: 5)")
+    add("--jobs", metavar="N", help="runs at a time (default: the cores); their numbers do not depend on it")
+    add("--episodes", metavar="N", help="episodes that judge each policy at the end (default: 20)")
+    add("--deterministic", action="store_true", help="judge by the distribution's mode instead of sampled actions")
+    add("--out", metavar="FOLDER", help="where the runs and the tables lie (default: sweeps/TASK)")
+    add("--import", action=_Import, dest="imported", metavar="MODULE", help="as for train")
+    sweep.set_defaults(run="sweep:sweep")
 
 
 def _add_options_of_train(train: argparse.ArgumentParser) -> None:

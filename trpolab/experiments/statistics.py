@@ -35,11 +35,14 @@ class Estimate:
     crashed: int = 0  # runs without a score; those that count as something are among `runs`, too
     x: np.ndarray | None = None  # [B] of a curve: where its values are
 
+    @property
+    def in_words(self) -> str:
+        """The number, with its interval where there is one."""
+        interval = "" if self.low is None else f" [{in_digits(self.low)}, {in_digits(self.high)}]"
+        return f"{self.kind} {in_digits(self.value)}{interval}"
+
     def __str__(self) -> str:
-        if np.ndim(self.value):
-            return f"{self.kind} of {self.runs} curves"
-        found = f"{self.kind} {in_digits(self.value)}"
-        found += "" if self.low is None else f" [{in_digits(self.low)}, {in_digits(self.high)}]"
+        found = self.in_words if np.ndim(self.value) == 0 else f"{self.kind} of curves"
         return f"{found}, {self.runs} runs" + (f", {self.crashed} crashed" if self.crashed else "")
 
 

@@ -67,15 +67,17 @@ class RunFolder:
         self._heartbeat.start()
 
     @classmethod
-    def create(cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "", **needed: Any) -> RunFolder:
-        """Make `<out>/<UTC>-<task>-<6 hex>/`: it appears with its run.json in it, or not at all.
+    def create(
+        cls, out: str | Path, task: str, settings: dict[str, Any], label: str = "", name: str = "", **needed: Any
+    ) -> RunFolder:
+        """Make `<out>/<name>/`, or `<UTC>-<task>-<6 hex>`: it appears with its run.json in it, or not at all.
 
         What else is `needed` to resume the run is written beside its settings: the `modules` to be imported before
         they mean anything, what the `environment` of a task from outside this package is made of, and the `parent`, the
-        run and the iteration that it was rewound to.
+        run and the iteration that it was rewound to. Raises RunLocked if another process has made the folder.
         """
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", task).strip("-.")[:36] or "task"
-        path = user_path(out) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
+        by_chance = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plain_name(task)}-{secrets.token_hex(3)}"
+        path = user_path(out) / (name or by_chance)
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         aside = temporary(path)
@@ -85,7 +87,11 @@ class RunFolder:
                 (aside / folder).mkdir()
             about = {**_about(path.name, task, settings, label), **needed}
             write_atomically(aside / "run.json", strict_json(about, indent=1))
-            os.rename(aside, path)
+            os.rename(aside, path)  # fails where something is in a folder of that name
+        except OSError:
+            if path.exists():
+                raise RunLocked(f"{str(path)!r} has just been made by another process") from None
+            raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         sync_folder(path.parent)
@@ -140,6 +146,11 @@ class RunFolder:
         if self._status:
             beat = {**self._status, "heartbeat": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
             write_atomically(self.path / "status.json", strict_json(beat, indent=1), sync=False)
+
+
+def plain_name(text: str) -> str:
+    """A text as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:36] or "task"
 
 
 def label_problem(label: Any) -> str | None:

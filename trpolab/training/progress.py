@@ -7,12 +7,66 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
 
 
-class ProgressLine:
-    """Shows iterations as they end; what is printed meanwhile, by `note` or otherwise, stands above the line.
+class ProgressBar:
+    """A line with a bar; what is printed meanwhile, by `note` or otherwise, stands above the line.
 
     Nothing is redrawn in a file, a pipe or a terminal that cannot move its cursor. Threads may write in turn. A signal
     handler must not: it may have interrupted a write.
     """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        text: str,
+        first: float = 0.0,
+        every: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """`first`: the share that is done before; `every`: seconds between the lines of a log."""
+        from rich.console import Console  # whoever trains unwatched loads none of it
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
+        self._clock, self._every, self._first = clock, every, first
+        self._started, self._written = clock(), -float("inf")
+        self._console = Console(file=stream, force_jupyter=False)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=None, finished_style="green"),
+            console=self._console,
+            auto_refresh=False,  # drawn when something has come of it, by no thread of its own
+            disable=not (stream.isatty() and self._console.is_interactive),
+        )
+        self._task = self._bar.add_task(text, total=1)
+        self._bar.update(self._task, completed=first)
+        if not self._bar.disable:
+            self._bar.start()
+            self._console.show_cursor()  # a process that is killed could not bring it back
+
+    def draw(self, share: float, text: str, last: bool = False) -> None:
+        """So much is done; a log gets the line where some time has passed since the one before, or as the last one."""
+        self._bar.update(self._task, completed=share, description=text, refresh=True)
+        if self._bar.disable and (last or self._clock() - self._written >= self._every):
+            self._written = self._clock()
+            self.note(text)
+
+    def left(self, share: float) -> str:
+        """The time that the rest takes, if it goes on as before; "" where nothing tells."""
+        done = share - self._first
+        return f"{duration((self._clock() - self._started) / done * (1 - share))} left" if done > 0 else ""
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._console.out(text, highlight=False)
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+        if not self._bar.disable:
+            self._bar.stop()
+
+
+class ProgressLine(ProgressBar):
+    """Shows the iterations of one run as they end."""
 
     def __init__(
         self,
@@ -22,33 +76,12 @@ class ProgressLine:
         *,
         done: int = 0,
         sim_steps: int = 0,
-        every: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
+        **how: Any,
     ):
-        """What the run is to do, and what is `done` with `sim_steps` behind; `every`: seconds between a log's lines."""
-        from rich.console import Console  # whoever trains unwatched loads none of it
-        from rich.progress import BarColumn, Progress, TextColumn
-        from rich.table import Column
-
-        self._clock, self._every = clock, every
+        """What the run is to do, and what is `done` with `sim_steps` behind; `how`: as for `ProgressBar`."""
         self._bounds, self._done, self._steps = (iterations, steps), done, sim_steps
-        self._first = share_done(done, sim_steps, *self._bounds)
-        self._started = self._last = clock()
-        self._written = -float("inf")
-        self._patience = every
-        self._console = Console(file=stream, force_jupyter=False)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(bar_width=None, finished_style="green"),
-            console=self._console,
-            auto_refresh=False,  # drawn when an iteration ends, by no thread of its own
-            disable=not (stream.isatty() and self._console.is_interactive),
-        )
-        self._task = self._bar.add_task(self._where(), total=1)
-        self._bar.update(self._task, completed=self._first)
-        if not self._bar.disable:
-            self._bar.start()
-            self._console.show_cursor()  # a process that is killed could not bring it back
+        super().__init__(stream, self._where(), share_done(done, sim_steps, *self._bounds), **how)
+        self._last, self._patience = self._started, self._every
 
     def show(self, metrics: Mapping[str, Any]) -> None:
         """An iteration has ended with these metrics."""
@@ -57,19 +90,15 @@ class ProgressLine:
         rate = (metrics["sim_steps"] - self._steps) / max(now - self._last, 1e-9)
         before = share_done(self._done - 1, self._steps, *self._bounds)
         share = share_done(self._done, metrics["sim_steps"], *self._bounds)
-        left = (now - self._started) / max(share - self._first, 1e-9) * (1 - share)
         self._steps, self._last, self._patience = metrics["sim_steps"], now, self._every
         line = (
             f"{self._where()}  return {number(metrics.get('return_mean'), '.1f')}  "
-            f"KL {number(metrics.get('kl_mean'), '.4f')}  {rate:,.0f} steps/s  {duration(left)} left"
+            f"KL {number(metrics.get('kl_mean'), '.4f')}  {rate:,.0f} steps/s  {self.left(share)}"
         )
         outcome = metrics.get("outcome") or "accepted"
         if not outcome.startswith("accepted"):
             line += f"  {outcome}"
-        self._bar.update(self._task, completed=share, description=line, refresh=True)
-        if self._bar.disable and (now - self._written >= self._every or 2 * share - before > 1 + 1e-9):  # the last one
-            self._written = now
-            self.note(line)
+        self.draw(share, line, last=2 * share - before > 1 + 1e-9)
 
     def wait(self) -> None:
         """The iteration under way takes long: say so, less and less often."""
@@ -83,15 +112,6 @@ class ProgressLine:
         if steps is not None:
             return f"iteration {self._done + more}  {self._steps:,}/{steps:,} steps"
         return f"iteration {self._done + more}/{iterations or 0}"
-
-    def note(self, text: str) -> None:
-        """A line that stays."""
-        self._console.out(text, highlight=False)
-
-    def close(self) -> None:
-        """Leave the line as it is."""
-        if not self._bar.disable:
-            self._bar.stop()
 
 
 def progress_of(session: Any, stream: TextIO) -> ProgressLine:

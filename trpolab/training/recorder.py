@@ -35,6 +35,7 @@ class RunRecorder:
         controls: Controls,
         out: str | Path | None,
         label: str = "",
+        name: str = "",
         saved: Saved | None = None,
         parent: dict[str, Any] | None = None,
     ):
@@ -44,7 +45,7 @@ class RunRecorder:
         self.trouble = ""
         self.device = CPU  # what ran the last update, by its name
         self.tell: Callable[[str], None] = lambda sentence: None
-        self._task, self._controls, self._out, self._label = task, controls, out, label
+        self._task, self._controls, self._out, self._called = task, controls, out, (label, name)
         self._saved, self._parent = saved, parent
         self.found: list[tuple[str, str]] = []  # events of a resumption with their messages, told when it is opened
         self.path = saved.folder if saved is not None else None  # the run folder, once there is one
@@ -65,11 +66,11 @@ class RunRecorder:
             elif self._out is not None:
                 verdict = {} if self._task.can_restore else {VERDICT: self._task.restore_reason}
                 made_of = {**self._task.fingerprint, **verdict} if self._task.fingerprint else {}
-                needed = {"modules": modules_of(config), "environment": made_of, "parent": self._parent}
+                needed: dict[str, Any] = {"modules": modules_of(config), "environment": made_of, "parent": self._parent}
                 if functions := self._controls.functions:
                     needed["functions"] = functions
                 name, settings = self._task.name, config.settings()
-                self._folder = RunFolder.create(self._out, name, settings, self._label, **needed)
+                self._folder = RunFolder.create(self._out, name, settings, *self._called, **needed)
                 self.path = self._folder.path
         except BaseException as error:
             if self._folder is not None and self._folder is not before:

@@ -44,7 +44,7 @@ class Session:
     bit for bit, from its last checkpoint: its settings are used, and only `iterations` and other live settings may be
     given. With `at`, a new run begins from the checkpoint of that iteration, with the settings that it used, and names
     the old one as its parent. `schedule` turns live settings on the way: `{30: {"delta": 0.005}}` from iteration 30 on.
-    `changed_environment` allows environments that are made of something else than the run's were.
+    `changed_environment` allows environments that are made of something else than the run's were. `name`: its folder's.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Session:
         at: int | None = None,
         schedule: Mapping[int, Mapping[str, Any]] | None = None,
         label: str = "",
+        name: str = "",
         changed_environment: bool = False,
         **settings: Any,
     ):
@@ -100,7 +101,7 @@ class Session:
         self._new_schedule = checked(schedule, config, self.task, self.progress.iteration) if schedule else {}
         for iteration, changes in self._new_schedule.items():
             self._schedule[iteration] = {**self._schedule.get(iteration, {}), **changes}
-        about = (label, saved, None) if at is None else (label, None, self.parent)
+        about = (label, name, saved, None) if at is None else (label, name, None, self.parent)
         self._recorder = RunRecorder(self.task, self.controls, out, *about)
         self._recorder.found = [(kind, message) for kind, message in (*found, ("metrics_damaged", said)) if message]
         self.events = self._recorder.events  # what happened besides iterations; it only grows
@@ -108,8 +109,7 @@ class Session:
     def __repr__(self) -> str:
         progress, where = self.progress, f", {self.path}" if self.path else ""
         score = "" if progress.score is None else f", return {progress.score:,.1f}"
-        done = progress.told(self.controls.requested)
-        return f"Session({self.task.name}: {self.state}, {done}{score}{where})"
+        return f"Session({self.task.name}: {self.state}, {progress.told(self.controls.requested)}{score}{where})"
 
     @property
     def config(self) -> Config:

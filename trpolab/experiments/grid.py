@@ -1,0 +1,262 @@
+"""Grids: many trials in one folder, a few at a time, each in a process of its own.
+
+What has finished is skipped, what was begun goes on, and what another process runs is left to it: the same command,
+started again or twice, ends with the same scores. A trial that crashes costs only itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from trpolab.experiments.trial import Ended, TrialResult, TrialSpec, outcome_of
+from trpolab.machine import installed_versions, usable_cores
+from trpolab.runs.follower import Follower
+from trpolab.runs.reader import RunFolderError, read_run
+from trpolab.sampling.workers.processes import ONE_THREAD
+from trpolab.settings import ConfigError, PlainError, whole_number
+from trpolab.simulators import find_task
+from trpolab.training.config import Config, cost, resolve
+from trpolab.training.progress import ProgressBar, share_done
+from trpolab.training.registration import modules_of
+
+POLL = 0.5  # seconds between two looks at the trials
+BOOT = "import sys; sys.path[:] = {path!r}; from trpolab.experiments.trial import main; main()"
+LOGS = "logs"  # what trials print, and their tracebacks, a file for each
+AT_LAST = 5.0  # seconds that trials have to end, after a second Ctrl-C
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial that can be run."""
+
+    trial: TrialSpec
+    config: Config
+    weight: float  # simulator steps that it takes, about
+
+
+def planned(trials: Sequence[TrialSpec]) -> list[Planned]:
+    """The trials with their configs. Raises ConfigError that lists everything wrong with any of them, each once."""
+    told: dict[str, list[str]] = {}  # by problem: where it is met
+    found: list[Planned] = []
+    known: dict[str, Any] = {}
+    for trial in trials:
+        where = f"{trial.task}, {trial.label}"
+        try:
+            task = known.get(trial.task) or known.setdefault(trial.task, find_task(trial.task))
+            json.dumps(trial.given)
+            config = resolve(task, overrides=trial.given)
+        except (PlainError, TypeError) as error:
+            for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
+                told.setdefault(problem, []).append(where)
+            continue
+        if "__main__" in modules_of(config):
+            told.setdefault("what is registered in a notebook or a script can't be run by others: use a module", [])
+        found.append(Planned(trial, config, float(config.steps or config.iterations * cost(config, task))))
+    twice = [name for name, count in Counter(trial.name for trial in trials).items() if count > 1]
+    problems = [f"{name}: is there twice" for name in twice]
+    everywhere = len({f"{trial.task}, {trial.label}" for trial in trials})
+    for problem, places in told.items():
+        named = list(dict.fromkeys(places))
+        problems.append(problem if len(named) in (0, everywhere) else f"{'; '.join(named)}: {problem}")
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+class Grid:
+    """Trials, the folder where they lie, and how far they are. Raises ConfigError for trials that can't be run.
+
+    `beside`: trials that come later, for the time left. `stream` is where the progress is shown.
+    """
+
+    def __init__(
+        self, trials: Sequence[TrialSpec], out: Path, jobs: int | None = None, stream: TextIO | None = None,
+        beside: Sequence[TrialSpec] = (),
+    ):  # fmt: skip
+        self.jobs = usable_cores() if jobs is None else whole_number("jobs", jobs, 1)
+        self.plans = {plan.trial.name: plan for plan in planned(trials)}
+        self.out = out
+        later = sum(plan.weight for plan in planned(beside))
+        self._all = later + sum(plan.weight for plan in self.plans.values())
+        self._stream = stream
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._followers: dict[str, Follower] = {}
+        self._shares = dict.fromkeys(self.plans, 0.0)
+        self.failed: dict[str, str] = {}  # trials that crashed now, and how
+
+    def outcomes(self) -> list[TrialResult]:
+        """What has come of each trial; those that crashed now are called so."""
+        found = [outcome_of(plan.trial, self.out) for plan in self.plans.values()]
+        return [
+            dataclasses.replace(one, state="crashed", message=why)
+            if not one.over and (why := self.failed.get(one.trial.name) or one.message) and one.state != "running"
+            else one
+            for one in found
+        ]  # fmt: skip
+
+    def run(self) -> list[TrialResult]:
+        """Run what is left. Ctrl-C ends it after the iterations under way, a second one at once; KeyboardInterrupt."""
+        (self.out / LOGS).mkdir(parents=True, exist_ok=True)
+        waiting = [name for name, plan in self.plans.items() if not self._is_over(plan.trial)]
+        with open(os.devnull, "w") as nowhere:
+            bar = ProgressBar(self._stream or nowhere, self._line(), self._share())
+            for remark in self._remarks(len(waiting)):
+                bar.note(remark)
+            try:
+                self._work(waiting, bar)
+            except KeyboardInterrupt:
+                bar.note("stopping after these iterations (Ctrl-C again: at once); the same command goes on from there")
+                self._end()
+                raise
+            finally:
+                self._kill()
+                bar.close()
+        return self.outcomes()
+
+    def _work(self, waiting: list[str], bar: ProgressBar) -> None:
+        """Start, look and collect until nothing is left."""
+        told = False
+        while waiting or self._running:
+            elsewhere = self._start(waiting)
+            if elsewhere and not self._running and not told:
+                told = True
+                bar.note(f"{elsewhere} trials are run by another process: waiting for them")
+            time.sleep(POLL)
+            for name, process in list(self._running.items()):
+                if process.poll() is not None:
+                    del self._running[name]
+                    self._collect(name, process, waiting, bar)
+            for name in self._running:
+                self._shares[name] = self._progress(name)
+            share = self._share()
+            bar.draw(share, f"{self._line()}  {bar.left(share)}", last=not waiting and not self._running)
+
+    def _start(self, waiting: list[str]) -> int:
+        """Start as many as there is room for; those that have ended elsewhere are dropped. How many run elsewhere?"""
+        elsewhere = 0
+        for name in list(waiting):
+            if len(self._running) >= self.jobs:
+                break
+            trial = self.plans[name].trial
+            if self._is_over(trial):
+                waiting.remove(name)
+            elif outcome_of(trial, self.out).state == "running":
+                elsewhere += 1
+                self._shares[name] = self._progress(name)
+            else:
+                waiting.remove(name)
+                self._running[name] = self._process(self.plans[name])
+        return elsewhere
+
+    def _process(self, plan: Planned) -> subprocess.Popen[str]:
+        """A trial's process. Its numbers don't depend on how many run beside it: its threads are its own."""
+        threads = dict.fromkeys(ONE_THREAD, str(plan.trial.given["threads"]))
+        asked = {"trial": dataclasses.asdict(plan.trial), "out": str(self.out), "modules": modules_of(plan.config)}
+        with self._log(plan.trial.name).open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", BOOT.format(path=sys.path)],
+                stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, env={**os.environ, **threads},
+                start_new_session=True,  # the terminal's Ctrl-C is not for it
+            )  # fmt: skip
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+        return process
+
+    def _collect(self, name: str, process: subprocess.Popen[str], waiting: list[str], bar: ProgressBar) -> None:
+        """A trial's process has ended."""
+        assert process.stdin is not None
+        process.stdin.close()
+        code, trial, log = process.returncode, self.plans[name].trial, self._log(name)
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+        if code == Ended.ELSEWHERE:
+            waiting.append(name)
+        elif code not in (Ended.FINISHED, Ended.DIVERGED):
+            last = next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}")
+            self.failed[name] = f"killed by signal {-code}" if code < 0 else last
+            bar.note(f"crashed: {trial.task}, {trial.label}, seed {trial.seed}: {self.failed[name]} ({log})")
+        elif code == Ended.DIVERGED:
+            bar.note(f"diverged: {trial.task}, {trial.label}, seed {trial.seed}: {outcome_of(trial, self.out).message}")
+        if code != Ended.ELSEWHERE:
+            self._shares[name] = 1.0
+        if not any(lines):
+            log.unlink(missing_ok=True)
+
+    def _is_over(self, trial: TrialSpec) -> bool:
+        over = outcome_of(trial, self.out).over
+        self._shares[trial.name] = 1.0 if over else self._shares[trial.name]
+        return over
+
+    def _progress(self, name: str) -> float:
+        """How much of a trial that is under way is done."""
+        with contextlib.suppress(RunFolderError, OSError):
+            follower = self._followers.setdefault(name, Follower(self.out / name))
+            for row in follower.new():
+                config, steps = self.plans[name].config, row.get("sim_steps") or 0
+                self._shares[name] = share_done(row["iteration"], steps, config.iterations, config.steps)
+        return self._shares[name]
+
+    def _share(self) -> float:
+        return sum(plan.weight * self._shares[name] for name, plan in self.plans.items()) / max(self._all, 1.0)
+
+    def _line(self) -> str:
+        done = sum(share == 1.0 and name not in self._running for name, share in self._shares.items())
+        crashed = f", {len(self.failed)} crashed" if self.failed else ""
+        return f"{done}/{len(self.plans)} trials, {len(self._running)} running{crashed}"
+
+    def _remarks(self, left: int) -> Iterator[str]:
+        """What is worth a line before anything runs."""
+        finished = len(self.plans) - left
+        if finished:
+            yield f"{finished} of {len(self.plans)} trials are finished already"
+        if self.jobs > usable_cores():
+            yield f"jobs = {self.jobs}: more than the {usable_cores()} cores here; runs are the same, only slower"
+        yield from self._older()
+        others = [path for path in self.out.iterdir() if (path / "run.json").exists() and path.name not in self.plans]
+        if others:
+            yield f"{len(others)} runs in {self.out} are of other grids: they are kept"
+
+    def _older(self) -> Iterator[str]:
+        """Runs of other versions, or of other defaults, are kept."""
+        now, found = installed_versions(), Counter[str]()
+        for name, plan in self.plans.items():
+            with contextlib.suppress(RunFolderError):
+                about = read_run(self.out / name)
+                versions, given = about.get("versions"), about["settings"]
+                then: Mapping[str, Any] = versions if isinstance(versions, dict) else {}
+                mine = json.loads(json.dumps(plan.config.settings()))
+                other = [f"{what} {then[what]}" for what in then if then[what] != now.get(what)]
+                same = [what for what in mine if mine[what] is None or mine[what] == given.get(what, mine[what])]
+                other += [f"{what} = {given[what]}" for what in mine if what not in same]
+                found.update([", ".join(other)] if other else [])
+        for what, count in found.items():
+            yield f"{count} runs in {self.out} are of other versions or defaults ({what}): they are kept"
+
+    def _log(self, name: str) -> Path:
+        return self.out / LOGS / f"{name}.txt"
+
+    def _end(self) -> None:
+        """Let trials stop after their iterations; their input's end tells them."""
+        with contextlib.suppress(KeyboardInterrupt):
+            for process in self._running.values():
+                if process.stdin is not None:
+                    process.stdin.close()
+            for process in self._running.values():
+                process.wait()
+
+    def _kill(self) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.wait(AT_LAST)
