@@ -7,7 +7,7 @@ from trpolab.simulators.registry import SimulatorKind
 
 PAPER = ("paper/Swimmer", "paper/Hopper", "paper/Walker")
 PLANAR = ("Swimmer-v5", "Hopper-v5", "Walker2d-v5", "HalfCheetah-v5")
-OTHERS = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5", "Ant-v5", "Humanoid-v5")
+OTHERS = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5", "Pusher-v5", "Ant-v5", "Humanoid-v5")
 TASKS = (*PAPER, *PLANAR, *OTHERS)
 
 

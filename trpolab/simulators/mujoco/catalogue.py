@@ -11,7 +11,16 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from trpolab.simulators.mujoco.rewards import Ant, Balancer, DoubleBalancer, Humanoid, PaperRunner, Reacher, Runner
+from trpolab.simulators.mujoco.rewards import (
+    Ant,
+    Balancer,
+    DoubleBalancer,
+    Humanoid,
+    PaperRunner,
+    Pusher,
+    Reacher,
+    Runner,
+)
 from trpolab.simulators.mujoco.state_rows import Bounds, Layout, Meaning, closed_bounds
 
 # Where an episode starts: qpos [nq] and qvel [nv], drawn in Gymnasium's order.
@@ -42,6 +51,17 @@ def reach(rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, 
     qpos[-2:] = goal
     qvel = rng.uniform(low=-0.005, high=0.005, size=model.nv)
     qvel[-2:] = 0
+    return qpos, qvel
+
+
+def push(rng: np.random.Generator, model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+    """Pusher: the arm's own pose, and an object drawn until it lies further than 0.17 m from its goal."""
+    qpos, place = model.qpos0.copy(), np.zeros(2)
+    while np.linalg.norm(place) <= 0.17:
+        place = rng.uniform(low=[-0.3, -0.2], high=[0.0, 0.2])
+    qpos[-4:] = [*place, 0.0, 0.0]
+    qvel = rng.uniform(low=-0.005, high=0.005, size=model.nv)
+    qvel[-4:] = 0
     return qpos, qvel
 
 
@@ -85,6 +105,7 @@ _STANDING = closed_bounds(1, [-inf, -inf, 0.2, *[-inf] * 26], [inf, inf, 1.0, *[
 _PAPER_HOPPER = Layout(12, clip=10.0, bounds=_HOPPING)
 _PAPER_WALKER = Layout(18, clip=10.0, bounds=_WALKING, derived=("qfrc_constraint",))
 _REACHING = Layout(10, derived=("xpos",))
+_PUSHING = Layout(23, derived=("xpos",))
 _DOUBLE = Layout(9, derived=("site_xpos", "qfrc_constraint"))
 _ANT = Layout(105, hidden=2, bounds=_STANDING, derived=("xpos",), contact_forces=True)
 _INERTIA = ("cinert", "cvel", "qfrc_actuator", "xipos")
@@ -131,6 +152,7 @@ _TASKS = (
         "InvertedDoublePendulum-v5", "inverted_double_pendulum.xml", 5, _LIVELY, DoubleBalancer(_DOUBLE), follow=None
     ),
     MujocoTask("Reacher-v5", "reacher.xml", 2, reach, Reacher(_REACHING), time_limit=50, view="xy", follow=None),
+    MujocoTask("Pusher-v5", "pusher_v5.xml", 5, push, Pusher(_PUSHING), time_limit=100, view="xy", follow=None),
     MujocoTask("Ant-v5", "ant.xml", 5, _LIVELY, Ant(_ANT, 0.01 * 5)),
     MujocoTask("Humanoid-v5", "humanoid.xml", 5, _SLIGHT, Humanoid(_HUMANOID, 0.003 * 5)),
 )

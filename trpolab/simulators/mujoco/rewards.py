@@ -15,6 +15,7 @@ from trpolab.simulators.mujoco.model import load_model
 from trpolab.simulators.mujoco.state_rows import Meaning, Rows
 
 FINGERTIP, TARGET = 3, 4  # bodies of reacher.xml
+TIPS, OBJECT, GOAL = 10, 11, 12  # bodies of pusher_v5.xml
 
 
 def control_cost(actions: np.ndarray, weight: float) -> np.ndarray:
@@ -118,6 +119,23 @@ class Reacher(Meaning):
         places = rows.derived["xpos"]
         reach: np.ndarray = places[:, FINGERTIP] - places[:, TARGET]
         return reach
+
+
+@dataclass(frozen=True, eq=False)
+class Pusher(Meaning):
+    """Pusher: the object's distances from its goal and (half) from the fingertip, and the control cost, negated."""
+
+    def observe(self, rows: Rows) -> None:
+        rows.obs[:, 0:7] = rows.qpos[:, :7]
+        rows.obs[:, 7:14] = rows.qvel[:, :7]
+        rows.obs[:, 14:] = rows.derived["xpos"][:, (TIPS, OBJECT, GOAL)].reshape(len(rows.obs), -1)
+
+    def judge(self, rows: Rows, actions: np.ndarray) -> None:
+        places = rows.derived["xpos"]
+        apart, away = places[:, OBJECT] - places[:, TIPS], places[:, OBJECT] - places[:, GOAL]
+        np.negative(np.sqrt(np.vecdot(away, away)), out=rows.reward)
+        np.subtract(rows.reward, control_cost(actions, 0.1), out=rows.reward)
+        rows.reward -= 0.5 * np.sqrt(np.vecdot(apart, apart))
 
 
 @dataclass(frozen=True, eq=False)
