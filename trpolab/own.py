@@ -192,20 +192,30 @@ def fitting(value: Any, like: Any) -> Any:
         raise OwnFunctionError(f"it gave None, not {wanted}: is there a `return`?")
     if isinstance(value, Tensor) and value.is_complex():
         raise OwnFunctionError(f"it gave complex numbers, not {wanted}")
+    kind = f"a {type(value).__name__}"
     try:
-        fit = value if isinstance(value, Tensor) else torch.as_tensor(np.array(value, np.float64, order="C"))
+        fit = value if isinstance(value, Tensor) else _numbers(value)
         fit = fit.to(like.device, like.dtype) if isinstance(like, Tensor) else fit.to(torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise OwnFunctionError(f"it gave a {type(value).__name__}, not {wanted}") from error
+        raise OwnFunctionError(f"it gave {kind} that is not {wanted}") from error
     if tuple(fit.shape) != np.shape(like):
-        raise OwnFunctionError(f"it gave shape {tuple(fit.shape)}, not {wanted}")
+        shape = f"shape {tuple(fit.shape)}" if fit.ndim else "one number"
+        raise OwnFunctionError(f"it gave {f'{kind} of {shape}' if isinstance(value, tuple) else shape}, not {wanted}")
     if bad := int((~fit.detach().isfinite()).sum()):
         nan = "NaN" if bool(fit.detach().isnan().any()) else "infinity"
-        raise OwnFunctionError(f"it gave {nan} in {bad} of {fit.numel()} numbers")
+        raise OwnFunctionError(f"it gave {nan}" + (f" in {bad} of {fit.numel()} numbers" if fit.ndim else ""))
     if isinstance(like, Tensor):
         return fit
     array = fit.detach().cpu().numpy()
     return array if isinstance(like, np.ndarray) else float(array)
+
+
+def _numbers(value: Any) -> Tensor:
+    """An array or a list as a tensor. Raises TypeError where NumPy would read numbers out of texts."""
+    array = np.asarray(value)
+    if array.dtype.kind in "US" or (array.dtype.kind == "O" and any(isinstance(each, str) for each in array.ravel())):
+        raise TypeError("a text")
+    return torch.as_tensor(np.array(array, np.float64, order="C"))
 
 
 def vectors(function: Callable[[Tensor], Any], like: Tensor, name: str) -> Callable[[Any], Any]:

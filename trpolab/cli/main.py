@@ -68,8 +68,9 @@ def parser() -> argparse.ArgumentParser:
         help="the exercises: copy them and open the first; or see how far a class is",
         usage="trpolab workshop [DIR] [OPTION ...] | build [DIR] | progress DIR [--json]",
         description="Copy the exercises to DIR (default: trpolab-workshop), never over edits, and open JupyterLab on "
-        "the first. `progress DIR` runs the notebooks in DIR, and in the folders in it, each in a process of its own, "
-        "and tells which checks they pass. `build` makes the notebooks from their sources.",
+        "the first; everything after DIR goes to JupyterLab (`--no-browser` opens no page). `progress DIR` runs the "
+        "notebooks in DIR, and in the folders in it, each in a process of its own, and tells which checks they pass. "
+        "`build` makes the notebooks from their sources.",
     )
     train = add(
         "train",

@@ -9,6 +9,7 @@ from typing import Any
 from trpolab.workshop.source import Exercise, exercises
 
 SOLUTIONS = "solutions"
+HOW = "Shift+Enter runs a cell; the first one takes some seconds."
 LEFT_OUT = ("picture", "check", "real")  # cells that need not run for the checks
 KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -30,7 +31,7 @@ def build(folder: Path) -> list[Path]:
 
 def notebook(exercise: Exercise, solved: bool) -> str:
     """The text of one notebook."""
-    head = f"# {exercise.number}. {exercise.title}\n\n*About {exercise.minutes} minutes.*"
+    head = f"# {exercise.number}. {exercise.title}\n\n*About {exercise.minutes} minutes. {HOW}*"
     cells = [cell("text", head if not solved else f"{head} **With the solution.**")]
     solutions = iter([block.text for block in exercise.blocks if block.kind == "solution"])
     first = 1  # of the hints about the function that is checked

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 TOLERANCE = 1e-6
+FAR = 11.0  # times what is right: beyond that it does not matter by how much
 
 
 def near(found: Any, true: Any, mistakes: Mapping[str, Any] | None = None, tolerance: float = TOLERANCE) -> str:
@@ -30,13 +31,20 @@ def near(found: Any, true: Any, mistakes: Mapping[str, Any] | None = None, toler
         return f"off by a factor of {factor:.4g}"
     wrong = np.flatnonzero(np.abs(found - true) > room)
     if found.size > 1 and len(wrong) <= max(1, found.size // 2):
-        places = "the last one" if wrong.tolist() == [found.size - 1] else f"the first of them at index {wrong[0]}"
-        return f"{len(wrong)} of {found.size} numbers are wrong, {places}"
+        if len(wrong) == 1:
+            return f"one of {found.size} numbers is wrong, {_place(int(wrong[0]), found.size)}"
+        return f"{len(wrong)} of {found.size} numbers are wrong, the first of them at index {wrong[0]}"
     difference = found - true
     if found.size > 1 and np.ptp(difference) <= room:
         return "every number is off by the same amount"
-    size = float(np.linalg.norm(true.ravel()))
-    return f"off by {100 * float(np.linalg.norm(difference.ravel())) / size:.3g} %" if size else "it is not 0"
+    size, off = float(np.linalg.norm(true.ravel())), float(np.linalg.norm(difference.ravel()))
+    if off > FAR * size > 0:
+        return f"far too large: more than {FAR - 1:g} times what is right"
+    return f"off by {100 * off / size:.3g} %" if size else "it is not 0"
+
+
+def _place(index: int, size: int) -> str:
+    return "the last one" if index == size - 1 else f"that at index {index}"
 
 
 def _array(value: Any) -> np.ndarray:

@@ -5,9 +5,11 @@ import math
 import torch
 
 
-def search(L, kl, theta, step, delta, first=0, room=1.0, gains=lambda new, old: new > old, factor=0.7, give=None):
+def search(
+    L, kl, theta, step, delta, first=0, last=9, room=1.0, gains=lambda new, old: new > old, factor=0.7, give=None
+):
     before = L(theta)
-    for k in range(first, 10):
+    for k in range(first, last + 1):
         candidate = theta + factor**k * step
         if kl(candidate) <= room * delta and gains(L(candidate), before):
             return candidate
@@ -60,6 +62,8 @@ WRONG = {
         "compares with 0": lambda *given: search(*given, gains=lambda new, old: new > 0),
         "takes the last in the end": lambda *given: search(*given, give=lambda theta, step: theta + 0.7**9 * step),
         "begins with 0.7": lambda *given: search(*given, first=1),
+        "tries nine times": lambda *given: search(*given, last=8),
+        "takes what gains nothing": lambda *given: search(*given, gains=lambda new, old: new >= old),
         "accepts NaN": accepts_nan,
         "gives the step": the_step,
         "goes backwards": backwards,

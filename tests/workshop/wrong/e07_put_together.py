@@ -40,6 +40,7 @@ WRONG = {
         "β of sᵀs": lambda *given: step(
             *given, length=lambda s, product, delta: (2 * delta / (s @ s)) ** 0.5, search=False
         ),
+        "no length": lambda *given: step(*given, length=lambda s, product, delta: 0.1),
         "no line search": lambda *given: step(*given, search=False),
         "no gain asked": without_the_gain,
         "the step alone": the_step_alone,

@@ -34,6 +34,7 @@ WRONG = {
         "ends at the cut": lambda rewards, last_value, gamma: q(rewards, 0.0, gamma),
         "last value one early": lambda rewards, last_value, gamma: q(rewards, last_value, gamma, discount_last=False),
         "last value with a minus": lambda rewards, last_value, gamma: q(rewards, last_value, gamma, sign=-1),
+        "last value everywhere": lambda rewards, last_value, gamma: q(rewards, 0.0, gamma) + last_value,
         "reversed": lambda rewards, last_value, gamma: q(rewards, last_value, gamma)[::-1],
         "negative": lambda rewards, last_value, gamma: -q(rewards, last_value, gamma),
     },

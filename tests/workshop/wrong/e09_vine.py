@@ -23,6 +23,7 @@ WRONG = {
         "logarithms": lambda probabilities, q_values: (probabilities.log() * q_values).sum(1),
         "the wrong sign": lambda probabilities, q_values: -(probabilities * q_values).sum(1),
         "no sum": lambda probabilities, q_values: probabilities * q_values,
+        "Eq. 16": lambda probabilities, q_values: (probabilities * q_values).sum(1) / probabilities.sum(1),
     },
     "vine_estimate": {
         "Eq. 14": lambda weights, q_values: (weights * q_values).mean(1),

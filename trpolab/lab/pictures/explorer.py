@@ -56,10 +56,13 @@ def knob(name: str, value: Any = None, *, low: float | None = None, high: float 
 
 
 def slider(name: str, low: float, high: float, value: float, doc: str, *, log: bool = False) -> tuple[Setting, Any]:
-    """A slider that is no setting: whole numbers if `low` and `high` are, on a logarithmic scale if asked."""
+    """A slider that is no setting: whole numbers if `low` and `high` are, on a logarithmic scale if asked.
+
+    Where it is called like a setting it has that one's words and symbol: discount (γ).
+    """
     kind = int if isinstance(low, int) and isinstance(high, int) else float
-    scale = "log" if log else "linear"
-    return Setting(name, (name,), kind, value, doc, shown=(low, high), scale=scale, open_low=log), value
+    scale, symbol = "log" if log else "linear", settings()[name].symbol if name in settings() else ""
+    return Setting(name, (name,), kind, value, doc, symbol, shown=(low, high), scale=scale, open_low=log), value
 
 
 def choice(name: str, options: Sequence[Any], doc: str) -> tuple[Setting, Any]:

@@ -30,7 +30,7 @@ def returns(attempt: Attempt) -> Properties:
     }
     yield "each step gets what comes from it on, discounted", near(attempt(REWARDS, gamma, like=true), true, mistakes)
     yield "the last step gets its own reward", attempt.gives(REWARDS[-1:], REWARDS[-1:], gamma)
-    yield "γ = 0 sees the next reward alone", attempt.gives(REWARDS, REWARDS, 0.0)
+    yield "γ = 0 sees the step's own reward alone", attempt.gives(REWARDS, REWARDS, 0.0)
     yield "γ = 1 sums all that comes", attempt.gives(REWARDS[::-1].cumsum()[::-1], REWARDS, 1.0)
 
 

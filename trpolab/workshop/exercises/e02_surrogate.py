@@ -19,7 +19,7 @@ def eta(attempt: Attempt) -> Properties:
     uniform = np.full(len(start), 1 / len(start))
     back = np.linalg.solve(np.eye(len(start)) - GAMMA * moves.T, earned)
     mistakes = {
-        "it is a mean reward: 1/(1-γ) of it is what is asked": (1 - GAMMA) * true,
+        "it is the mean reward of a step, not the sum": (1 - GAMMA) * true,
         "the reward of the first step is missing": GAMMA * true,
         "it starts in every state alike": over_time(transitions, rewards, uniform, GAMMA, policy),
         "the states move backwards: mind rows and columns": float(start @ back),

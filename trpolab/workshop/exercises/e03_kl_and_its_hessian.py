@@ -32,7 +32,7 @@ def gaussian_kl(attempt: Attempt) -> Properties:
         "the log σ are taken for σ": integrated((OLD[0], np.log(np.abs(OLD[1]))), (NEW[0], np.log(np.abs(NEW[1])))),
     }
     yield "the KL of the old from the new", near(attempt(*OLD, *NEW, like=0.0), true, mistakes)
-    yield "a distribution and itself: 0", attempt.gives(0.0, *OLD, *OLD)
+    yield "0 for a distribution and itself", attempt.gives(0.0, *OLD, *OLD)
     moved = NEW[0], OLD[1]
     yield "means alone differ", attempt.gives(integrated(OLD, moved), *OLD, *moved)
     wide = OLD[0], NEW[1]

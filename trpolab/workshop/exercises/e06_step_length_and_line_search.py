@@ -54,6 +54,8 @@ def line_search(attempt: Attempt) -> Properties:
     )
     yield "of a surrogate above 0 as well", toys.tried(lambda f: f - 2 * f * f + 5, lambda f: 0.0, 0.1, 0.5)
     yield "NaN is no gain", toys.tried(lambda f: math.nan if f > 0.4 else f, lambda f: 0.0, 0.08, 0.4)
+    yield "the tenth try counts as well", toys.tried(lambda f: f, lambda f: 20 * DELTA * f, 0.02, 0.05)
+    yield "the same surrogate is no gain", toys.tried(lambda f: 0.0, lambda f: 0.0, 0.0, 0.0)
     yield "where nothing will do, theta stays", toys.tried(lambda f: -f, lambda f: 0.0, 0.0, 0.0)
 
 
@@ -96,6 +98,8 @@ class Toys:
         if fraction > most * (1 + 1e-9):
             return f"it took {fraction:.3g} of the step, where only up to {most:.3g} passes" if most else "it moved"
         if fraction < least * (1 - 1e-9):
-            none = "it stayed at theta" if fraction < 1e-9 else f"it took {fraction:.3g} of the step"
-            return f"{none}, where up to {most:.3g} passes: try the full step first, and shrink it by a half or less"
+            if fraction < 1e-9:
+                return f"it stayed at theta, where up to {most:.3g} of the step passes"
+            none = f"it took {fraction:.3g} of the step, where up to {most:.3g} passes"
+            return f"{none}: try the full step first, and shrink it by a half or less"
         return ""

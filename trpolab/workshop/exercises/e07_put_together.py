@@ -44,11 +44,15 @@ def trpo_step(attempt: Attempt) -> Properties:
         "it goes along Ag instead of A⁻¹g": theta + (a @ g) * math.sqrt(2 * DELTA / float((a @ g) @ a @ (a @ g))),
         "it stayed at theta": theta,
     }
-    linear = problem(lambda point: float(g @ (point - theta)))
-    yield "the full step, where model and truth agree", near(attempt(*linear, like=theta), full, mistakes, 1e-4)
 
     def along(point: Tensor) -> float:
         return float((point - theta) @ (full - theta) / ((full - theta) @ (full - theta)))
+
+    linear = problem(lambda point: float(g @ (point - theta)))
+    first = attempt(*linear, like=theta)
+    length = f"the direction is right, but the step is {along(first):.3g} times as long as it should be"
+    mistakes[length] = theta + along(first) * (full - theta)
+    yield "the full step, where model and truth agree", near(first, full, mistakes, 1e-4)
 
     def part(found: Tensor, least: float, most: float) -> str:
         fraction = along(found)

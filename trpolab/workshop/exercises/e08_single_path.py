@@ -30,10 +30,12 @@ def q_hat(attempt: Attempt) -> Properties:
         "last_value is not in it: a cut is not an end": ended,
         "last_value is not discounted: it comes one step after the last reward": ended + after / GAMMA,
         "last_value is taken off, not added": ended - after,
+        "last_value is discounted by one step everywhere: how far is it from the first step?": ended + GAMMA * LAST,
+        "last_value is not discounted at all": ended + LAST,
         "only the last step knows of last_value": ended + np.append(np.zeros(4), after[-1]),
     }
     yield "a piece that was cut", attempt.gives(cut, REWARDS, LAST, GAMMA, mistakes=wrong)
-    yield "γ = 0: the reward alone", attempt.gives(REWARDS, REWARDS, LAST, 0.0)
+    yield "γ = 0 sees the step's own reward alone", attempt.gives(REWARDS, REWARDS, LAST, 0.0)
     yield "a piece of one step", attempt.gives(np.array([2.0 + GAMMA * LAST]), np.array([2.0]), LAST, GAMMA)
 
 
@@ -51,14 +53,17 @@ def advantages(attempt: Attempt) -> Properties:
         "with λ = 0 nothing of the later steps must be in it": sums(deltas, GAMMA),
     }
     found = attempt(REWARDS, VALUES, LAST, GAMMA, 0.0, like=deltas)
-    yield "λ = 0: the surprise of one step", near(found, deltas, mistakes)
+    yield "with λ = 0, the surprise of one step", near(found, deltas, mistakes)
     whole = sums(np.append(REWARDS, LAST), GAMMA)[:-1] - VALUES
     wrong = {
         "with λ = 1 it must be Q̂ - V: V is missing": whole + VALUES,
         "the surprises to come are not discounted by γ": sums(deltas, 1.0),
         "the surprises to come are missing": deltas,
     }
-    yield "λ = 1: Q̂ with V as its baseline", attempt.gives(whole, REWARDS, VALUES, LAST, GAMMA, 1.0, mistakes=wrong)
+    yield (
+        "with λ = 1, Q̂ with V as its baseline",
+        attempt.gives(whole, REWARDS, VALUES, LAST, GAMMA, 1.0, mistakes=wrong),
+    )
     between = {
         "later surprises count λ, not γλ": sums(deltas, LAM),
         "later surprises count γ, not γλ": sums(deltas, GAMMA),

@@ -34,7 +34,9 @@ def every_action(attempt: Attempt) -> Properties:
     yield "Q̂ all alike: L is that, whatever the policy", attempt.gives(7.0 + 0 * true, PI, torch.full_like(Q, 7.0))
     sure = torch.eye(4, dtype=torch.float64)[[2, 0, 3]]
     yield "a policy that is sure", attempt.gives(Q[torch.arange(3), torch.tensor([2, 0, 3])], sure, Q)
-    yield "two actions", attempt.gives((PI[:, :2] * Q[:, :2]).sum(1), PI[:, :2], Q[:, :2])
+    two, of_two = PI[:, :2], (PI[:, :2] * Q[:, :2]).sum(1)
+    divided = {"it is divided by the sum of the probabilities: that is Eq. 16": of_two / two.sum(1)}
+    yield "two of the four actions: nothing is divided", attempt.gives(of_two, two, Q[:, :2], mistakes=divided)
 
 
 def vine_estimate(attempt: Attempt) -> Properties:

@@ -66,7 +66,7 @@ CAUSES = {
         lambda rows: column(rows, "explained_variance").max(), lambda x: x < 0.2,
     ),
     8: Cause(
-        "an iteration would have a few dozen steps", "steps of an iteration", partial(median, "batch_steps"),
+        "an iteration would have a few dozen steps", "their number", partial(median, "batch_steps"),
         lambda x: x < 200,
     ),
 }  # fmt: skip
@@ -95,6 +95,12 @@ def objection(run: str, said: float) -> str:
     rows = list(read_metrics(RUNS / run))
     measured = guess.measure(rows)
     if not guess.shows(measured):
-        here = f"here {guess.measured} is {measured:.3g}" if np.isfinite(measured) else "here there is none to be seen"
+        here = (
+            f"here {guess.measured} is {measured:.3g}"
+            if measured < 1000
+            else f"here {guess.measured} is {measured:,.0f}"
+            if np.isfinite(measured)
+            else "here there is none to be seen"
+        )
         return f"not {said:g}: {guess.mark}; {here}"
     return f"not {said:g}: that fits a part of it, but not all. Look again: {TELLING[run]}"
