@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -48,6 +49,31 @@ def test_a_blocking_run_does_exactly_what_was_asked(make_lab) -> None:
     until(lambda: lab.state == "paused")
     lab.run(block=True, iterations=2)
     assert len(lab.history) == 9
+
+
+def test_awaiting_a_lab_leaves_the_loop_free_for_its_buttons(make_lab) -> None:
+    lab = make_lab()
+
+    async def cell() -> Lab:
+        lab.run(iterations=1_000_000)
+        asyncio.get_running_loop().call_later(0.1, lab.pause)
+        return await lab
+
+    assert asyncio.run(cell()) is lab and 0 < len(lab.history) < 1_000_000
+    until(lambda: lab.state == "paused")
+
+
+def test_interrupting_a_cell_that_awaits_pauses_the_lab(make_lab) -> None:
+    lab = make_lab()
+
+    async def cell() -> None:
+        lab.run(iterations=1_000_000)
+        waiting = asyncio.ensure_future(lab._arrival())
+        asyncio.get_running_loop().call_later(0.1, waiting.cancel)
+        await waiting
+
+    asyncio.run(cell())
+    until(lambda: lab.state == "paused")
 
 
 def test_a_lab_that_is_never_shown_makes_no_widget(make_lab) -> None:

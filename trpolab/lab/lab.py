@@ -12,7 +12,8 @@ main thread and reaches none of them, so the lab has its own Stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,18 @@ class Lab(Shown):
         if (failure := self.trainer.failure) is not None:
             raise RuntimeError(f"training failed: {failure.sentence}\n{failure.trace}")
         return self
+
+    def __await__(self) -> Generator[Any, None, Lab]:
+        """`await lab` in a cell waits as `lab.wait()` does, and the kernel stays free: knobs and buttons answer."""
+        return self._arrival().__await__()
+
+    async def _arrival(self) -> Lab:
+        try:
+            while not self.trainer.rests():
+                await asyncio.sleep(0.1)
+        except asyncio.CancelledError:  # the kernel's interrupt
+            self.pause()
+        return self.wait()
 
     def step(self) -> Lab:
         """One iteration, then hold."""

@@ -82,11 +82,14 @@ class Trainer:
 
         Wakes ten times a second, so that the kernel's interrupt gets through.
         """
-        while self.alive and not self._arrived(length):
+        while not self.rests(length):
             with self._moved:
                 self._moved.wait(0.1)
 
-    def _arrived(self, length: int | None) -> bool:
+    def rests(self, length: int | None = None) -> bool:
+        """Whether the thread holds or ended, or the history is `length` long."""
+        if not self.alive:
+            return True
         if length is not None and self._seen >= length:  # not the history's length: the pause comes with `_seen`
             return True
         controls = self.session.controls

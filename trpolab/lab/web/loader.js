@@ -39,7 +39,7 @@ export default {
     const leave = () => el.classList.add("trpolab-web-gone");
     model.on("comm_live_update", leave); // the kernel was restarted or shut down
     let cleanup, closed = false;
-    const wait = setTimeout(() => say(el, "waiting for the kernel; if it was restarted, run the cell again"), 2 * PATIENCE);
+    const wait = setTimeout(() => say(el, "waiting for the kernel, which is at another cell; if it was restarted, run this cell again"), 2 * PATIENCE);
     load(model, model.get("bundle"))
       .then((bundle) => {
         if (closed) return;
