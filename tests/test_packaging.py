@@ -73,7 +73,8 @@ def test_the_wheel_carries_the_notebooks_and_nothing_else_of_the_checkout(wheel:
     sources = {
         f"trpolab/workshop/exercises/{path.name}" for path in (checkout / "trpolab/workshop/exercises").glob("*.md")
     }
-    assert notebooks and sources and notebooks | sources <= set(names)
+    results = {f"trpolab/results/{path.name}" for path in (checkout / "results").iterdir()}
+    assert notebooks and sources and results and notebooks | sources | results <= set(names)
     assert {name.split("/")[0] for name in names} == {"trpolab", "trpolab-" + version(wheel) + ".dist-info"}
     unwanted = (".ipynb_checkpoints", "notebooks/runs/", "__pycache__")
     assert not [name for name in names if any(part in name for part in unwanted)]

@@ -147,7 +147,7 @@ def test_a_trial_that_crashes_or_diverges_costs_only_itself(tmp_path: Path, monk
     assert [one.state for one in outcomes] == ["crashed", "diverged", "finished"]
     assert outcomes[0].message == "ZeroDivisionError: not today"
     told = stream.getvalue()
-    assert "jobs = 3: more than the 2 cores here" in told
+    assert "jobs = 3: more than the 2 cores here; runs are as ever" in told
     assert "crashed: CartPole-v1, broken, seed 0: ZeroDivisionError: not today" in told and "diverged: " in told
     assert [row["crashed"] for row in table_of(outcomes)] == ["1", "1", "0"]
     assert (out / "logs" / f"{trials[0].name}.txt").read_text().startswith("Traceback")
@@ -165,6 +165,22 @@ class FINISHED:
 
     def poll(self) -> int:
         return 0
+
+
+def test_what_follows_is_chosen_by_what_came_first(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Grid, "_process", lambda *_: pytest.fail("a finished trial was started"))
+    seen: list[list[str]] = []
+
+    def then(found: list[TrialResult]) -> list[TrialSpec]:
+        seen.append([one.state for one in found])
+        return TRIALS[1:]
+
+    stream = io.StringIO()
+    outcomes = Grid(TRIALS[:1], finished, 1, stream, TRIALS[1:], then).run()
+    assert seen == [["finished"]] and [one.trial for one in outcomes] == TRIALS
+    assert "other grids" not in stream.getvalue()
+    with pytest.raises(ConfigError, match="delta = -1"):  # what follows is checked before anything runs
+        Grid(TRIALS[:1], finished, 1, None, [TrialSpec("CartPole-v1", "x", 0, {"delta": -1.0})], then)
 
 
 def test_all_that_is_wrong_is_told_before_anything_runs(tmp_path: Path) -> None:
@@ -196,7 +212,7 @@ def test_a_place_follows_from_all_that_is_asked() -> None:
 def test_curves_are_kept_thinned_and_read_back(finished: Path, tmp_path: Path) -> None:
     lost = TrialResult(TrialSpec("CartPole-v1", "cem", 0), tmp_path / "nothing", "crashed")
     outcomes = [*(outcome_of(trial, finished) for trial in TRIALS), lost]
-    keep(tmp_path / "kept.json", "a command", "a machine", [Curve.of(one, 5) for one in outcomes])
+    keep(tmp_path / "kept.json", "a command", "a machine", [Curve.of(one).thinned(5) for one in outcomes])
     curves = read_curves(tmp_path / "kept.json")
     whole = Curve.of(outcomes[0])
     assert len(curves[0].steps) == 5 and whole.iterations[0] >= 1

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from trpolab.bench.table import Report, Table, timed, verdict
-from trpolab.sampling.config import Vine
 from trpolab.sampling.evaluate import play_episodes
 from trpolab.training.session import Session
 
@@ -24,7 +23,13 @@ ENDLESS = 10**6  # iterations
 LAST = 5  # iterations whose episodes tell how good a run has become
 # A small vine, many iterations; the policy and the update as the paper has them.
 SMALL_VINE: dict[str, Any] = {
-    "sampler": Vine(trunks=4, trunk_length=250, states=30, actions=4, rollout_length=50, tail_value=False),
+    "sampler": "vine",
+    "vine.trunks": 4,
+    "vine.trunk_length": 250,
+    "vine.states": 30,
+    "vine.actions": 4,
+    "vine.rollout_length": 50,
+    "vine.tail_value": False,
     "hidden": (50,),
     "policy.output_scale": 0.1,
     "policy.log_std": -0.7,

@@ -21,7 +21,6 @@ BENCHMARKS = {
         **{"cartpole": "1 min", "pendulum": "1 min", "scores": "45 min"},
         **{"vine-hopper": "4 min", "vine-cartpole": "2 min", "vine-swimmer": "15 min"},
     },
-    "method_comparison": {"methods": "2 min", "claims": "2 h"},
     "locomotion": {"locomotion": "3 h"},
     "atari_speed": {"atari": "4 min"},
     "device": {"device": "4 min"},

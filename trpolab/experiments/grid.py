@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -77,23 +77,28 @@ def planned(trials: Sequence[TrialSpec]) -> list[Planned]:
 class Grid:
     """Trials, the folder where they lie, and how far they are. Raises ConfigError for trials that can't be run.
 
-    `beside`: trials that come later, for the time left. `stream` is where the progress is shown.
+    `then` tells which trials follow when these are over, by what came of them; `expected` are like those, so that all
+    is checked before anything runs, and the time left is known. `stream` is where the progress is shown.
     """
 
     def __init__(
-        self, trials: Sequence[TrialSpec], out: Path, jobs: int | None = None, stream: TextIO | None = None,
-        beside: Sequence[TrialSpec] = (),
-    ):  # fmt: skip
+        self,
+        trials: Sequence[TrialSpec],
+        out: Path,
+        jobs: int | None = None,
+        stream: TextIO | None = None,
+        expected: Sequence[TrialSpec] = (),
+        then: Callable[[list[TrialResult]], Sequence[TrialSpec]] | None = None,
+    ):
         self.jobs = usable_cores() if jobs is None else whole_number("jobs", jobs, 1)
         self.plans = {plan.trial.name: plan for plan in planned(trials)}
         self.out = out
-        later = sum(plan.weight for plan in planned(beside))
-        self._all = later + sum(plan.weight for plan in self.plans.values())
+        self.failed: dict[str, str] = {}  # trials that crashed now, and how
+        self._later, self._then = sum(plan.weight for plan in planned(expected)), then
         self._stream = stream
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._followers: dict[str, Follower] = {}
         self._shares = dict.fromkeys(self.plans, 0.0)
-        self.failed: dict[str, str] = {}  # trials that crashed now, and how
 
     def outcomes(self) -> list[TrialResult]:
         """What has come of each trial; those that crashed now are called so."""
@@ -108,21 +113,38 @@ class Grid:
     def run(self) -> list[TrialResult]:
         """Run what is left. Ctrl-C ends it after the iterations under way, a second one at once; KeyboardInterrupt."""
         (self.out / LOGS).mkdir(parents=True, exist_ok=True)
-        waiting = [name for name, plan in self.plans.items() if not self._is_over(plan.trial)]
         with open(os.devnull, "w") as nowhere:
-            bar = ProgressBar(self._stream or nowhere, self._line(), self._share())
-            for remark in self._remarks(len(waiting)):
-                bar.note(remark)
-            try:
-                self._work(waiting, bar)
-            except KeyboardInterrupt:
-                bar.note("stopping after these iterations (Ctrl-C again: at once); the same command goes on from there")
-                self._end()
-                raise
-            finally:
-                self._kill()
-                bar.close()
+            stream = self._stream or nowhere
+            if self.jobs > usable_cores():
+                print(f"jobs = {self.jobs}: more than the {usable_cores()} cores here; runs are as ever", file=stream)
+            self._run_all(stream)
+            if self._then is not None:
+                more = planned(self._then(self.outcomes()))
+                self._later, self._then = 0.0, None
+                self.plans |= {plan.trial.name: plan for plan in more}
+                self._shares = {**dict.fromkeys(self.plans, 0.0), **self._shares}
+                self._run_all(stream)
+            runs = [path for path in self.out.iterdir() if (path / "run.json").exists()]
+            if others := sum(path.name not in self.plans for path in runs):
+                print(f"{others} runs in {self.out} are of other grids: they are kept", file=stream)
         return self.outcomes()
+
+    def _run_all(self, stream: TextIO) -> None:
+        waiting = [name for name, plan in self.plans.items() if not self._is_over(plan.trial)]
+        bar = ProgressBar(stream, self._line(), self._share())
+        if len(waiting) < len(self.plans):
+            bar.note(f"{len(self.plans) - len(waiting)} of {len(self.plans)} trials are finished already")
+        for remark in self._older():
+            bar.note(remark)
+        try:
+            self._work(waiting, bar)
+        except KeyboardInterrupt:
+            bar.note("stopping after these iterations (Ctrl-C again: at once); the same command goes on from there")
+            self._end()
+            raise
+        finally:
+            self._kill()
+            bar.close()
 
     def _work(self, waiting: list[str], bar: ProgressBar) -> None:
         """Start, look and collect until nothing is left."""
@@ -161,7 +183,7 @@ class Grid:
 
     def _process(self, plan: Planned) -> subprocess.Popen[str]:
         """A trial's process. Its numbers don't depend on how many run beside it: its threads are its own."""
-        threads = dict.fromkeys(ONE_THREAD, str(plan.trial.given["threads"]))
+        threads = dict.fromkeys(ONE_THREAD, str(plan.trial.given["threads"] or usable_cores()))
         asked = {"trial": dataclasses.asdict(plan.trial), "out": str(self.out), "modules": modules_of(plan.config)}
         with self._log(plan.trial.name).open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
@@ -209,24 +231,13 @@ class Grid:
         return self._shares[name]
 
     def _share(self) -> float:
-        return sum(plan.weight * self._shares[name] for name, plan in self.plans.items()) / max(self._all, 1.0)
+        done = sum(plan.weight * self._shares[name] for name, plan in self.plans.items())
+        return done / (self._later + sum(plan.weight for plan in self.plans.values()))
 
     def _line(self) -> str:
         done = sum(share == 1.0 and name not in self._running for name, share in self._shares.items())
         crashed = f", {len(self.failed)} crashed" if self.failed else ""
         return f"{done}/{len(self.plans)} trials, {len(self._running)} running{crashed}"
-
-    def _remarks(self, left: int) -> Iterator[str]:
-        """What is worth a line before anything runs."""
-        finished = len(self.plans) - left
-        if finished:
-            yield f"{finished} of {len(self.plans)} trials are finished already"
-        if self.jobs > usable_cores():
-            yield f"jobs = {self.jobs}: more than the {usable_cores()} cores here; runs are the same, only slower"
-        yield from self._older()
-        others = [path for path in self.out.iterdir() if (path / "run.json").exists() and path.name not in self.plans]
-        if others:
-            yield f"{len(others)} runs in {self.out} are of other grids: they are kept"
 
     def _older(self) -> Iterator[str]:
         """Runs of other versions, or of other defaults, are kept."""

@@ -6,6 +6,9 @@ import csv
 import dataclasses
 import json
 import math
+import os
+import platform
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,8 @@ import numpy as np
 
 from trpolab.experiments.statistics import Estimate, estimate
 from trpolab.experiments.trial import TrialResult
+from trpolab.machine import installed_versions, usable_cores
+from trpolab.numerics.device import CPU, device_name
 from trpolab.runs.disk import write_atomically
 from trpolab.runs.reader import RunFolderError, each_metrics, load_policy
 
@@ -38,8 +43,8 @@ class Curve:
     iterations: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, outcome: TrialResult, points: int | None = None) -> Curve:
-        """A trial's, at those iterations in which episodes ended; at most `points` of them, evenly spread."""
+    def of(cls, outcome: TrialResult) -> Curve:
+        """A trial's, at those iterations in which episodes ended."""
         rows: list[dict[str, Any]] = []
         size, spent = 0, 0.0
         if outcome.folder.exists() and outcome.state != "unreadable":
@@ -50,8 +55,7 @@ class Curve:
                 size = load_policy(outcome.folder).size
             except RunFolderError:  # it crashed before there was one
                 size = 0
-        kept = np.linspace(0, len(rows) - 1, min(points or len(rows), len(rows))).astype(int)
-        rows, trial = [rows[k] for k in kept], outcome.trial
+        trial = outcome.trial
         return cls(
             trial.task,
             trial.label,
@@ -65,6 +69,20 @@ class Curve:
             given=dict(trial.settings),
             iterations=tuple(row["iteration"] for row in rows),
         )
+
+    @property
+    def command(self) -> str:
+        """The command line that trains the same."""
+        given = {**self.given, "seed": self.seed}
+        pairs = [f"{name}={_typed(value)}" for name, value in given.items()]
+        return shlex.join(["trpolab", "train", self.task, *(word for pair in pairs for word in ("--set", pair))])
+
+    def thinned(self, points: int) -> Curve:
+        """At most so many points of it, evenly spread, the last among them."""
+        kept = np.linspace(0, len(self.steps) - 1, min(points, len(self.steps))).astype(int)
+        columns: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
+        columns = {name: tuple(values[k] for k in kept) for name, values in columns.items() if values}
+        return dataclasses.replace(self, **columns)
 
 
 def table_of(outcomes: Sequence[TrialResult]) -> list[dict[str, str]]:
@@ -112,6 +130,23 @@ def keep(file: Path, command: str, machine: str, curves: Iterable[Curve]) -> Non
     write_atomically(file, f'{head}, "runs": [\n{rows}\n]}}')
 
 
+def machine() -> str:
+    """The machine and the versions in one line."""
+    versions = installed_versions()
+    shown = [f"{name} {versions[name]}" for name in ("torch", "mujoco", "gymnasium", "numpy") if name in versions]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    python = f"Python {platform.python_version()}"
+    gpu = [] if (name := device_name("auto")) == CPU else [name]
+    return f"{usable_cores()} cores of {_processor()}, {', '.join([*gpu, python, *shown])}; load {load:.1f}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
 def read_curves(file: str | Path) -> list[Curve]:
     """The curves of a file that `keep` wrote: its path, or the name of one that came with this installation.
 
@@ -135,6 +170,13 @@ def kept_results() -> Path:
 def _curve(run: dict[str, Any]) -> Curve:
     scores = {name: math.nan if run[name] is None else run[name] for name in ("final", "length")}
     return Curve(**(run | scores | {name: tuple(run.get(name, ())) for name in COLUMNS}))
+
+
+def _typed(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 def _line(curve: Curve) -> str:

@@ -52,7 +52,7 @@ class TrialSpec:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What `trpolab.train` is given besides the task. One thread: trials run side by side."""
+        """What `trpolab.train` is given besides the task. One thread, if nothing else is said."""
         return {"threads": 1, **self.settings, "seed": self.seed}
 
     @property
