@@ -42,7 +42,7 @@ def trpo_step(attempt: Attempt) -> Properties:
         "β lacks its factor 2": theta + beta / math.sqrt(2) * s,
         "β is taken from sᵀs, without A": theta + math.sqrt(2 * DELTA / float(s @ s)) * s,
         "it goes along Ag instead of A⁻¹g": theta + (a @ g) * math.sqrt(2 * DELTA / float((a @ g) @ a @ (a @ g))),
-        "it stayed at theta": theta,
+        "it stayed at theta: does its direction lead uphill?": theta,
     }
 
     def along(point: Tensor) -> float:
