@@ -61,7 +61,7 @@ def test_it_writes_the_figure_the_data_and_the_claims(ran: list[TrialSpec], tmp_
     assert all(text in told for text in (*figure4.TASKS, *figure4.NAMES.values(), "simulator steps"))
     assert (tmp_path / "out" / "figure4.png").read_bytes().startswith(PNG)
     curves = read_curves(tmp_path / "out" / "figure4-small.json")
-    assert len(curves) == len(ran) == 20 + 5 * 29 and len((tmp_path / "out" / "trials.csv").read_text().split()) > 100
+    assert len(curves) == len(ran) == 12 + 5 * 29 and len((tmp_path / "out" / "trials.csv").read_text().split()) > 100
     scores, judged = found.tables
     assert "| paper/Hopper   | vine " in scores and "mean 102 [100, 104]" in scores
     assert judged.splitlines()[0].startswith("| the paper says") and "single path and vine solve it" in judged
@@ -84,9 +84,10 @@ def test_the_colours_are_the_labs() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"name": "figure9"}, r"name = 'figure9': must be one of figure4.*did you mean figure4"),
+        ({"name": "figure9"}, r"name = 'figure9': must be one of figure4, table1; did you mean figure4"),
         ({"name": "figure4", "scale": "smal"}, r"scale = 'smal': must be one of small, medium, paper; did you mean sm"),
         ({"name": "figure4", "seeds": 0}, "seeds = 0"),
+        ({"name": "table1", "scale": "medium"}, "scale = 'medium': table1 has small and paper"),
     ],
 )
 def test_bad_input_is_a_sentence(given: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -15,24 +15,11 @@ import numpy as np
 from trpolab.bench.table import Report, Table, verdict
 from trpolab.experiments.grid import Grid
 from trpolab.experiments.results import Curve, keep, machine
+from trpolab.experiments.table1 import PATH, VINE
 from trpolab.experiments.trial import TrialSpec
 
 OUT = Path("sweeps") / "atari"  # their run folders; runs that are finished are not run again
 LAST = 10  # iterations whose mean is the score of a run
-# An iteration has 10,000 decisions, and the rest of the games under way, instead of 100,000: many small steps learn
-# more than a few large ones. The mean of the discounted sums is subtracted, as it is mostly noise with so few games.
-# Damping is small but not zero, as Fisher products of a tenth of so few states leave most directions undetermined.
-SMALL: dict[str, Any] = {
-    "preset": "paper", "steps_per_iteration": 10_000, "path.horizon": 10_000, "advantage": "centred",
-    "damping": 0.001, "slots": 16, "threads": None,
-}  # fmt: skip
-# 72,000 decisions instead of 400,000. Branches are short: in these games the effect of an action shows soon, and later
-# rewards are noise. Fisher products use half of the 8,000 trunk states.
-VINE: dict[str, Any] = {
-    "preset": "paper", "sampler": "vine", "proposal": "uniform", "vine.trunks": 8, "vine.trunk_length": 1000,
-    "vine.states": 800, "vine.actions": 4, "vine.rollout_length": 20, "damping": 0.001, "fisher_fraction": 0.5,
-    "threads": None,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,14 +32,14 @@ class Demand:
 
 
 def _run(task: str, sampler: str, seed: int, iterations: int, settings: dict[str, Any]) -> TrialSpec:
-    return TrialSpec(task, sampler, seed, {**settings, "iterations": iterations}, episodes=30)
+    return TrialSpec(task, sampler, seed, {**settings, "iterations": iterations, "threads": None}, episodes=30)
 
 
 RUNS = (
-    Demand(_run("ALE/Pong-v5", "single path", 0, 200, SMALL), above=-10.0, hours=2.5),
-    Demand(_run("ALE/Pong-v5", "single path", 1, 130, SMALL), above=-10.0, hours=2.5),
+    Demand(_run("ALE/Pong-v5", "single path", 0, 200, PATH), above=-10.0, hours=2.5),
+    Demand(_run("ALE/Pong-v5", "single path", 1, 130, PATH), above=-10.0, hours=2.5),
     Demand(_run("ALE/Qbert-v5", "vine", 0, 80, VINE), above=157.0),  # the random player of Table 1
-    Demand(_run("ALE/Qbert-v5", "single path", 0, 200, SMALL), above=157.0),
+    Demand(_run("ALE/Qbert-v5", "single path", 0, 200, PATH), above=157.0),
 )
 
 

@@ -92,14 +92,16 @@ def parser() -> argparse.ArgumentParser:
     _add_options_of_sweep(sweep)
     again = add(
         "reproduce",
-        help="a figure of the paper, run anew: figure4",
-        description="Run what a figure of the paper shows, at the paper's scale or at a part of it (what is scaled is "
-        "printed), and write the figure, the data and a table of the paper's claims. Started again, it goes on.",
+        help="a figure or table of the paper, run anew: figure4, table1",
+        description="Run what a figure or table of the paper shows, at its scale or at a part of it (what is scaled is "
+        "printed), and write the figure, the data and the tables. Started again, it goes on.",
         epilog="Exit codes: 0 all finished, 1 some crashed or diverged, 2 bad input, 130 Ctrl-C.",
     )
-    again.add_argument("name", metavar="NAME", help="figure4: Section 8.1, all methods on four tasks")
-    again.add_argument("--scale", default="small", help="small (an hour on two cores), medium (hours) or paper (days)")
-    again.add_argument("--seeds", metavar="N", help="seeds 0 to N-1 of each method on each task (default: 5)")
+    again.add_argument("name", metavar="NAME", help="figure4 (all methods on four tasks) or table1 (seven games)")
+    again.add_argument(
+        "--scale", default="small", help="small (figure4: an hour on two cores), medium (hours) or paper"
+    )
+    again.add_argument("--seeds", metavar="N", help="seeds 0 to N-1 of each (default: the paper's, 5 and 1)")
     again.add_argument("--jobs", metavar="N", help="runs at a time (default: the cores)")
     again.add_argument("--out", metavar="FOLDER", help="where all of it lies (default: sweeps/NAME-SCALE)")
     again.set_defaults(run="reproduce:reproduce")

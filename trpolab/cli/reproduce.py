@@ -1,4 +1,4 @@
-"""`trpolab reproduce NAME`: a figure of the paper, run anew."""
+"""`trpolab reproduce NAME`: a figure or table of the paper, run anew."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trpolab.experiments.results import Curve
+from trpolab.experiments.results import Curve, markdown
 from trpolab.experiments.statistics import estimate
 from trpolab.experiments.trial import TrialResult, TrialSpec
 from trpolab.sampling.sampler import SAMPLERS
@@ -18,6 +18,7 @@ from trpolab.updates import factors_of_three
 TASKS = ("paper/CartPole", "paper/Swimmer", "paper/Hopper", "paper/Walker")
 EASY, SWIMMER, HOPPER, WALKER = TASKS
 SCALES = ("small", "medium", "paper")
+SEEDS = 5
 # The natural gradient's steps are swept around those that TRPO takes with δ = 0.01.
 CENTRES = {EASY: 0.01, SWIMMER: 0.1, HOPPER: 0.02, WALKER: 0.02}
 BEST = 5000.0  # the largest return on paper/CartPole: 500 steps of at most 10
@@ -59,24 +60,19 @@ def searches(population: int, std: float) -> dict[str, Any]:
 
 # Damping: Fisher products on a tenth of so few states leave most directions undetermined.
 LESS = {"damping": 1e-3}
+BODIES: dict[str, Any] = {"search": searches(0, 0.1), "shared": LESS}
 CONTESTS: dict[str, dict[str, Contest]] = {
     "small": {
-        EASY: Contest({"steps": 400_000}, {"steps_per_iteration": 2500}, vine(4, 500, 20, 100), shared=LESS),
-        SWIMMER: Contest({"steps": 400_000}, {"steps_per_iteration": 5000}, vine(3, 1000, 30, 50), searches(0, 0.1),
-                         shared=LESS),
-        HOPPER: Contest({"steps": 400_000}, {"steps_per_iteration": 5000}, vine(4, 250, 30, 50), searches(0, 0.1),
-                        shared=LESS),
-        WALKER: Contest({"steps": 400_000}, {"steps_per_iteration": 5000}, vine(4, 250, 30, 50), searches(0, 0.1),
-                        shared=LESS),
+        EASY: Contest({"steps": 400_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 20, 100), shared=LESS),
+        SWIMMER: Contest({"steps": 300_000}, {"steps_per_iteration": 5000}, vine(3, 1000, 30, 50), **BODIES),
+        HOPPER: Contest({"steps": 200_000}, {"steps_per_iteration": 5000}, vine(4, 250, 30, 50), **BODIES),
+        WALKER: Contest({"steps": 200_000}, {"steps_per_iteration": 5000}, vine(4, 250, 30, 50), **BODIES),
     },
     "medium": {
-        EASY: Contest({"steps": 1_000_000}, {"steps_per_iteration": 5000}, vine(4, 500, 50, 100), shared=LESS),
-        SWIMMER: Contest({"steps": 2_000_000}, {"steps_per_iteration": 10_000}, vine(3, 1000, 60, 50),
-                         searches(0, 0.1), shared=LESS),
-        HOPPER: Contest({"steps": 3_000_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50),
-                        searches(0, 0.1), shared=LESS),
-        WALKER: Contest({"steps": 3_000_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50),
-                        searches(0, 0.1), shared=LESS),
+        EASY: Contest({"steps": 1_000_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 50, 100), shared=LESS),
+        SWIMMER: Contest({"steps": 1_000_000}, {"steps_per_iteration": 10_000}, vine(3, 1000, 30, 50), **BODIES),
+        HOPPER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50), **BODIES),
+        WALKER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50), **BODIES),
     },
     "paper": {
         EASY: Contest({"iterations": 50}, {}, vine(4, 500, 50, 100)),
@@ -84,13 +80,14 @@ CONTESTS: dict[str, dict[str, Contest]] = {
         HOPPER: Contest({"iterations": 200}, {}, {}, searches(1000, 0.1)),
         WALKER: Contest({"iterations": 200}, {}, {}, searches(1000, 0.1)),
     },
-}  # fmt: skip
+}
+STEPS = {"small": 1, "medium": 2, "paper": 4}  # of the natural gradient that are tried to either side
 
 
 def trials_of(scale: str, seeds: int) -> tuple[list[TrialSpec], list[TrialSpec]]:
     """The sweep of the natural gradient's steps, and all others; of the natural gradient with the middle step."""
     contests = CONTESTS[scale]
-    swept = [trial for task in TASKS for trial in _swept(task, contests[task])]
+    swept = [trial for task in TASKS for trial in _swept(task, contests[task], STEPS[scale])]
     others = [
         _trial(task, contests[task], method, seed, _step(CENTRES[task]) if method == NATURAL else {})
         for seed in range(seeds)
@@ -100,7 +97,7 @@ def trials_of(scale: str, seeds: int) -> tuple[list[TrialSpec], list[TrialSpec]]
     return swept, others
 
 
-def with_best_step(others: Sequence[TrialSpec], scale: str, swept: Sequence[TrialResult]) -> list[TrialSpec]:
+def chosen(others: Sequence[TrialSpec], scale: str, swept: Sequence[TrialResult]) -> list[TrialSpec]:
     """All trials, those of the natural gradient with the step that scored best on their task, as the paper chose it."""
     best: dict[str, float] = {}
     for task in TASKS:
@@ -129,12 +126,17 @@ def scaled(scale: str, seeds: int) -> list[str]:
     return lines
 
 
-def claims(curves: Sequence[Curve]) -> list[list[str]]:
-    """Section 8.1 claim by claim: what the paper says, of which task, what was seen, and whether it agrees."""
-    return list(_judged(_Seen(curves)))
+def tables(curves: Sequence[Curve]) -> list[str]:
+    """The claims of Section 8.1."""
+    return [markdown(CLAIMS_HEAD, claims(curves))]
 
 
 CLAIMS_HEAD = ("the paper says", "task", "seen: mean return with its 95 % interval", "agrees")
+
+
+def claims(curves: Sequence[Curve]) -> list[list[str]]:
+    """Section 8.1 claim by claim: what the paper says, of which task, what was seen, and whether it agrees."""
+    return list(_judged(_Seen(curves)))
 
 
 @dataclass(frozen=True)
@@ -222,8 +224,8 @@ def _mean(scores: np.ndarray) -> float:
     return float(there.mean()) if len(there) else math.nan
 
 
-def _swept(task: str, contest: Contest) -> Iterator[TrialSpec]:
-    for step in factors_of_three(CENTRES[task], 2):
+def _swept(task: str, contest: Contest, each_side: int) -> Iterator[TrialSpec]:
+    for step in factors_of_three(CENTRES[task], each_side):
         yield _trial(task, contest, NATURAL, SWEEP_SEED, _step(step), f"{NATURAL} 1/λ = {step:.3g}")
 
 
