@@ -129,8 +129,10 @@ def test_a_run_that_a_later_version_wrote_is_kept_and_counts_as_crashed(finished
     out = copied(finished, tmp_path)
     file = out / TRIALS[0].name / "run.json"
     file.write_text(file.read_text().replace('"schema": 1', '"schema": 99'))
-    outcomes = Grid(TRIALS, out, 1).run()
+    stream = io.StringIO()
+    outcomes = Grid(TRIALS, out, 1, stream).run()
     assert outcomes[0].state == "unreadable" and "newer trpolab" in outcomes[0].message
+    assert f"{out / TRIALS[0].name}: RunFolderError" in stream.getvalue().replace("\n", "")
     assert table_of(outcomes)[0]["crashed"] == "1" and "99" in file.read_text()
 
 
@@ -147,7 +149,7 @@ def test_a_trial_that_crashes_or_diverges_costs_only_itself(tmp_path: Path, monk
     assert [one.state for one in outcomes] == ["crashed", "diverged", "finished"]
     assert outcomes[0].message == "ZeroDivisionError: not today"
     told = stream.getvalue()
-    assert "jobs = 3: more than the 2 cores here; runs are as ever" in told
+    assert "jobs = 3: more than the 2 cores here; each run goes slower" in told
     assert "crashed: CartPole-v1, broken, seed 0: ZeroDivisionError: not today" in told and "diverged: " in told
     assert [row["crashed"] for row in table_of(outcomes)] == ["1", "1", "0"]
     assert (out / "logs" / f"{trials[0].name}.txt").read_text().startswith("Traceback")

@@ -63,13 +63,13 @@ LESS = {"damping": 1e-3}
 BODIES: dict[str, Any] = {"search": searches(0, 0.1), "shared": LESS}
 CONTESTS: dict[str, dict[str, Contest]] = {
     "small": {
-        EASY: Contest({"steps": 400_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 20, 100), shared=LESS),
+        EASY: Contest({"steps": 500_000}, {"steps_per_iteration": 5000}, vine(4, 500, 20, 100), shared=LESS),
         SWIMMER: Contest({"steps": 300_000}, {"steps_per_iteration": 5000}, vine(3, 1000, 30, 50), **BODIES),
         HOPPER: Contest({"steps": 200_000}, {"steps_per_iteration": 5000}, vine(4, 250, 30, 50), **BODIES),
         WALKER: Contest({"steps": 200_000}, {"steps_per_iteration": 5000}, vine(4, 250, 30, 50), **BODIES),
     },
     "medium": {
-        EASY: Contest({"steps": 1_000_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 50, 100), shared=LESS),
+        EASY: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 50, 100), shared=LESS),
         SWIMMER: Contest({"steps": 1_000_000}, {"steps_per_iteration": 10_000}, vine(3, 1000, 30, 50), **BODIES),
         HOPPER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50), **BODIES),
         WALKER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50), **BODIES),

@@ -116,7 +116,8 @@ class Grid:
         with open(os.devnull, "w") as nowhere:
             stream = self._stream or nowhere
             if self.jobs > usable_cores():
-                print(f"jobs = {self.jobs}: more than the {usable_cores()} cores here; runs are as ever", file=stream)
+                slower = "each run goes slower, and none ends otherwise"
+                print(f"jobs = {self.jobs}: more than the {usable_cores()} cores here; {slower}", file=stream)
             self._run_all(stream)
             if self._then is not None:
                 more = planned(self._then(self.outcomes()))
@@ -134,7 +135,7 @@ class Grid:
         bar = ProgressBar(stream, self._line(), self._share())
         if len(waiting) < len(self.plans):
             bar.note(f"{len(self.plans) - len(waiting)} of {len(self.plans)} trials are finished already")
-        for remark in self._older():
+        for remark in (*self._older(), *self._unreadable()):
             bar.note(remark)
         try:
             self._work(waiting, bar)
@@ -254,6 +255,11 @@ class Grid:
                 found.update([", ".join(other)] if other else [])
         for what, count in found.items():
             yield f"{count} runs in {self.out} are of other versions or defaults ({what}): they are kept"
+
+    def _unreadable(self) -> Iterator[str]:
+        for one in self.outcomes():
+            if one.state == "unreadable":
+                yield f"{one.folder}: {one.message}; it is kept, and counts as crashed"
 
     def _log(self, name: str) -> Path:
         return self.out / LOGS / f"{name}.txt"
