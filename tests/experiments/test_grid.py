@@ -62,17 +62,16 @@ def until(true: Callable[[], Any], process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grid whose command was killed in the middle, and started again, twice at a time."""
+    """A grid whose command was killed in the middle, and started again, by two processes at a time."""
     out = tmp_path_factory.mktemp("grid")
-
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, *COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL)
-
-    first = start()
+    command = [sys.executable, *COMMAND, "--out", str(out)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     until(lambda: any(read_status(folder).iteration >= 2 for folder in out.glob("CartPole*-s*")), first)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
-    assert [again.wait(300) for again in (start(), start())] == [0, 0]
+    second = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    assert {one.state for one in Grid(TRIALS, out, 1).run()} == {"finished"}
+    assert second.wait(300) == 0
     return out
 
 
