@@ -105,6 +105,16 @@ def test_claims_agree_with_what_the_paper_says_and_with_nothing_else() -> None:
         assert any(claim in row for row in denied), (method, denied)
 
 
+def test_scores_below_zero_are_compared_as_well() -> None:
+    """On the swimmer a policy that has hardly learned returns less than nothing."""
+    paper = [one for one in as_the_paper_says() if one.task != SWIMMER]
+    scores = {"trpo": -100.0, "vine": -99.0, "natural_gradient": -119.0, "cem": -150.0, "cma_es": -150.0}
+    judged = {row[0]: row[-1] for row in claims([*paper, *(run(SWIMMER, *one) for one in scores.items())])
+              if row[1] == SWIMMER}  # fmt: skip
+    assert judged == {"single path and vine give the best solutions": "yes", "": "yes",
+                      "CEM and CMA do poorly with many": "no"}  # fmt: skip
+
+
 def test_claims_of_runs_that_are_not_there_agree_with_nothing() -> None:
     assert {row[-1] for row in claims([])} == {"no"}
 

@@ -24,7 +24,7 @@ from trpolab.experiments.results import Curve, keep, read_curves, table_of, writ
 from trpolab.experiments.trial import SCORE, TrialResult, TrialSpec, outcome_of
 from trpolab.runs.reader import read_events, read_status
 from trpolab.sampling.evaluate import play_episodes
-from trpolab.settings import ConfigError
+from trpolab.settings import ConfigError, PlainError
 from trpolab.training.session import Session
 from trpolab.updates import METHODS
 
@@ -200,6 +200,12 @@ def test_all_that_is_wrong_is_told_before_anything_runs(tmp_path: Path) -> None:
     for part in ("CartPole-v1, bad: delta = -1.0", "cem on a vine: method = 'cem'", "Nonsense-v0", "is there twice"):
         assert part in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlainError, match=r"file' can't hold the runs: (Not a directory|File exists)"):
+        Grid(TRIALS, tmp_path / "file").run()
 
 
 def test_a_place_follows_from_all_that_is_asked() -> None:

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from trpolab.experiments.trial import Ended, TrialResult, TrialSpec, outcome_of
 from trpolab.machine import installed_versions, usable_cores
 from trpolab.runs.follower import Follower
-from trpolab.runs.reader import RunFolderError, read_run
+from trpolab.runs.reader import RunFolderError, RunFolderUnwritable, read_run
 from trpolab.sampling.workers.processes import ONE_THREAD
 from trpolab.settings import ConfigError, PlainError, whole_number
 from trpolab.simulators import find_task
@@ -94,7 +94,7 @@ class Grid:
         self.plans = {plan.trial.name: plan for plan in planned(trials)}
         self.out = out
         self.failed: dict[str, str] = {}  # trials that crashed now, and how
-        self._later, self._then = sum(plan.weight for plan in planned(expected)), then
+        self._later, self._then = [plan.weight for plan in planned(expected)], then
         self._stream = stream
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._followers: dict[str, Follower] = {}
@@ -112,7 +112,10 @@ class Grid:
 
     def run(self) -> list[TrialResult]:
         """Run what is left. Ctrl-C ends it after the iterations under way, a second one at once; KeyboardInterrupt."""
-        (self.out / LOGS).mkdir(parents=True, exist_ok=True)
+        try:
+            (self.out / LOGS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderUnwritable(f"{str(self.out)!r} can't hold the runs: {error.strerror}") from error
         with open(os.devnull, "w") as nowhere:
             stream = self._stream or nowhere
             if self.jobs > usable_cores():
@@ -121,7 +124,7 @@ class Grid:
             self._run_all(stream)
             if self._then is not None:
                 more = planned(self._then(self.outcomes()))
-                self._later, self._then = 0.0, None
+                self._later, self._then = [], None
                 self.plans |= {plan.trial.name: plan for plan in more}
                 self._shares = {**dict.fromkeys(self.plans, 0.0), **self._shares}
                 self._run_all(stream)
@@ -163,7 +166,7 @@ class Grid:
             for name in self._running:
                 self._shares[name] = self._progress(name)
             share = self._share()
-            bar.draw(share, f"{self._line()}  {bar.left(share)}", last=not waiting and not self._running)
+            bar.draw(share, f"{self._line()}  {bar.left(share)}".rstrip(), last=not waiting and not self._running)
 
     def _start(self, waiting: list[str]) -> int:
         """Start as many as there is room for; those that have ended elsewhere are dropped. How many run elsewhere?"""
@@ -233,12 +236,12 @@ class Grid:
 
     def _share(self) -> float:
         done = sum(plan.weight * self._shares[name] for name, plan in self.plans.items())
-        return done / (self._later + sum(plan.weight for plan in self.plans.values()))
+        return done / sum([*self._later, *(plan.weight for plan in self.plans.values())])
 
     def _line(self) -> str:
         done = sum(share == 1.0 and name not in self._running for name, share in self._shares.items())
         crashed = f", {len(self.failed)} crashed" if self.failed else ""
-        return f"{done}/{len(self.plans)} trials, {len(self._running)} running{crashed}"
+        return f"{done}/{len(self.plans) + len(self._later)} trials, {len(self._running)} running{crashed}"
 
     def _older(self) -> Iterator[str]:
         """Runs of other versions, or of other defaults, are kept."""
