@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Box
 from threadpoolctl import threadpool_info
 
-from trpolab.runs.reader import RunFolderError, load_policy, read_metrics
+from trpolab.runs.reader import RunFolderError, RunLocked, load_policy, read_metrics
 from trpolab.sampling.errors import NonFinite
 from trpolab.sampling.evaluate import play_episodes
 from trpolab.settings import ConfigError
@@ -65,6 +65,15 @@ def test_steps_alone_end_a_run_and_iterations_still_bound_it() -> None:
     assert len(by_steps.history) == 125 and spent(by_steps) == 8000
     assert len(train("CartPole-v1", out=None, steps=8000, iterations=2, **small).history) == 2
     assert repr(by_steps).startswith("Session(CartPole-v1: finished, 8,000 of 8,000 simulator steps")
+
+
+def test_a_run_may_have_a_folder_of_a_name_that_is_given_and_nobody_makes_it_twice(tmp_path) -> None:
+    small = {"steps_per_iteration": 64, "slots": 4, "threads": 1, "iterations": 1, "out": tmp_path, "name": "mine"}
+    first, second = Session("CartPole-v1", **small), Session("CartPole-v1", **small)
+    assert first.run().path == tmp_path / "mine"
+    with pytest.raises(RunLocked, match=r"mine' has just been made by another process"):
+        second.run()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_budget_too_small_for_an_iteration_is_refused() -> None:

@@ -71,8 +71,8 @@ CONTESTS: dict[str, dict[str, Contest]] = {
     "medium": {
         EASY: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 50, 100), shared=LESS),
         SWIMMER: Contest({"steps": 1_000_000}, {"steps_per_iteration": 10_000}, vine(3, 1000, 30, 50), **BODIES),
-        HOPPER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50), **BODIES),
-        WALKER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 10_000}, vine(4, 500, 60, 50), **BODIES),
+        HOPPER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 5000}, vine(4, 500, 30, 50), **BODIES),
+        WALKER: Contest({"steps": 1_500_000}, {"steps_per_iteration": 5000}, vine(4, 500, 30, 50), **BODIES),
     },
     "paper": {
         EASY: Contest({"iterations": 50}, {}, vine(4, 500, 50, 100)),

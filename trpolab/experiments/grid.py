@@ -207,15 +207,16 @@ class Grid:
         process.stdin.close()
         code, trial, log = process.returncode, self.plans[name].trial, self._log(name)
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
-        if code == Ended.ELSEWHERE:
+        now = outcome_of(trial, self.out)
+        if code == Ended.ELSEWHERE or now.state == "running":
             waiting.append(name)
-        elif code not in (Ended.FINISHED, Ended.DIVERGED):
+        elif code != Ended.FINISHED and not now.over:
             last = next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}")
             self.failed[name] = f"killed by signal {-code}" if code < 0 else last
             bar.note(f"crashed: {trial.task}, {trial.label}, seed {trial.seed}: {self.failed[name]} ({log})")
-        elif code == Ended.DIVERGED:
-            bar.note(f"diverged: {trial.task}, {trial.label}, seed {trial.seed}: {outcome_of(trial, self.out).message}")
-        if code != Ended.ELSEWHERE:
+        elif now.state == "diverged":
+            bar.note(f"diverged: {trial.task}, {trial.label}, seed {trial.seed}: {now.message}")
+        if name not in waiting:
             self._shares[name] = 1.0
         if not any(lines):
             log.unlink(missing_ok=True)
@@ -228,8 +229,9 @@ class Grid:
     def _progress(self, name: str) -> float:
         """How much of a trial that is under way is done."""
         with contextlib.suppress(RunFolderError, OSError):
-            follower = self._followers.setdefault(name, Follower(self.out / name))
-            for row in follower.new():
+            if name not in self._followers:
+                self._followers[name] = Follower(self.out / name)
+            for row in self._followers[name].new():
                 config, steps = self.plans[name].config, row.get("sim_steps") or 0
                 self._shares[name] = share_done(row["iteration"], steps, config.iterations, config.steps)
         return self._shares[name]
