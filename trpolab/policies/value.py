@@ -65,10 +65,10 @@ def value_network(inputs: int | tuple[int, ...], config: ValueConfig) -> MLP | C
 
 
 def make_value(inputs: int | tuple[int, ...], config: ValueConfig, generator: np.random.Generator) -> ValueFunction:
-    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 0.3, biases everywhere.
+    """A fresh value function: tanh hidden layers, orthogonal with gain √2, last layer gain 0.02, biases everywhere.
 
     `inputs` as for `value_network`.
     """
     network = value_network(inputs, config)
     mu = 1.0 if network.sees_pixels else MU_START  # pixels are not centred: with less, a fit's first steps go wrong
-    return ValueFunction(network, network.initial(generator, 0.3), mu=mu)
+    return ValueFunction(network, network.initial(generator, 0.02), mu=mu)
