@@ -22,6 +22,7 @@ EXTRAS = {  # module: extra
     "pyarrow": "parquet",
     "cma": "cma",
     "tensorboard": "tensorboard",
+    "ray": "ray",
 }
 
 

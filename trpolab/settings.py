@@ -58,6 +58,7 @@ def setting(
     choices: tuple[Any, ...] | Callable[[], tuple[Any, ...]] | None = None,
     source: str = "",
     live: bool = True,
+    of_machine: bool = False,
     flat: bool = False,
     shown: tuple[float, float] | None = None,
     needs: tuple[str, tuple[Any, ...], str] | None = None,
@@ -66,8 +67,9 @@ def setting(
 
     `low` and `high` are the bounds (open where said), `shown` the range of a slider within them, `scale` is `linear`
     or `log`, `source` the place in the paper, `live` whether a change applies at the next iteration (else at Reset),
-    and `flat` whether the name stands without its part ("delta", not "trust.delta"). `choices` may be a function,
-    called when settings are listed. `needs` is (another setting, values, reason): where the other one has none of these
+    `of_machine` whether it is one of the machine: a run that is resumed may have another value; and `flat` whether the
+    name stands without its part ("delta", not "trust.delta"). `choices` may be a function, called when settings are
+    listed. `needs` is (another setting, values, reason): where the other one has none of these
     values, this one is not read, and the lab greys it with the reason.
     """
     metadata = {k: v for k, v in locals().items() if k != "default"}
@@ -105,8 +107,14 @@ class Setting:
     choices: tuple[Any, ...] | None = None
     source: str = ""
     live: bool = True
+    of_machine: bool = False
     shown: tuple[float, float] | None = None
     needs: tuple[str, tuple[Any, ...], str] | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether a run that is resumed keeps its own value."""
+        return not self.live and not self.of_machine
 
     @property
     def part(self) -> str:

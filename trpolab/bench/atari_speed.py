@@ -40,7 +40,7 @@ def atari(report: Report) -> Table:
     threads = usable_cores()
     samplers = Samplers(session.source, session.task, session.config.slots or 1, threads, session.streams)
     workers, torch_threads = samplers.processes, torch.get_num_threads()
-    assert workers is not None and session.task.observation_space.shape is not None
+    assert isinstance(workers, ProcessPool) and session.task.observation_space.shape is not None
     try:
         torch.set_num_threads(threads)
         with threadpool_limits(1, "blas"):

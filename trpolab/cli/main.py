@@ -211,6 +211,17 @@ def _add_options_of_train(train: argparse.ArgumentParser) -> None:
     add("--proposal", help="distribution of a branch's first action, for the vine")
     add("--preset", help="modern or paper (default: modern)")
     add("--device", help="where the update runs: auto, cpu or cuda (default: cpu; Atari games: auto)")
+    add(
+        "--executor",
+        help="who samples: local, ray, or the HOST:PORT or ray://HOST:PORT of a Ray cluster (default: local)",
+    )
+    add("--workers", metavar="N", help="workers on Ray (default: as many as there are cores)")
+    add(
+        "--allow-version-mismatch",
+        action="store_const",
+        const="true",
+        help="take workers with other versions or processors, too: the last bits may differ",
+    )
     add("--delta", help="bound on the mean KL divergence of a step")
     add("--steps", metavar="N", help="simulator steps of the run, branches and candidates included")
     add("--iterations", metavar="N", help="iterations of the run (default: 100; with --steps: as many as fit)")

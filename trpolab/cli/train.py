@@ -29,7 +29,7 @@ from trpolab.training.session import Session
 # Options that are settings under their own name; the rest of the settings is reached by --set.
 FLAGS = (
     *("method", "sampler", "proposal", "preset", "device", "delta"),
-    *("steps", "iterations", "steps_per_iteration", "seed"),
+    *("steps", "iterations", "steps_per_iteration", "seed", "executor", "workers", "allow_version_mismatch"),
 )
 LARGEST_CONFIG = 2**20  # bytes
 MOST_SEEDS = 10_000
@@ -197,7 +197,7 @@ def _interrupts(session: Session, progress: ProgressLine) -> Iterator[None]:
 
 def _resume_problems(chosen: dict[str, Any], seeds: tuple[int, ...] | None) -> list[str]:
     known = settings()
-    fixed = [name for name in chosen if name in known and not known[name].live]
+    fixed = [name for name in chosen if name in known and known[name].kept]
     problems = [f"{name} = {chosen[name]!r}: a run that is resumed keeps its own" for name in fixed]
     return [*problems, "--seeds: a resumed run keeps its seed"] if seeds else problems
 

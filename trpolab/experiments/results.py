@@ -18,7 +18,7 @@ import numpy as np
 
 from trpolab.experiments.statistics import Estimate, estimate
 from trpolab.experiments.trial import TrialResult
-from trpolab.machine import installed_versions, usable_cores
+from trpolab.machine import installed_versions, processor, usable_cores
 from trpolab.numerics.device import CPU, device_name
 from trpolab.runs.disk import write_atomically
 from trpolab.runs.reader import RunFolderError, each_metrics, load_policy
@@ -137,14 +137,7 @@ def machine() -> str:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     python = f"Python {platform.python_version()}"
     gpu = [] if (name := device_name("auto")) == CPU else [name]
-    return f"{usable_cores()} cores of {_processor()}, {', '.join([*gpu, python, *shown])}; load {load:.1f}"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    return f"{usable_cores()} cores of {processor()}, {', '.join([*gpu, python, *shown])}; load {load:.1f}"
 
 
 def read_curves(file: str | Path) -> list[Curve]:

@@ -18,7 +18,7 @@ from trpolab.sampling.population import Population
 from trpolab.sampling.running_episodes import RunningEpisodes
 from trpolab.sampling.streams import Streams
 from trpolab.sampling.trajectories import Trajectories
-from trpolab.sampling.workers.processes import ProcessPool
+from trpolab.sampling.workers.processes import Executor
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
 
@@ -37,7 +37,7 @@ class Resources:
     slots: int
     threads: int
     streams: Streams
-    processes: ProcessPool | None = None  # where the task runs in worker processes
+    processes: Executor | None = None  # where the task runs in worker processes, here or elsewhere
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from trpolab.sampling.memory import memory_problems
 from trpolab.sampling.sampler import SAMPLERS
 from trpolab.sampling.single_path import SinglePathSampler as SinglePathSampler  # registers it
 from trpolab.sampling.vine.sampler import VineSampler as VineSampler  # registers it
+from trpolab.sampling.workers.execution import Execution, execution_problems, spread
 from trpolab.settings import ConfigError, Part, Setting, as_setting, registry, setting, unknown_setting
 from trpolab.simulators import SIMULATORS, configured, find_task
 from trpolab.simulators.base import Task
@@ -72,8 +73,7 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """A copy with settings changed by public name, e.g. `replace(delta=0.02, **{"path.whole": True})`.
 
-        Of a part, as in `replace(sampler=SinglePath(lam=0.9))`, only what it was given changes, too. Raises ConfigError
-        that lists every unknown name and every value out of bounds.
+        Of a part (`sampler=SinglePath(lam=0.9)`) only what it was given changes. Raises ConfigError listing all faults.
         """
         known, parts, problems, config = settings(), part_types(), [], self
         for name, value in changes.items():
@@ -152,7 +152,7 @@ KINDS: tuple[Registry[Any], ...] = (SAMPLERS, METHODS, SIMULATORS, NETWORKS, DIS
 def part_types() -> dict[str, type]:
     """The dataclass of every part of a `Config`: what several kinds share, and what each entry brings along."""
     first = {**SAMPLERS.parts(), "trust": TrustRegion, **METHODS.parts(), "policy": PolicyConfig, "value": ValueConfig}
-    return {**first, **NETWORKS.parts(), **DISTRIBUTIONS.parts(), **SIMULATORS.parts()}
+    return {**first, **NETWORKS.parts(), **DISTRIBUTIONS.parts(), **SIMULATORS.parts(), "execution": Execution}
 
 
 # What the paper states, over the modern defaults; steps and network sizes come with the task (Table 2).
@@ -258,7 +258,7 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         if sampler.needs_restore and not task.can_restore:
             why = f"{task.name} can't be restored exactly ({task.restore_reason})"
             problems.append(f"sampler = {sampler.name!r}: {why}")
-        problems += sampler.problems(config.sampler_settings, task)
+        problems += sampler.problems(config.sampler_settings, spread(task, config.execution))
         pixels = sees_pixels(config, task)
         if pixels and config.policy.normalize_observations:
             problems.append("normalize_observations = True: pixels go in as 0 to 1 and are not normalised; use false")
@@ -267,7 +267,7 @@ def combination_problems(config: Config, task: Task) -> list[str]:
         if sampler.keeps is not None:
             problems += memory_problems(task, *sampler.keeps(config.sampler_settings, task), config.threads, pixels)
     problems += size_problems(plan.parameters, config.policy.hidden, task.observation_space.shape)
-    return problems + device_problems(config.device)
+    return problems + device_problems(config.device) + execution_problems(config.execution)
 
 
 def sees_pixels(config: Config, task: Task) -> bool:

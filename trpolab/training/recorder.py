@@ -19,6 +19,7 @@ from trpolab.training.controls import Controls
 from trpolab.training.registration import modules_of
 from trpolab.training.state import TrainState
 
+UNWRITTEN = "the run folder can't be written"
 RETRY_SECONDS = 2.0  # between two tries to write to a folder that refuses
 
 
@@ -94,6 +95,11 @@ class RunRecorder:
         self.event(kind, message=message, **about)
         self.tell(f"{kind.replace('_', ' ')}: {message}")
 
+    def replays(self, iteration: int, sentence: str) -> None:
+        """Say which episodes are replayed; the run waits for it."""
+        self.announce("replaying", f"{sentence}; a stop ends it", iteration=iteration)
+        self.trouble = f"replaying {sentence}; Stop ends it"
+
     def update_runs_on(self, setting: str, iteration: int) -> None:
         """Put on record what runs the update from this iteration on, if that is not what ran the last one."""
         before, self.device = self.device, device_name(setting)
@@ -153,7 +159,7 @@ class RunRecorder:
                 self.checkpoint(train_state)
             self.status(state, iteration, message)
         except Interrupted:
-            self._complain(f"the run folder can't be written: the run's last state is not in it; {self.last_good()}")
+            self.wait_for(f"{UNWRITTEN}: the run's last state is not in it; {self.last_good()}")
         finally:
             self._patient = True
             if self._folder is not None:
@@ -189,16 +195,16 @@ class RunRecorder:
                 write(self._folder)
             except OSError as error:
                 why = error.strerror or error
-                self._complain(f"the run folder can't be written ({why}); the run waits until it can")
+                self.wait_for(f"{UNWRITTEN} ({why}); the run waits until it can")
                 if self._controls.stopping or not self._patient:
                     raise Interrupted(self.trouble) from error
                 self._controls.wait(RETRY_SECONDS)
             else:
-                self._complain("")
+                self.wait_for("")
                 return
 
-    def _complain(self, sentence: str) -> None:
-        """Say what is wrong, once; "" where it no longer is."""
+    def wait_for(self, sentence: str) -> None:
+        """Say, once, what the run waits for; "" where it no longer does."""
         if sentence != self.trouble:
-            self.trouble = sentence
-            self.tell(sentence or "the run folder can be written again")
+            self.trouble, before = sentence, self.trouble
+            self.tell(sentence or ("the run folder can be written again" if UNWRITTEN in before else "it goes on"))

@@ -93,7 +93,7 @@ def config_of(saved: Saved, given: Mapping[str, Any], rewound: bool = False) -> 
     for name, value in given.items():
         if name in OWN and callable(value):
             continue
-        if name in known and not known[name].live and as_setting(value) != saved.config.get(name):
+        if name in known and known[name].kept and as_setting(value) != saved.config.get(name):
             problems.append(f"{name} = {value!r}: a run that is resumed keeps its own, {saved.config.get(name)!r}")
     done = saved.train_state.progress if saved.train_state is not None else None
     for name, count in (("iterations", done.iteration), ("steps", done.sim_steps)) if done is not None else ():

@@ -18,7 +18,7 @@ from trpolab.sampling.sampler import SAMPLERS, Collected, Resources, Returns, Sa
 from trpolab.sampling.single_path import SinglePathSampler
 from trpolab.sampling.streams import Purpose, Streams
 from trpolab.sampling.trajectories import Trajectories
-from trpolab.sampling.workers.processes import ProcessPool
+from trpolab.sampling.workers.processes import Executor, ProcessPool
 from trpolab.simulators import Source
 from trpolab.simulators.base import SnapshotUnsupported, Task
 from trpolab.training.config import Config, task_under
@@ -30,10 +30,16 @@ SINGLE_PATH = "single-path"  # its simulators also play the candidates of search
 
 
 class Samplers:
-    """The samplers of one run by name; each is made when it is first used, and kept."""
+    """The samplers of one run by name; each is made when it is first used, and kept.
 
-    def __init__(self, source: Source, task: Task, slots: int, threads: int, streams: Streams):
-        self.processes = ProcessPool(threads) if task.runs_in_processes else None  # shared by all samplers
+    `executor` lends workers, for any task, which are closed with the samplers.
+    """
+
+    def __init__(
+        self, source: Source, task: Task, slots: int, threads: int, streams: Streams, executor: Executor | None = None
+    ):
+        self.processes = executor or (ProcessPool(threads) if task.runs_in_processes else None)  # shared by all
+        task = replace(task, runs_in_processes=self.processes is not None)
         self._resources = Resources(source, task, slots, threads, streams, self.processes)
         self._made: dict[str, Sampler] = {}
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trpolab.runs.history import History
 from trpolab.sampling.errors import Interrupted
 from trpolab.sampling.evaluate import play_episodes
 from trpolab.sampling.streams import Streams
+from trpolab.sampling.workers.ray_pool import executor_of
 from trpolab.settings import ConfigError
 from trpolab.simulators import Source, configured, find_task
 from trpolab.simulators.base import CALLABLE, Task, UnknownTask
@@ -163,7 +165,9 @@ class Session:
         self.history.keep_until(progress.iteration)
         state, message = "stopped", ""
         threads = config.threads or usable_cores()
-        samplers = Samplers(self._watched, self.task, config.slots or SLOTS[0], threads, self.streams)
+        executor = executor_of(config.execution, self._recorder.wait_for)
+        source = self._watched if executor is None else self.source  # what travels holds no session
+        samplers = Samplers(source, self.task, config.slots or SLOTS[0], threads, self.streams, executor)
         try:
             self._recorder.take_over(self.history, self._train_state)
             if self._new_schedule:
@@ -210,12 +214,8 @@ class Session:
 
     def _restore_episodes(self, samplers: Samplers) -> str:
         """Go on with the episodes under way; returns why they begin anew instead. A stop gives it up: Interrupted."""
-
-        def tell(sentence: str) -> None:
-            self._recorder.announce("replaying", f"{sentence}; a stop ends it", iteration=self.progress.iteration)
-            self._recorder.trouble = f"replaying {sentence}; Stop ends it"
-
-        episodes = replace(self._train_state.episodes, tell=tell, interrupt=lambda: self.controls.stopping)
+        tell, stopping = partial(self._recorder.replays, self.progress.iteration), lambda: self.controls.stopping
+        episodes = replace(self._train_state.episodes, tell=tell, interrupt=stopping)
         try:
             return samplers.restore(episodes, self._train_state.config)
         finally:

@@ -58,7 +58,7 @@ def leaves_something(bench, number, *, interrupt):
     return number, bench["seen"]
 
 
-def dies_before_it_answers(marker, forgets, bench, make, source, width, unit, state, goes_on, row, interrupt):
+def dies_before_it_answers(marker, forgets, bench, key, make, source, width, unit, state, goes_on, row, interrupt):
     """A pool's unit whose worker is killed, once, when the work is done and not yet told; `marker` says it was.
 
     With `forgets`, games that go on do so from where the worker has them, not from the state that came with the unit.
@@ -67,10 +67,10 @@ def dies_before_it_answers(marker, forgets, bench, make, source, width, unit, st
 
     from trpolab.sampling.workers.simulator_pool import _run_unit
 
-    if forgets and (source, width) not in bench:
-        bench[source, width] = make(source, width, 1)
-        bench[source, width].reset(None, np.zeros(width, np.int64))
-    answer = _run_unit(bench, make, source, width, unit, None if forgets else state, goes_on, row, interrupt)
+    if forgets and (key, width) not in bench:
+        bench[key, width] = make(source, width, 1)
+        bench[key, width].reset(None, np.zeros(width, np.int64))
+    answer = _run_unit(bench, key, make, source, width, unit, None if forgets else state, goes_on, row, interrupt)
     if not Path(marker).exists():
         Path(marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)

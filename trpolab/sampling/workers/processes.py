@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Protocol
 
 from trpolab.sampling.errors import Interrupted, NonFinite, UnitFailed, WorkerLost
 from trpolab.sampling.workers import transport as wire
@@ -36,6 +36,20 @@ PATH = "import sys; sys.path[:] = {path!r}; "
 
 ALIVE = (-1, None, None)  # in place of an answer: the unit goes on
 Bench = dict[Any, Any]  # what a worker keeps from unit to unit; a unit's result must not depend on it
+
+
+class Executor(Protocol):
+    """Workers in other processes, here or elsewhere."""
+
+    events: list[dict[str, Any]]  # workers that were replaced; whoever reads empties it
+
+    def map(
+        self, unit: Callable[..., Any], rows: Sequence[tuple[Any, ...]], interrupt: Callable[[], bool]
+    ) -> list[Any]:
+        """[unit(bench, *row, interrupt=...) for each row], results in the order of the rows; see `ProcessPool.map`."""
+
+    def close(self) -> None:
+        """End every worker. Never raises, and may be called again."""
 
 
 @dataclass
@@ -237,7 +251,7 @@ def serve(data: int, life: int) -> None:
             try:
                 reply = (index, None, unit(bench, *row, interrupt=interrupt))
             except Exception as error:  # noqa: BLE001 - told to the parent, which raises it
-                reply = (index, _portable(error, index), None)
+                reply = (index, portable(error, index), None)
             wire.send(connection, reply)
             del reply  # a batch of pixels is not to lie here until the next one is done
 
@@ -248,7 +262,8 @@ def _end_with_parent(life: int) -> None:
     os._exit(1)
 
 
-def _portable(error: Exception, index: int) -> Exception:
+def portable(error: Exception, index: int) -> Exception:
+    """What a unit raised, as it travels."""
     if isinstance(error, Interrupted | NonFinite):
         return error
     return UnitFailed(f"work unit {index} raised {type(error).__name__}: {error}", traceback.format_exc())

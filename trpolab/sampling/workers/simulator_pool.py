@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from trpolab.sampling.errors import Interrupted
 from trpolab.sampling.play import never
-from trpolab.sampling.workers.processes import Bench, ProcessPool
+from trpolab.sampling.workers.processes import Bench, Executor, ProcessPool
 from trpolab.simulators import SIMULATORS, Source, find_task, make
 from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Task
 
@@ -44,14 +45,16 @@ class SimulatorPool:
     A block is the unit of work: its width comes from the task or the sampler, not from the machine, so a batch does not
     depend on the number of threads. Tasks that step in Python stay in one thread: the interpreter's lock would get in
     the way. Those that hold it in C++ (`Task.runs_in_processes`) run in worker processes; then simulators live there,
-    and what goes on from unit to unit is kept here as snapshots. `processes` lends a process pool that is closed
-    elsewhere; without it the simulator pool makes its own.
+    and what goes on from unit to unit is kept here as snapshots. `processes` lends an executor, for any task, that is
+    closed elsewhere; without it the simulator pool makes its own process pool where the task needs one.
     """
 
     def __init__(
-        self, task: Source, slots: int, threads: int, width: int | None = None, processes: ProcessPool | None = None
+        self, task: Source, slots: int, threads: int, width: int | None = None, processes: Executor | None = None
     ):
         self.task: Task = find_task(task)
+        if processes is not None:
+            self.task = replace(self.task, runs_in_processes=True)
         if width is None:  # at least two blocks, so that one can step while the other gets its actions
             width = min(self.task.block, -(-slots // 2)) if self.task.block else slots
         self.widths = tuple(min(width, slots - first) for first in range(0, slots, width))
@@ -112,7 +115,7 @@ class SimulatorPool:
         assert self._processes is not None
         states = [parked.state if goes_on else None for parked in self.simulators]
         work = [
-            (SIMULATORS.of(self._source).make, self._source, width, unit, state, goes_on, row)
+            (id(self._source), SIMULATORS.of(self._source).make, self._source, width, unit, state, goes_on, row)
             for width, state, row in zip(self.widths, states, rows, strict=True)
         ]
         answers = self._processes.map(_run_unit, work, interrupt)
@@ -124,6 +127,7 @@ class SimulatorPool:
 
 def _run_unit(
     bench: Bench,
+    key: int,
     make: Callable[[Source, int, int], Simulator],
     source: Source,
     width: int,
@@ -135,11 +139,12 @@ def _run_unit(
 ) -> tuple[Result, Snapshot | None]:
     """In a worker: one block's unit, between the snapshot that it begins with and the one that it leaves.
 
-    `make` comes along, for kinds that were registered outside the package are not registered in a worker.
+    The source's `key` is the same for all of a run's units, which a source that travelled need not be. `make` comes
+    along, for kinds that were registered outside the package are not registered in a worker.
     """
-    if (source, width) not in bench:
-        bench[source, width] = make(source, width, 1)
-    simulator: Simulator = bench[source, width]
+    if (key, width) not in bench:
+        bench[key, width] = make(source, width, 1)
+    simulator: Simulator = bench[key, width]
     if state is not None:
         simulator.restore(None, state)
     result = unit(simulator, *row, interrupt=interrupt)
