@@ -187,7 +187,7 @@ def test_environment_yml_installs_what_pyproject_names(project: dict, checkout: 
     extras = project["optional-dependencies"]
     wanted = [
         *project["dependencies"],
-        *(line for extra in ("lab", "atari", "cma", "parquet", "tensorboard", "test") for line in extras[extra]),
+        *(line for extra in ("lab", "atari", "cma", "parquet", "tensorboard", "ray", "test") for line in extras[extra]),
     ]
     assert listed == [*wanted, "-e ."]
     assert f"  - python{project['requires-python']}\n" in conda

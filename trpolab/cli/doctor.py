@@ -30,7 +30,7 @@ from trpolab.machine import usable_cores
 
 OPTIONAL = (
     *("jupyterlab", "ipywidgets", "anywidget", "plotly", "ipykernel", "Pillow", "matplotlib"),
-    *("ale-py", "cma", "pyarrow", "tensorboard"),
+    *("ale-py", "cma", "pyarrow", "tensorboard", "ray"),
 )
 MODULES = {"Pillow": "PIL", "ale-py": "ale_py"}  # where a package's module has another name
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -83,10 +83,14 @@ def trained(task: Any, **settings: Any) -> Session:
 
 
 def same(one: Session, other: Session) -> bool:
-    """Every number that is not a time, and θ, bit for bit."""
+    """Every number that is not a time, and θ, bit for bit; files say besides in which part of a run a row was made."""
     told = [
         [
-            {name: row[name] for name in sorted(row) if name != "changed" and not name.startswith("seconds")}
+            {
+                name: row[name]
+                for name in sorted(row)
+                if name not in ("changed", "segment") and not name.startswith("seconds")
+            }
             for row in run.history
         ]
         for run in (one, other)
