@@ -88,6 +88,7 @@ def test_a_run_of_another_process_is_followed_and_its_policies_play(shown: Any) 
     assert "watching" in pill(shown, CARTPOLE)
     assert shown.locator(f"{CARTPOLE} button.trpolab-run:visible:enabled").count() == 0
     drawn = f"{CARTPOLE} .trpolab-player[data-drawn]"
+    shown.locator(f"{CARTPOLE} .trpolab-player").first.scroll_into_view_if_needed()  # it draws where it is seen
     until(lambda: shown.locator(drawn).count(), "no policy of it plays")
 
 

@@ -36,7 +36,7 @@ RUNS: dict[str, dict[str, Any]] = {
     # stepped by Gymnasium: its states can be copied in memory only
     "Gymnasium": {**SMALL, "task": "Acrobot-v1", "steps_per_iteration": 256, "slots": 4},
     # and those not even that
-    "Gymnasium's MuJoCo": {**SMALL, "task": "Pusher-v5", "steps_per_iteration": 64, "slots": 2},
+    "Gymnasium's MuJoCo": {**SMALL, "task": "HumanoidStandup-v5", "steps_per_iteration": 64, "slots": 2},
 }
 
 

@@ -8,7 +8,7 @@ from tests.simulators.contract import SimulatorContract
 from tests.simulators.environments import Corridor
 from trpolab.simulators import task_names
 
-ADAPTED = ["Pendulum-v1", "MountainCar-v0", "FrozenLake-v1", "Pusher-v5", Corridor]
+ADAPTED = ["Pendulum-v1", "MountainCar-v0", "FrozenLake-v1", "HumanoidStandup-v5", Corridor]
 
 
 # The other games are held to their restores in test_atari.py; here they would say nothing new.

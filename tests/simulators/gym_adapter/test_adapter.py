@@ -58,7 +58,7 @@ def test_strange_spaces_are_named_both() -> None:
 @pytest.mark.reliability("R18")
 @pytest.mark.parametrize(
     ("task", "reason"),
-    [(GlobalNoise, "does not repeat its future"), (Uncopyable, "holds a socket"), ("Pusher-v5", "MjModel")],
+    [(GlobalNoise, "does not repeat its future"), (Uncopyable, "holds a socket"), ("HumanoidStandup-v5", "MjModel")],
 )
 def test_what_copies_cannot_hold_is_refused(task: object, reason: str) -> None:
     about = find_task(task)
@@ -138,9 +138,9 @@ def test_frozen_lake_keeps_its_luck() -> None:
 
 @pytest.mark.reliability("R16")
 def test_a_silent_reset_of_mujoco_is_reported_here_too() -> None:
-    simulator = make("Pusher-v5", 2)
+    simulator = make("HumanoidStandup-v5", 2)
     simulator.reset(None, np.array([0, 1]))
-    still = np.zeros((2, 7), np.float32)
+    still = np.zeros((2, 17), np.float32)
     data = simulator._envs[1].unwrapped.data
     for _ in range(2):
         simulator.step(None, still)
