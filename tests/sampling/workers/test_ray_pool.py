@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import socket
 import subprocess
 import sys
@@ -41,6 +42,22 @@ RUNS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
+def nothing_of_ray_is_left() -> None:
+    deadline = time.monotonic() + 30
+    while left := [
+        line for line in map(command, psutil.Process().children(recursive=True)) if re.search("ray::|/ray/", line)
+    ]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+def command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it ended meanwhile
+        return ""
+
+
 @pytest.fixture(scope="module")
 def pool() -> Iterator[RayPool]:
     """A pool that starts a Ray; pools that are made meanwhile find it."""
@@ -54,10 +71,7 @@ def pool() -> Iterator[RayPool]:
     yield pool
     pool.close()
     assert not pool._ray.is_initialized()
-    deadline = time.monotonic() + 30
-    while left := [child for child in psutil.Process().children(recursive=True) if "ray" in " ".join(child.cmdline())]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
+    nothing_of_ray_is_left()
 
 
 @pytest.fixture
@@ -96,6 +110,20 @@ def same(one: Session, other: Session) -> bool:
         for run in (one, other)
     ]
     return repr(told[0]) == repr(told[1]) and torch.equal(one.policy.theta, other.policy.theta)
+
+
+def test_a_ray_that_fails_to_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comes first: once this process has a Ray, none is started."""
+
+    def late(*given: Any, **named: Any) -> Any:
+        raise TimeoutError("late")
+
+    monkeypatch.setattr("ray._private.services.get_node", late)
+    pool = RayPool(TWO)
+    with pytest.raises(ExecutorError, match=r"no Ray answers there .TimeoutError: late"):
+        pool.map(units.square, [(1,)])
+    nothing_of_ray_is_left()
+    pool.close()
 
 
 def test_results_come_in_the_order_of_the_units_and_are_the_callers_own(pool: RayPool) -> None:

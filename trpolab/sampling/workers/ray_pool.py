@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import psutil
+
 from trpolab.extras import explained
 from trpolab.machine import installed_versions, processor, usable_cores
 from trpolab.sampling.errors import Interrupted, WorkerLost
@@ -58,6 +60,7 @@ class RayPool:
         self.sent = self.received = 0  # bytes
         self._ray: Any = None  # the module, once connected
         self._owns = False  # the connection, which ends with this pool
+        self._started = False  # the Ray that is connected to
         self._actors: list[Any] = []
         self._count = 0  # of actors; 0: not known yet
         self._calls = 0
@@ -122,6 +125,8 @@ class RayPool:
             self._owns = False
             with contextlib.suppress(Exception):
                 self._ray.shutdown()
+            if self._started:
+                _end_what_is_left(self._ray)
 
     def _connect(self) -> None:
         """Raises ExecutorError."""
@@ -154,9 +159,11 @@ class RayPool:
         for left in reversed(range(STARTS)):
             try:
                 ray.init(address="local", num_cpus=cores, include_dashboard=False, **QUIET)
+                self._started = True
                 return
             except Exception as error:
                 ray.shutdown()
+                _end_what_is_left(self._ray)
                 if not left or "timed out" not in str(error):
                     raise
 
@@ -230,6 +237,19 @@ class RayPool:
         packed: bytes = self._ray.cloudpickle.dumps(what)
         self.sent += len(packed)
         return packed
+
+
+def _end_what_is_left(ray: Any) -> None:
+    """End parts of a Ray of our own that outlive it: one that failed to start forgets those that it had started."""
+    left = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if os.path.dirname(ray.__file__) in (line := " ".join(child.cmdline())) or line.startswith("ray::"):
+                left.append(child)
+    for child in left:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    psutil.wait_procs(left, timeout=GRACE)
 
 
 class RayWorker:
