@@ -99,7 +99,7 @@ def test_no_run_is_doubled(finished: Path) -> None:
 
 
 def test_what_is_finished_is_left_out_and_the_table_stays(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Grid, "_process", lambda *_: pytest.fail("a finished trial was started"))
+    monkeypatch.setattr(Grid, "_job", lambda *_: pytest.fail("a finished trial was started"))
     stream, before = io.StringIO(), (finished / "trials.csv").read_bytes()
     outcomes = Grid(TRIALS, finished, 2, stream).run()
     assert "2 of 2 trials are finished already" in stream.getvalue()
@@ -153,23 +153,24 @@ def test_a_trial_that_crashes_or_diverges_costs_only_itself(tmp_path: Path, monk
     assert [row["crashed"] for row in table_of(outcomes)] == ["1", "1", "0"]
     assert (out / "logs" / f"{trials[0].name}.txt").read_text().startswith("Traceback")
     again = Grid(trials, out, 1)
-    monkeypatch.setattr(again, "_process", lambda plan: started.append(plan.trial.label) or FINISHED())
+    monkeypatch.setattr(again, "_job", lambda plan: started.append(plan.trial.label) or FINISHED())
     started: list[str] = []
     again.run()
     assert started == ["broken"]  # what diverged would diverge again
 
 
 class FINISHED:
-    """A process that has ended at once, and did nothing."""
-
-    returncode, stdin = 0, io.StringIO()
+    """A job that has ended at once, and did nothing."""
 
     def poll(self) -> int:
         return 0
 
+    def stop(self) -> None:
+        pass
+
 
 def test_what_follows_is_chosen_by_what_came_first(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Grid, "_process", lambda *_: pytest.fail("a finished trial was started"))
+    monkeypatch.setattr(Grid, "_job", lambda *_: pytest.fail("a finished trial was started"))
     seen: list[list[str]] = []
 
     def then(found: list[TrialResult]) -> list[TrialSpec]:

@@ -34,7 +34,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[TrialSpec]:
     class Ran:
         def __init__(
             self, first: Sequence[TrialSpec], out: Path, jobs: Any, stream: Any, expected: Sequence[TrialSpec],
-            then: Callable[[list[TrialResult]], Sequence[TrialSpec]],
+            then: Callable[[list[TrialResult]], Sequence[TrialSpec]], executor: str,
         ):  # fmt: skip
             self.first, self.then = first, then
             out.mkdir()

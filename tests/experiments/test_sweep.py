@@ -85,16 +85,16 @@ def test_the_terminal_runs_the_grid_and_prints_its_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     class Ran:
-        def __init__(self, trials: Sequence[TrialSpec], out: Path, jobs: int | None, stream: Any):
+        def __init__(self, trials: Sequence[TrialSpec], out: Path, jobs: int | None, stream: Any, executor: str):
             self.trials, self.out = trials, out
-            assert jobs == 2 and stream is not None
+            assert jobs == 2 and stream is not None and executor == "ray"
 
         def run(self) -> list[TrialResult]:
             return [TrialResult(trial, self.out / "x", "finished", "", 10.0 * trial.seed, 5.0) for trial in self.trials]
 
     monkeypatch.setattr(sweeps, "Grid", Ran)
-    words = "sweep CartPole-v1 --method trpo,cem --set delta=0.1 --set method=rwr --seeds 5 --jobs 2 --steps 9000 --out"
-    assert main([*words.split(), str(tmp_path)]) == 0
+    words = "sweep CartPole-v1 --method trpo,cem --set delta=0.1 --set method=rwr --seeds 5 --jobs 2 --steps 9000"
+    assert main([*words.split(), "--executor", "ray", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "| CartPole-v1 | trpo | 5     | mean 20 [0.368, 39.6] |" in shown
     assert "| CartPole-v1 | cem  | 5" in shown and shown.endswith(f"{tmp_path / 'curves.csv'}\n")

@@ -17,6 +17,8 @@ from trpolab.cli.exits import Exit, refuse
 from trpolab.extras import explained
 from trpolab.settings import ConfigError, PlainError
 
+RUNS_WHERE = "where runs go on: local, ray, or the address of a Ray cluster; a worker each, in a folder that all share"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see `Exit`)."""
@@ -103,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     )
     again.add_argument("--seeds", metavar="N", help="seeds 0 to N-1 of each (default: the paper's, 5 and 1)")
     again.add_argument("--jobs", metavar="N", help="runs at a time (default: the cores)")
+    again.add_argument("--executor", default="local", help=RUNS_WHERE)
     again.add_argument("--out", metavar="FOLDER", help="where all of it lies (default: sweeps/NAME-SCALE)")
     again.set_defaults(run="reproduce:reproduce")
     bench = add("bench", help="the benchmarks, a table each")
@@ -188,6 +191,7 @@ def _add_options_of_sweep(sweep: argparse.ArgumentParser) -> None:
     add("--iterations", metavar="N", help="iterations of each run")
     add("--seeds", metavar="N", help="seeds 0 to N-1 of each combination (default: 5)")
     add("--jobs", metavar="N", help="runs at a time (default: the cores); their numbers do not depend on it")
+    add("--executor", help=RUNS_WHERE)
     add("--episodes", metavar="N", help="episodes that judge each policy at the end (default: 20)")
     add("--deterministic", action="store_true", help="judge by the distribution's mode instead of sampled actions")
     add("--out", metavar="FOLDER", help="where the runs and the tables lie (default: sweeps/TASK)")

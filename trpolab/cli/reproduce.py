@@ -16,7 +16,7 @@ def reproduce(args: Namespace) -> int:
     """Run it, and print its tables and the files that were written."""
     how: dict[str, Any] = {name: parse_value(text) for name in ("seeds", "jobs") if (text := getattr(args, name))}
     out = None if args.out is None else user_path(args.out)
-    found = run(args.name, args.scale, out=out, stream=sys.stdout, **how)
+    found = run(args.name, args.scale, out=out, stream=sys.stdout, executor=args.executor, **how)
     for table in found.tables:
         print(f"\n{table}")
     print("", *found.files, sep="\n")

@@ -8,11 +8,12 @@ from typing import Any
 
 from trpolab.cli.exits import Exit
 from trpolab.experiments.sweep import sweep as run
+from trpolab.sampling.workers.execution import LOCAL
 from trpolab.settings import ConfigError, as_setting, parse_value
 
 FLAGS = (
     *("method", "sampler", "proposal", "preset", "device", "delta"),
-    *("steps", "iterations", "steps_per_iteration"),
+    *("steps", "iterations", "steps_per_iteration", "executor"),
 )
 COUNTS = ("seeds", "jobs", "episodes")
 
@@ -21,7 +22,9 @@ def sweep(args: Namespace) -> int:
     """Run the grid that the command line names; prints the table and the files with the data last."""
     flags = axes_of([f"{name}={text}" for name in FLAGS if (text := getattr(args, name)) is not None])
     axes = {**flags, **axes_of(args.set), **flags}  # an option wins over --set, and stands before it
-    how = {name: parse_value(text) for name in COUNTS if (text := getattr(args, name)) is not None}
+    how: dict[str, Any] = {name: parse_value(text) for name in COUNTS if (text := getattr(args, name)) is not None}
+    where = axes.pop("executor", [LOCAL])
+    how["executor"] = where[0] if len(where) == 1 else where
     swept = run(args.task, out=args.out, deterministic=args.deterministic, progress=True, **how, **axes)
     print(f"\n{swept!r}\n")
     for file in swept.files:

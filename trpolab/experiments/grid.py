@@ -10,8 +10,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from trpolab.experiments.jobs import Jobs, LocalJob, RayJob
 from trpolab.experiments.trial import Ended, TrialResult, TrialSpec, outcome_of
 from trpolab.machine import installed_versions, usable_cores
 from trpolab.runs.follower import Follower
 from trpolab.runs.reader import RunFolderError, RunFolderUnwritable, read_run
-from trpolab.sampling.workers.processes import ONE_THREAD
+from trpolab.sampling.workers.execution import LOCAL, Execution, execution_problems
 from trpolab.settings import ConfigError, PlainError, whole_number
 from trpolab.simulators import find_task
 from trpolab.training.config import Config, cost, resolve
@@ -31,7 +30,6 @@ from trpolab.training.progress import ProgressBar, share_done
 from trpolab.training.registration import modules_of
 
 POLL = 0.5  # seconds between two looks at the trials
-BOOT = "import sys; sys.path[:] = {path!r}; from trpolab.experiments.trial import main; main()"
 LOGS = "logs"  # what trials print, and their tracebacks, a file for each
 AT_LAST = 5.0  # seconds that trials have to end, after a second Ctrl-C
 
@@ -78,7 +76,8 @@ class Grid:
     """Trials, the folder where they lie, and how far they are. Raises ConfigError for trials that can't be run.
 
     `then` tells which trials follow when these are over, by what came of them; `expected` are like those, so that all
-    is checked before anything runs, and the time left is known. `stream` is where the progress is shown.
+    is checked before anything runs, and the time left is known. `stream` is where the progress is shown. `executor`
+    is where trials run, as the setting of that name has it: on Ray, a worker each, in a folder that all machines share.
     """
 
     def __init__(
@@ -89,14 +88,18 @@ class Grid:
         stream: TextIO | None = None,
         expected: Sequence[TrialSpec] = (),
         then: Callable[[list[TrialResult]], Sequence[TrialSpec]] | None = None,
+        executor: str = LOCAL,
     ):
         self.jobs = usable_cores() if jobs is None else whole_number("jobs", jobs, 1)
+        if problems := execution_problems(Execution(executor=str(executor))):
+            raise ConfigError(problems)
+        self._is_here, self._jobs = executor == LOCAL, Jobs(executor, self.jobs, self._say)
         self.plans = {plan.trial.name: plan for plan in planned(trials)}
         self.out = out
         self.failed: dict[str, str] = {}  # trials that crashed now, and how
         self._later, self._then = [plan.weight for plan in planned(expected)], then
         self._stream = stream
-        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._running: dict[str, LocalJob | RayJob] = {}
         self._followers: dict[str, Follower] = {}
         self._shares = dict.fromkeys(self.plans, 0.0)
 
@@ -116,9 +119,9 @@ class Grid:
             (self.out / LOGS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderUnwritable(f"{str(self.out)!r} can't hold the runs: {error.strerror}") from error
-        with open(os.devnull, "w") as nowhere:
+        with open(os.devnull, "w") as nowhere, contextlib.closing(self._jobs):
             stream = self._stream or nowhere
-            if self.jobs > usable_cores():
+            if self._is_here and self.jobs > usable_cores():
                 slower = "each run goes slower, and none ends otherwise"
                 print(f"jobs = {self.jobs}: more than the {usable_cores()} cores here; {slower}", file=stream)
             self._run_all(stream)
@@ -132,6 +135,10 @@ class Grid:
             if others := sum(path.name not in self.plans for path in runs):
                 print(f"{others} runs in {self.out} are of other grids: they are kept", file=stream)
         return self.outcomes()
+
+    def _say(self, sentence: str) -> None:
+        if sentence and self._stream is not None:
+            print(sentence, file=self._stream, flush=True)
 
     def _run_all(self, stream: TextIO) -> None:
         waiting = [name for name, plan in self.plans.items() if not self._is_over(plan.trial)]
@@ -159,10 +166,11 @@ class Grid:
                 told = True
                 bar.note(f"{elsewhere} trials are run by another process: waiting for them")
             time.sleep(POLL)
-            for name, process in list(self._running.items()):
-                if process.poll() is not None:
+            for name, job in list(self._running.items()):
+                if (code := job.poll()) is not None:
+                    job.stop()
                     del self._running[name]
-                    self._collect(name, process, waiting, bar)
+                    self._collect(name, code, waiting, bar)
             for name in self._running:
                 self._shares[name] = self._progress(name)
             share = self._share()
@@ -182,30 +190,17 @@ class Grid:
                 self._shares[name] = self._progress(name)
             else:
                 waiting.remove(name)
-                self._running[name] = self._process(self.plans[name])
+                self._running[name] = self._job(self.plans[name])
         return elsewhere
 
-    def _process(self, plan: Planned) -> subprocess.Popen[str]:
-        """A trial's process. Its numbers don't depend on how many run beside it: its threads are its own."""
-        threads = dict.fromkeys(ONE_THREAD, str(plan.trial.given["threads"] or usable_cores()))
-        asked = {"trial": dataclasses.asdict(plan.trial), "out": str(self.out), "modules": modules_of(plan.config)}
-        with self._log(plan.trial.name).open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", BOOT.format(path=sys.path)],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, env={**os.environ, **threads},
-                start_new_session=True,  # the terminal's Ctrl-C is not for it
-            )  # fmt: skip
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-        return process
+    def _job(self, plan: Planned) -> LocalJob | RayJob:
+        given, out = dataclasses.asdict(plan.trial), str(self.out.absolute())
+        asked = {"trial": given, "out": out, "modules": modules_of(plan.config)}
+        return self._jobs.start(asked, self._log(plan.trial.name), plan.trial.given["threads"] or usable_cores())
 
-    def _collect(self, name: str, process: subprocess.Popen[str], waiting: list[str], bar: ProgressBar) -> None:
-        """A trial's process has ended."""
-        assert process.stdin is not None
-        process.stdin.close()
-        code, trial, log = process.returncode, self.plans[name].trial, self._log(name)
+    def _collect(self, name: str, code: int, waiting: list[str], bar: ProgressBar) -> None:
+        """A trial's job has ended, with this exit code."""
+        trial, log = self.plans[name].trial, self._log(name)
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
         now = outcome_of(trial, self.out)
         if code == Ended.ELSEWHERE or now.state == "running":
@@ -272,13 +267,12 @@ class Grid:
     def _end(self) -> None:
         """Let trials stop after their iterations; their input's end tells them."""
         with contextlib.suppress(KeyboardInterrupt):
-            for process in self._running.values():
-                if process.stdin is not None:
-                    process.stdin.close()
-            for process in self._running.values():
-                process.wait()
+            for job in self._running.values():
+                job.stop()
+            for job in self._running.values():
+                job.wait()
 
     def _kill(self) -> None:
-        for process in self._running.values():
-            process.kill()
-            process.wait(AT_LAST)
+        for job in self._running.values():
+            job.kill()
+            job.wait(AT_LAST)

@@ -14,6 +14,7 @@ from trpolab.experiments.figures import draw_curves, save
 from trpolab.experiments.grid import Grid
 from trpolab.experiments.results import Curve, keep, machine, markdown, table_of, write_csv
 from trpolab.experiments.trial import TrialResult
+from trpolab.sampling.workers.execution import LOCAL
 from trpolab.settings import ConfigError, nearest, whole_number
 
 EXPERIMENTS: dict[str, ModuleType] = {"figure4": figure4, "table1": table1}
@@ -37,11 +38,12 @@ def reproduce(
     jobs: int | None = None,
     out: Path | None = None,
     stream: TextIO | None = None,
+    executor: str = LOCAL,
 ) -> Reproduced:
     """Run what a figure or table of the paper shows, at a scale, and write curves, figure and data into `out`.
 
-    `seeds`: None is as many as the paper had. Started again, it goes on; runs that are finished are left out. Raises
-    ConfigError that lists all that is wrong.
+    `seeds`: None is as many as the paper had. `executor` is where trials run, as for `Grid`. Started again, it goes on;
+    runs that are finished are left out. Raises ConfigError that lists all that is wrong.
     """
     problems = []
     for what, value, known in (("name", name, tuple(EXPERIMENTS)), ("scale", scale, SCALES)):
@@ -55,7 +57,7 @@ def reproduce(
     seeds = whole_number("seeds", about.SEEDS if seeds is None else seeds, 1)
     folder = out or Path("sweeps") / f"{name}-{scale}"
     first, others = about.trials_of(scale, seeds)
-    grid = Grid(first, folder, jobs, stream, others, lambda found: about.chosen(others, scale, found))
+    grid = Grid(first, folder, jobs, stream, others, lambda found: about.chosen(others, scale, found), executor)
     if stream is not None:
         print(*about.scaled(scale, seeds), sep="\n", file=stream, flush=True)
     outcomes = grid.run()

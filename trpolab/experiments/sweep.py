@@ -15,6 +15,7 @@ from trpolab.experiments.trial import TrialResult, TrialSpec
 from trpolab.machine import user_path
 from trpolab.runs.writer import plain_name
 from trpolab.sampling.sampler import SAMPLERS
+from trpolab.sampling.workers.execution import LOCAL
 from trpolab.settings import ConfigError, PlainError, as_setting, unknown_setting, whole_number
 from trpolab.training.config import settings
 from trpolab.training.progress import is_watched
@@ -50,19 +51,21 @@ def sweep(
     episodes: int = 20,
     deterministic: bool = False,
     progress: bool | None = None,
+    executor: str = LOCAL,
     **axes: Any,
 ) -> Swept:
     """Train with every combination of the settings, each with several seeds, and evaluate each policy at the end.
 
     A list is an axis, anything else one value: `sweep("Hopper-v5", delta=[0.01, 0.02], steps=100_000)`. `seeds` is a
-    number of them or the seeds themselves, `jobs` how many runs go on at a time (None: as many as there are cores).
+    number of them or the seeds themselves, `jobs` how many runs go on at a time (None: as many as there are cores),
+    `executor` where: here, or on Ray, a worker for each run, in a folder that all machines share.
     Each run lies in `out` (None: `sweeps/<task>`) under a name that follows from its settings: called again, the sweep
     goes on and leaves out what is finished. Raises ConfigError that lists all that is wrong, before anything runs.
     """
     trials = trials_of(task, seeds, whole_number("episodes", episodes, 1), deterministic, axes)
     folder = user_path(out) if out is not None else Path("sweeps") / plain_name(task)
     shown = is_watched(sys.stdout) if progress is None else progress
-    outcomes = Grid(trials, folder, jobs, sys.stdout if shown else None).run()
+    outcomes = Grid(trials, folder, jobs, sys.stdout if shown else None, executor=executor).run()
     return Swept(outcomes, write_csv(outcomes, folder))
 
 

@@ -51,11 +51,13 @@ class RayPool:
     """Workers on Ray, an actor each, which are started when first used. Not to be used from two threads at a time.
 
     Arguments that all units share go out once. A unit whose worker is lost with its process or its machine is run again
-    by another. `tell` hears what is awaited, and "" when it is there.
+    by another; so is one that takes over `deadline` seconds. `tell` hears what is awaited, and "" once it is there.
     """
 
-    def __init__(self, given: Execution, tell: Callable[[str], None] = lambda sentence: None):
-        self.given, self.tell = given, tell
+    def __init__(
+        self, given: Execution, tell: Callable[[str], None] = lambda sentence: None, deadline: float = DEADLINE
+    ):
+        self.given, self.tell, self.deadline = given, tell, deadline
         self.events: list[dict[str, Any]] = []  # workers that were replaced; whoever reads empties it
         self.sent = self.received = 0  # bytes
         self._ray: Any = None  # the module, once connected
@@ -75,7 +77,7 @@ class RayPool:
         """
         if self._closed:
             raise RuntimeError("this pool of workers is closed")
-        self._connect()
+        self.connect()
         self._await_workers(interrupt)
         ray, self._calls = self._ray, self._calls + 1
         columns = list(zip(*rows, strict=True))
@@ -90,7 +92,7 @@ class RayPool:
                 for actor in [actor for actor in self._actors if actor not in working][: len(waiting)]:
                     index = waiting.popleft()
                     answer = actor.run.remote(self._calls, index, shared, own[index])
-                    busy[answer] = actor, index, time.monotonic() + DEADLINE
+                    busy[answer] = actor, index, time.monotonic() + self.deadline
                 answered, _ = ray.wait(list(busy), timeout=POLL)
                 late = [answer for answer, (_, _, deadline) in busy.items() if time.monotonic() > deadline]
                 for answer in dict.fromkeys((*answered, *late)):
@@ -115,21 +117,8 @@ class RayPool:
             raise
         return results
 
-    def close(self) -> None:
-        """End every worker, and a Ray that was started for them. Never raises, and may be called again."""
-        self._closed = True
-        with contextlib.suppress(Exception):
-            while self._actors:
-                self._ray.kill(self._actors.pop())
-        if self._owns:
-            self._owns = False
-            with contextlib.suppress(Exception):
-                self._ray.shutdown()
-            if self._started:
-                _end_what_is_left(self._ray)
-
-    def _connect(self) -> None:
-        """Raises ExecutorError."""
+    def connect(self) -> None:
+        """Find a Ray or start one. Raises ExecutorError."""
         if self._ray is not None and self._ray.is_initialized():
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing calls home
@@ -152,6 +141,19 @@ class RayPool:
             finally:
                 self.tell("")
             self._owns = True
+
+    def close(self) -> None:
+        """End every worker, and a Ray that was started for them. Never raises, and may be called again."""
+        self._closed = True
+        with contextlib.suppress(Exception):
+            while self._actors:
+                self._ray.kill(self._actors.pop())
+        if self._owns:
+            self._owns = False
+            with contextlib.suppress(Exception):
+                self._ray.shutdown()
+            if self._started:
+                _end_what_is_left(self._ray)
 
     def _start_one(self) -> None:
         """A Ray of our own. On a busy machine it gives its parts too little time: then once more."""
