@@ -134,6 +134,29 @@ def test_a_run_of_a_callable_is_charted(tmp_path: Path) -> None:
     watch.close()
 
 
+def test_a_run_that_kept_no_policies_has_no_player_and_says_why(run: Session) -> None:
+    run.run()
+    assert run.path is not None
+    shutil.rmtree(run.path / "policies")
+    watch = looked(Watch(run.path))
+    page = watch.view.page
+    assert page.cards["rollout"].layout.display == "none"
+    assert "no rollout: the run folder holds no policy<" in page.progress.value
+    watch.close()
+
+
+def test_what_a_folder_cannot_tell_or_its_sampler_does_not_read_is_not_shown(tmp_path: Path) -> None:
+    going = session(out=tmp_path, iterations=2, proposal="uniform").iterate()
+    next(going)
+    watch = looked(Watch(next(tmp_path.iterdir())))
+    page = watch.view.page
+    assert page.cards["rollout"].layout.display is None and "no rollout" not in page.progress.value
+    assert "residual" not in {chart["key"] for chart in page.charts.charts}
+    assert "uniform" not in watch.view.knobs.widget.children[0].children[1].value  # q is of the vine
+    going.close()
+    watch.close()
+
+
 def test_a_folder_that_is_no_run_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="is not a run folder"):
         trpolab.watch(tmp_path)

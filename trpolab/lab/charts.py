@@ -93,6 +93,10 @@ class Charts(WebView):
                 self._residuals = residuals
         self.offer()
 
+    def leave_out(self, key: str) -> None:
+        """Show no chart of this key, from before the first view on."""
+        self.charts = [chart for chart in self.charts if chart["key"] != key]
+
     def restart(self) -> None:
         """A new run: what was drawn becomes a ghost."""
         with self._lock:

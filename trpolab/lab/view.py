@@ -52,6 +52,7 @@ class View:
         self.page.show_card("trust_region", lab.steerable)
         if not lab.steerable:
             self.page.hide_steering()
+            self.charts.leave_out("residual")  # a run folder does not hold the solver's iterations
         self.along = TakeAlong(lab, lambda: self.poster)
         self.page.widget.children += (self.along.widget,)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
@@ -167,6 +168,9 @@ class View:
 
     def _show_progress(self, last: dict[str, Any] | None) -> None:
         if not self.lab.steerable:  # another process has the phases
+            missing = self.lab.no_rollout()
+            self.page.show_card("rollout", not missing)
+            self.page.show_progress(missing, None)
             return
         controls = self.lab.controls
         grown = cost(controls.in_use, controls.task) / max(last["batch_steps"], 1) if last else 1.0

@@ -13,7 +13,7 @@ from typing import Any
 import ipywidgets as w
 
 from trpolab.lab.cells import claim
-from trpolab.lab.controls_panel import applies
+from trpolab.lab.controls_panel import applies, idle
 from trpolab.lab.kept_policies import InFolder
 from trpolab.lab.knobs import in_words, label_of
 from trpolab.lab.reading import UNMARKED
@@ -84,6 +84,12 @@ class Watch(Shown):
     def state(self) -> str:
         """watching, paused, stopped, finished, diverged, crashed, gone (the folder) or closed."""
         return "closed" if self._closed else self._state
+
+    def no_rollout(self) -> str:
+        """Why no policy of the run can be played; "" if one can."""
+        if self.trainer.policies.iterations():
+            return ""
+        return f"no rollout: the run folder holds no policy{' yet' if self.state == 'watching' else ''}"
 
     def panel(self) -> SettingsList:
         """What stands in the place of the knobs."""
@@ -164,7 +170,8 @@ class SettingsList:
     def refresh(self, seconds_per_step: float | None = None) -> None:
         """Show the settings of the last iteration that differ from the usual ones, and those that were turned."""
         config, usual, known = self._run().config, Config(), settings()
-        read = [name for name, about in known.items() if applies(config, about) and name not in UNMARKED]
+        read = [name for name, about in known.items() if name not in UNMARKED and applies(config, about)]
+        read = [name for name in read if not idle(config, known[name])]
         names = [name for name in read if config.get(name) != usual.get(name) or name in self._since]
         lines = []
         for name in ("delta", *(name for name in names if name not in ("delta", "task"))):
