@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser.test_start import CARTPOLE, NOT_OURS, iteration, open_and_run, pill
-from trpolab.bench.browser import until, write_notebook
+from trpolab.bench.browser import run_all, until, write_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -59,6 +59,18 @@ def test_a_lab_whose_kernel_was_restarted_says_that_it_is_gone(running: Any) -> 
     assert running.locator(f"{CARTPOLE} .trpolab-body").evaluate(icon) == "none"  # the picture keeps its places
     at_rest = "element => getComputedStyle(element).pointerEvents"
     assert running.locator(f"{CARTPOLE} .noUi-target").first.evaluate(at_rest) == "none"
+
+
+def test_a_lab_whose_kernel_was_shut_down_in_mid_iteration_says_so_and_nothing_can_be_pressed(running: Any) -> None:
+    run_all(running)
+    until(lambda: iteration(running, CARTPOLE) > 0, "no fresh lab")
+    running.get_by_role("menuitem", name="Kernel", exact=True).click()
+    running.locator(".lm-Menu-item", has_text="Shut Down Kernel").first.click()
+    gone = f"{CARTPOLE}.jupyter-widgets-disconnected"
+    until(lambda: running.locator(gone).count(), "it does not notice that it is gone")
+    pressed = running.locator(f"{gone} :is(.trpolab-head, .trpolab-controls) button:enabled")
+    until(lambda: pressed.count() == 0, "its buttons can be pressed")
+    assert "gone: its kernel" in running.locator(f"{gone} .trpolab-said").text_content()
 
 
 def test_it_is_the_same_in_jupyter_notebook(page: Any, server: str, workspace: Path) -> None:

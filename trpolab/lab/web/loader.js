@@ -33,11 +33,26 @@ function say(el, text) {
   return line;
 }
 
+// The lab around a view whose kernel is gone: it says so, and nothing in it can be pressed.
+function switchOff(lab) {
+  lab.classList.add("jupyter-widgets-disconnected");
+  for (const control of lab.querySelectorAll("button, select, input")) {
+    if (!control.closest(".trpolab-web")) control.disabled = true;
+  }
+  const said = lab.querySelector(".trpolab-said [role=status]");
+  if (said) said.textContent = "gone: its kernel was restarted or shut down; run the cell again";
+}
+
 export default {
   async render({ model, el }) {
     el.classList.add("trpolab-web");
-    const leave = () => el.classList.add("trpolab-web-gone");
-    model.on("comm_live_update", leave); // the kernel was restarted or shut down
+    const leave = () => {
+      el.classList.add("trpolab-web-gone");
+      if (el.closest(".trpolab")) switchOff(el.closest(".trpolab"));
+    };
+    model.on("comm_live_update", leave); // the kernel was restarted
+    const kernel = model.widget_manager?.kernel;
+    kernel?.disposed?.connect(leave); // the kernel was shut down, of which JupyterLab tells no widget
     let cleanup, closed = false;
     const wait = setTimeout(() => say(el, "waiting for the kernel, which is at another cell; if it was restarted, run this cell again"), 2 * PATIENCE);
     load(model, model.get("bundle"))
@@ -52,6 +67,7 @@ export default {
       closed = true;
       clearTimeout(wait);
       model.off("comm_live_update", leave);
+      kernel?.disposed?.disconnect(leave);
       cleanup?.();
     };
   },
