@@ -78,7 +78,7 @@ def pool() -> Iterator[RayPool]:
 def others(pool: RayPool) -> Iterator[Callable[..., RayPool]]:
     """Makes further pools, which are closed in the end. The first one's workers leave them room."""
     made: list[RayPool] = []
-    pool._drop(list(pool._actors))
+    pool._drop([*pool._actors, *pool._coming.values()])
 
     def make(**given: Any) -> RayPool:
         made.append(RayPool(Execution(**{"executor": "ray", **given}), told.append))

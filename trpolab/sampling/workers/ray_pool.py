@@ -24,12 +24,13 @@ from trpolab.sampling.workers.processes import DEADLINE, GRACE, ONE_THREAD, POLL
 from trpolab.settings import PlainError
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+OF_A_WORKER: dict[str, Any] = {"max_concurrency": 2, "num_cpus": 1, "runtime_env": {"env_vars": ONE_THREAD}}
 STARTS = 3  # of a Ray of our own, each of which has half a minute
 ANSWER = 8.0  # seconds that an address has to answer
 PATIENT = 2.0  # seconds of waiting for workers that need no word
 TOKEN = (
-    "the cluster has another token: give its head, its workers and this program the same RAY_AUTH_TOKEN (32 or more "
-    "characters), with RAY_AUTH_MODE=token"
+    "what answers has another token, or is no Ray: give the cluster's head, its workers and this program the same "
+    "RAY_AUTH_TOKEN (32 or more characters), with RAY_AUTH_MODE=token"
 )
 
 
@@ -61,11 +62,11 @@ class RayPool:
         self.events: list[dict[str, Any]] = []  # workers that were replaced; whoever reads empties it
         self.sent = self.received = 0  # bytes
         self._ray: Any = None  # the module, once connected
-        self._owns = False  # the connection, which ends with this pool
-        self._started = False  # the Ray that is connected to
+        self._owns = self._started = False  # the connection, which ends with this pool; the Ray at its other end
         self._actors: list[Any] = []
-        self._count = 0  # of actors; 0: not known yet
-        self._calls = 0
+        self._coming: dict[Any, Any] = {}  # actors that are starting, by the answer that tells of them
+        self._had_all = False  # as many as were asked for
+        self._calls = self._count = 0  # of actors; 0: not known yet
         self._closed = False
 
     def map(
@@ -78,7 +79,6 @@ class RayPool:
         if self._closed:
             raise RuntimeError("this pool of workers is closed")
         self.connect()
-        self._await_workers(interrupt)
         ray, self._calls = self._ray, self._calls + 1
         columns = list(zip(*rows, strict=True))
         alike = {place for place, column in enumerate(columns) if all(one is column[0] for one in column)}
@@ -88,6 +88,7 @@ class RayPool:
         waiting, losses, busy = deque(range(len(rows))), [0] * len(rows), dict[Any, tuple[Any, int, float]]()
         try:
             while waiting or busy:
+                self._await_workers(interrupt)
                 working = [actor for actor, _, _ in busy.values()]
                 for actor in [actor for actor in self._actors if actor not in working][: len(waiting)]:
                     index = waiting.popleft()
@@ -103,7 +104,6 @@ class RayPool:
                         del busy[answer]
                         waiting.appendleft(index)
                         self._replace(actor, [other for other, _, _ in busy.values()], index, losses, error)
-                        self._await_workers(interrupt)
                         continue
                     del busy[answer]
                     self.received += len(packed)
@@ -136,7 +136,11 @@ class RayPool:
                     ray.init(address=self.given.executor, **QUIET)
             except Exception as error:
                 words = " ".join(str(error).split())
-                why = TOKEN if "auth" in words.lower() else f"{type(error).__name__}: {words[:200]}"
+                why = (
+                    TOKEN
+                    if type(error) is ConnectionError or "auth" in words.lower()
+                    else f"{type(error).__name__}: {words[:200]}"
+                )
                 raise ExecutorError(f"executor = {self.given.executor!r}: no Ray answers there ({why})") from error
             finally:
                 self.tell("")
@@ -146,8 +150,7 @@ class RayPool:
         """End every worker, and a Ray that was started for them. Never raises, and may be called again."""
         self._closed = True
         with contextlib.suppress(Exception):
-            while self._actors:
-                self._ray.kill(self._actors.pop())
+            self._drop([*self._actors, *self._coming.values()])
         if self._owns:
             self._owns = False
             with contextlib.suppress(Exception):
@@ -170,39 +173,51 @@ class RayPool:
                     raise
 
     def _await_workers(self, interrupt: Callable[[], bool]) -> None:
-        """Have as many as were asked for. Raises ExecutorError, and Interrupted."""
-        ray = self._ray
-        count = self._count = self._count or self.given.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        if len(self._actors) == count:
-            return
-        kind = ray.remote(max_concurrency=2, num_cpus=1, runtime_env={"env_vars": ONE_THREAD})(RayWorker)
-        fresh = [kind.remote() for _ in range(count - len(self._actors))]
-        self._actors += fresh
-        asked, began, told = [actor.about.remote() for actor in fresh], time.monotonic(), ""
-        there = asked[:0]
-        while len(there) < len(asked):
-            there, _ = ray.wait(asked, num_returns=len(asked), timeout=POLL)
+        """Ask for workers that are missing, and wait: for all of them once, later for one. Raises ExecutorError."""
+        ray, count = self._ray, self._count or self.given.workers
+        count = self._count = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        for _ in range(count - len(self._actors) - len(self._coming)):
+            actor = ray.remote(**OF_A_WORKER)(RayWorker).remote()
+            self._coming[actor.about.remote()] = actor
+        needed, began, told = 1 if self._had_all else count, time.monotonic(), ""
+        while self._coming:
+            asked, patience = list(self._coming), POLL if len(self._actors) < needed else 0
+            for answer in ray.wait(asked, num_returns=len(asked), timeout=patience)[0]:
+                self._welcome(answer)
+            if len(self._actors) >= needed:
+                break
             if interrupt():
-                self._drop(fresh)
+                self._drop([*self._coming.values(), *(() if self._had_all else self._actors)])
                 raise Interrupted
             free = ray.available_resources().get("CPU", 0)
-            wanted = f"waiting for {len(asked) - len(there)} of {count} workers; the cluster has {free:g} cores free"
-            if len(there) < len(asked) and time.monotonic() - began > PATIENT and wanted != told:
+            wanted = f"waiting for {len(self._coming)} of {count} workers; the cluster has {free:g} cores free"
+            if time.monotonic() - began > PATIENT and wanted != told:
                 self.tell(told := wanted)
+        self._had_all = True
         if told:
             self.tell("")
+
+    def _welcome(self, answer: Any) -> None:
+        """Take on a worker that has started, unless it differs from this program. Raises ExecutorError."""
+        actor = self._coming.pop(answer)
+        try:
+            other = self._ray.get(answer)
+        except self._ray.exceptions.RayError as error:
+            if self._had_all and self._actors:
+                return  # its machine is lost, perhaps; another one is asked for
+            raise ExecutorError(f"executor = {self.given.executor!r}: a worker does not start: {error}") from error
         mine = about_this_process()
-        for other in ray.get(asked):
-            unlike = [f"{name} {other.get(name)} there, {mine.get(name)} here"
-                      for name in sorted({*mine, *other}) if mine.get(name) != other.get(name)]  # fmt: skip
-            if unlike and not self.given.allow_version_mismatch:
-                self._drop(fresh)
-                raise ExecutorError(
-                    f"executor = {self.given.executor!r}: a worker is not like this program ({'; '.join(unlike)}): the "
-                    "run's numbers would depend on who samples. allow_version_mismatch = true runs all the same"
-                )
-            if unlike:
-                self.events.append({"event": "worker_differs", "message": f"a worker differs: {'; '.join(unlike)}"})
+        unlike = [f"{name} {other.get(name)} there, {mine.get(name)} here"
+                  for name in sorted({*mine, *other}) if mine.get(name) != other.get(name)]  # fmt: skip
+        if unlike and not self.given.allow_version_mismatch:
+            self._drop([actor, *self._coming.values()])
+            raise ExecutorError(
+                f"executor = {self.given.executor!r}: a worker is not like this program ({'; '.join(unlike)}): the "
+                "run's numbers would depend on who samples. allow_version_mismatch = true runs all the same"
+            )
+        if unlike:
+            self.events.append({"event": "worker_differs", "message": f"a worker differs: {'; '.join(unlike)}"})
+        self._actors.append(actor)
 
     def _replace(self, actor: Any, busy: list[Any], index: int, losses: list[int], error: Exception) -> None:
         """Part with a worker that is lost or late, and with idle ones that went with it. Raises WorkerLost."""
@@ -223,7 +238,8 @@ class RayPool:
 
     def _drop(self, actors: Iterable[Any]) -> None:
         for actor in actors:
-            self._actors.remove(actor)
+            self._actors = [other for other in self._actors if other is not actor]
+            self._coming = {answer: other for answer, other in self._coming.items() if other is not actor}
             with contextlib.suppress(Exception):
                 self._ray.kill(actor)
 
@@ -281,5 +297,4 @@ class RayWorker:
                 done: Any = None, unit(self._bench, *row, interrupt=lambda: self._given_up >= call)
         except Exception as error:  # noqa: BLE001 - told to the driver, which raises it
             done = portable(error, index), None
-        packed: bytes = cloudpickle.dumps(done)
-        return packed
+        return bytes(cloudpickle.dumps(done))
