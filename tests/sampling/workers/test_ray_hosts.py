@@ -19,7 +19,7 @@ pytest.importorskip("ray", reason='needs Ray: pip install "trpolab[ray]"')
 
 from trpolab.training.session import Session
 
-HOSTS = {"trpolab-a": "10.77.0.1", "trpolab-b": "10.77.0.2"}
+HOSTS = {f"trpolab-{os.getpid()}-a": "10.77.0.1", f"trpolab-{os.getpid()}-b": "10.77.0.2"}
 HEAD, OTHER = HOSTS
 PORT = 6399
 SETTINGS = {"seed": 3, "threads": 1, "iterations": 5, "steps_per_iteration": 16_384}
@@ -54,7 +54,7 @@ def inside(host: str, *command: str, **given: object) -> subprocess.Popen[str]:
 
 
 def start_ray(host: str, *words: str) -> None:
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={HOSTS[host]}", "--num-cpus=2"]
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={HOSTS[host]}", "--num-cpus=1"]
     process = inside(host, *ray, *words)
     told, _ = process.communicate(timeout=120)
     if process.returncode and "timed out" in told:
