@@ -262,7 +262,7 @@ def _end_what_is_left(ray: Any) -> None:
     left = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if os.path.dirname(ray.__file__) in (line := " ".join(child.cmdline())) or line.startswith("ray::"):
+            if any(word.startswith((os.path.dirname(ray.__file__), "ray::")) for word in child.cmdline()):
                 left.append(child)
     for child in left:
         with contextlib.suppress(psutil.Error):
