@@ -17,9 +17,10 @@ import pytest
 pytest.importorskip("ray", reason='needs Ray: pip install "trpolab[ray]"')
 
 from trpolab.experiments.grid import Grid
-from trpolab.experiments.jobs import hosted
+from trpolab.experiments.jobs import RayJob, hosted
 from trpolab.experiments.trial import TrialResult, TrialSpec
 from trpolab.runs.reader import RunFolderError, each_metrics
+from trpolab.sampling.errors import WorkerLost
 from trpolab.sampling.workers.execution import Execution
 from trpolab.sampling.workers.ray_pool import ExecutorError, RayPool
 from trpolab.settings import ConfigError
@@ -72,6 +73,21 @@ def test_scores_are_those_of_trials_here_also_where_a_worker_is_lost(pool: RayPo
 def test_a_folder_that_workers_do_not_see_is_told(tmp_path: Path) -> None:
     with pytest.raises(ExecutorError, match="a folder that all machines share"):
         hosted(None, {}, tmp_path / "nowhere" / "log.txt", 1, lambda: False)
+
+
+def test_a_trial_whose_workers_are_lost_has_crashed_and_its_log_says_why(tmp_path: Path) -> None:
+    class Lost:
+        def map(self, *given: Any) -> list[Any]:
+            raise WorkerLost("two workers were lost on the same work unit (0)")
+
+        def close(self) -> None:
+            pass
+
+    log = tmp_path / "log.txt"
+    job = RayJob(Lost(), {}, log, 1)
+    job.wait(60)
+    assert job.poll() == 1  # not a signal's number: what is told is the log's last line
+    assert log.read_text() == "two workers were lost on the same work unit (0)"
 
 
 @pytest.mark.parametrize("given", ["spark", ["local", "ray"]])

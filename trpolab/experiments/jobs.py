@@ -21,6 +21,7 @@ from trpolab.sampling.workers.ray_pool import ExecutorError, RayPool
 from trpolab.settings import PlainError
 
 BOOT = "import sys; sys.path[:] = {path!r}; from trpolab.experiments.trial import main; main()"
+CRASHED = 1  # Python's exit code after a traceback
 AWAY = "no such folder there: a grid on Ray needs a folder that all machines share"
 
 
@@ -63,7 +64,7 @@ class RayJob:
     """The same on a worker of its own. One that is lost is replaced once, and the trial goes on from its folder."""
 
     def __init__(self, pool: RayPool, asked: dict[str, Any], log: Path, threads: int):
-        self._pool, self._stopping, self._code = pool, threading.Event(), -1
+        self._pool, self._stopping, self._code = pool, threading.Event(), CRASHED
         self._thread = threading.Thread(target=self._run, args=((asked, log, threads),), daemon=True)
         self._thread.start()
 
@@ -77,7 +78,7 @@ class RayJob:
             self._pool.close()
 
     def poll(self) -> int | None:
-        """The exit code, -1 if there is none; None while it runs."""
+        """The exit code, that of a crash if no worker could end it, for which the log has the reason; None: it runs."""
         return None if self._thread.is_alive() else self._code
 
     def stop(self) -> None:
@@ -113,7 +114,7 @@ class Jobs:
     def __init__(self, executor: str, jobs: int, tell: Callable[[str], None]):
         """`jobs`: how many go on at a time. `tell` as for `RayPool`."""
         self._one, connected = (Execution(executor=executor, workers=count) for count in (1, jobs))
-        self._connected = None if executor == LOCAL else RayPool(connected, tell)
+        self._connected = None if executor == LOCAL else RayPool(connected, tell)  # has no workers: jobs have their own
 
     def start(self, asked: dict[str, Any], log: Path, threads: int) -> LocalJob | RayJob:
         """A job for the trial that is `asked`. Raises ExecutorError where no Ray answers."""

@@ -136,11 +136,8 @@ class RayPool:
                     ray.init(address=self.given.executor, **QUIET)
             except Exception as error:
                 words = " ".join(str(error).split())
-                why = (
-                    TOKEN
-                    if type(error) is ConnectionError or "auth" in words.lower()
-                    else f"{type(error).__name__}: {words[:200]}"
-                )
+                refused = type(error) is ConnectionError or "auth" in words.lower()  # a closed port has a subclass
+                why = TOKEN if refused else f"{type(error).__name__}: {words[:200]}"
                 raise ExecutorError(f"executor = {self.given.executor!r}: no Ray answers there ({why})") from error
             finally:
                 self.tell("")
@@ -249,7 +246,7 @@ class RayPool:
             for actor, _, _ in busy.values():
                 actor.give_up.remote(self._calls)
             _, still = self._ray.wait(list(busy), num_returns=max(1, len(busy)), timeout=GRACE)
-            self._drop(busy[answer][0] for answer in still if busy[answer][0] in self._actors)
+            self._drop(busy[answer][0] for answer in still)
 
     def _packed(self, what: Any) -> bytes:
         packed: bytes = self._ray.cloudpickle.dumps(what)
