@@ -21,7 +21,7 @@ PREFIX, SUFFIX = "ALE/", "-v5"
 PAPER_GAMES = ("BeamRider", "Breakout", "Enduro", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
 LONGEST = 108_000  # frames of a game: half an hour, as in Gymnasium
 TYPICAL = 1000  # decisions of a game at the start of training, roughly
-BLOCK = 32  # slots whose actions are computed at a time
+BLOCK = 8  # slots whose actions are computed at a time, and that a worker process plays
 FOR_TWO_PLAYERS = {"combat", "joust", "maze_craze", "warlords"}  # nothing for one player alone
 # [left, none, right][up, none, down][no fire, fire]: the console's own numbers of its 18 actions
 JOYSTICK = np.array([[[7, 15], [4, 12], [9, 17]], [[2, 10], [0, 1], [5, 13]], [[6, 14], [3, 11], [8, 16]]])
