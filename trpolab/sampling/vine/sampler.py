@@ -28,7 +28,7 @@ from trpolab.simulators.base import SnapshotUnsupported
 from trpolab.simulators.gym_adapter.copies import global_generators, touched_since
 
 FEW_BLOCKS, MOST_BLOCKS = 4, 8  # blocks that branches are spread over
-PROCESS_BLOCKS = 16  # the same where worker processes take one block after another
+PROCESS_BLOCKS = 64  # the same where worker processes take one block after another
 LEAST_WIDTH, MOST_WIDTH = 16, 128  # branches that a block rolls out at a time
 MOST_COPIES = 64  # the same for tasks that step in Python, a whole environment each
 WIDEST = 512  # the same for tasks that step all slots in one NumPy call

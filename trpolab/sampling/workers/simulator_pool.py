@@ -59,7 +59,7 @@ class SimulatorPool:
             width = min(self.task.block, -(-slots // 2)) if self.task.block else slots
         self.widths = tuple(min(width, slots - first) for first in range(0, slots, width))
         self.first_slots = tuple(int(first) for first in np.cumsum([0, *self.widths[:-1]]))
-        self.slots, self._source = slots, task
+        self.slots, self._source, self._most = slots, task, threads
         self._threads: ThreadPoolExecutor | None = None
         self._processes, self._owns = processes, False
         if self.task.runs_in_processes:
@@ -74,6 +74,11 @@ class SimulatorPool:
     def __len__(self) -> int:
         """How many blocks there are."""
         return len(self.widths)
+
+    def with_blocks(self, blocks: int) -> SimulatorPool:
+        """A pool of so many blocks of the same width. Worker processes are shared: close it before this one."""
+        width = self.widths[0]
+        return SimulatorPool(self._source, blocks * width, self._most, width, self._processes)
 
     def map(
         self,
