@@ -40,8 +40,8 @@ def test_the_package_stays_small() -> None:
     # 850 for the workshop and a person's own functions in a run, 450 for the checks of its first seven exercises,
     # 650 for exercises 8 to 11 and the runs of locomotion, 170 for GPUs
     # 1,100 for grids of runs, their statistics, and the paper's figures
-    # 260 for workers on Ray, 110 for grids there, 60 for their benchmark
-    assert sum(by_room().values()) <= 21_770
+    # 260 for workers on Ray, 110 for grids there, 190 for their benchmarks and for more blocks
+    assert sum(by_room().values()) <= 21_900
 
 
 def test_every_room_is_counted() -> None:

@@ -24,7 +24,8 @@ BENCHMARKS = {
     "locomotion": {"locomotion": "3 h"},
     "atari_speed": {"atari": "4 min"},
     "device": {"device": "4 min"},
-    "ray_workers": {"ray": "2 min"},
+    "ray_workers": {"ray": "4 min"},
+    "scaling": {"scaling": "5 min"},
     "atari_learning": {"atari-learning": "3 h"},
 }
 

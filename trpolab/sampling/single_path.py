@@ -24,8 +24,6 @@ from trpolab.sampling.whole_paths import whole_paths
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import Task
 
-MOST_BLOCKS = 16  # that whole paths are spread over
-
 
 @dataclass
 class SinglePathSampler(Sampler):
@@ -34,7 +32,6 @@ class SinglePathSampler(Sampler):
     pool: SimulatorPool
     streams: Streams
     ongoing: list[Ongoing] | None = field(default=None)
-    _wider: SimulatorPool | None = field(default=None, init=False)  # of more blocks, for many whole paths
 
     def collect(
         self, learner: Learner, settings: SinglePath, returns: Returns, iteration: int, interrupt: Interrupt
@@ -64,8 +61,6 @@ class SinglePathSampler(Sampler):
 
     def close(self) -> None:
         """Give back simulators, threads and processes."""
-        if self._wider is not None:
-            self._wider.close()
         self.pool.close()
 
     def trajectories(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
@@ -94,26 +89,11 @@ class SinglePathSampler(Sampler):
 
     def _whole(self, policy: Policy, config: SinglePath, iteration: int, interrupt: Interrupt) -> Trajectories:
         """Each block begins paths until its share of the budget is spent, and finishes every path that it began."""
-        pool = self._pool_of(config)
+        pool = self.pool.for_paths(config.steps_per_iteration, config.horizon)
         quota = Quota(len(pool), steps=-(-config.steps_per_iteration // len(pool)), typical=pool.task.typical)
         draw = Draw(self.streams, iteration)
         unit = partial(whole_paths, policy=policy, draw=draw, quota=quota, horizon=config.horizon)
         return join(pool.map(unit, range(len(pool)), interrupt=interrupt))
-
-    def _pool_of(self, config: SinglePath) -> SimulatorPool:
-        """Twice as many blocks, and again, as long as no slot is left without a path of the expected length."""
-        task, blocks, width = self.pool.task, len(self.pool), self.pool.widths[0]
-        lengths = (config.horizon, task.time_limit, task.typical)
-        paths = config.steps_per_iteration // min(length for length in lengths if length is not None)
-        while task.block is not None and 2 * blocks * width <= paths and 2 * blocks <= MOST_BLOCKS:
-            blocks *= 2
-        if blocks == len(self.pool):
-            return self.pool
-        if self._wider is None or len(self._wider) != blocks:
-            if self._wider is not None:
-                self._wider.close()
-            self._wider = self.pool.with_blocks(blocks)
-        return self._wider
 
 
 def estimates(

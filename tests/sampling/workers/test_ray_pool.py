@@ -252,4 +252,4 @@ def test_an_address_where_nothing_answers_is_told_soon(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "trpolab", *asked], capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert f"executor = '127.0.0.1:{port}': no Ray answers there" in done.stderr
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 120

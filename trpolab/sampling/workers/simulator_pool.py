@@ -16,6 +16,7 @@ from trpolab.simulators import SIMULATORS, Source, find_task, make
 from trpolab.simulators.base import Simulator, Snapshot, SnapshotUnsupported, Task
 
 Result = TypeVar("Result")
+MOST_BLOCKS = 16  # that whole paths are spread over
 
 
 class ParkedSimulator:
@@ -60,6 +61,7 @@ class SimulatorPool:
         self.widths = tuple(min(width, slots - first) for first in range(0, slots, width))
         self.first_slots = tuple(int(first) for first in np.cumsum([0, *self.widths[:-1]]))
         self.slots, self._source, self._most = slots, task, threads
+        self._wider: SimulatorPool | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._processes, self._owns = processes, False
         if self.task.runs_in_processes:
@@ -75,10 +77,23 @@ class SimulatorPool:
         """How many blocks there are."""
         return len(self.widths)
 
-    def with_blocks(self, blocks: int) -> SimulatorPool:
-        """A pool of so many blocks of the same width. Worker processes are shared: close it before this one."""
-        width = self.widths[0]
-        return SimulatorPool(self._source, blocks * width, self._most, width, self._processes)
+    def for_paths(self, steps: int, horizon: int) -> SimulatorPool:
+        """A pool for whole paths of `steps` steps in all: this one, or one of more blocks, which is kept beside it.
+
+        Blocks are doubled as long as every slot can expect a path. So more workers are busy, whatever `slots` is.
+        """
+        width, blocks = self.widths[0], len(self)
+        lengths = (horizon, self.task.time_limit, self.task.typical)
+        paths = steps // min(length for length in lengths if length is not None)
+        while self.task.block is not None and 2 * blocks * width <= paths and 2 * blocks <= MOST_BLOCKS:
+            blocks *= 2
+        if blocks == len(self):
+            return self
+        if self._wider is None or len(self._wider) != blocks:
+            if self._wider is not None:
+                self._wider.close()
+            self._wider = SimulatorPool(self._source, blocks * width, self._most, width, self._processes)
+        return self._wider
 
     def map(
         self,
@@ -107,6 +122,8 @@ class SimulatorPool:
 
     def close(self) -> None:
         """Give back simulators, threads and processes."""
+        if self._wider is not None:
+            self._wider.close()
         if self._threads is not None:
             self._threads.shutdown()
         if self._processes is not None and self._owns:
