@@ -41,7 +41,8 @@ def test_the_package_stays_small() -> None:
     # 650 for exercises 8 to 11 and the runs of locomotion, 170 for GPUs
     # 1,100 for grids of runs, their statistics, and the paper's figures
     # 260 for workers on Ray, 110 for grids there, 190 for their benchmarks and for more blocks
-    assert sum(by_room().values()) <= 21_900
+    # 50 for pages that were loaded again and workers that were lost, told in the lab
+    assert sum(by_room().values()) <= 21_950
 
 
 def test_every_room_is_counted() -> None:

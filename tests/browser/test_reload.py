@@ -31,7 +31,13 @@ def running(page: Any, server: str, workspace: Path) -> Any:
     return page
 
 
-def test_a_page_that_is_loaded_again_shows_the_lab_as_it_goes_on(running: Any) -> None:
+def saved(page: Any, file: Path) -> str:
+    """The notebook's file, saved now."""
+    page.keyboard.press("Control+s")
+    return file.read_text(encoding="utf-8")
+
+
+def test_a_page_that_is_loaded_again_shows_and_saves_the_lab_as_it_goes_on(running: Any, workspace: Path) -> None:
     before = iteration(running, CARTPOLE)
     running.complaints.clear()
     running.goto(running.url.partition("?")[0])
@@ -40,7 +46,15 @@ def test_a_page_that_is_loaded_again_shows_the_lab_as_it_goes_on(running: Any) -
     until(lambda: iteration(running, CARTPOLE) > before, "the lab stands still")
     running.locator(f"{CARTPOLE} button.trpolab-pause").click()
     until(lambda: "paused" in pill(running, CARTPOLE), "its buttons are dead")
+    title = f"CartPole-v1, {iteration(running, CARTPOLE)} iterations"
+    until(lambda: title in saved(running, workspace / "twice.ipynb"), "the file tells of older iterations")
+    assert running.locator(".trpolab-stays").is_hidden(), "it is shown beside the live lab"
     assert not [text for text in running.complaints if not any(part in text for part in NOT_OURS)]
+
+
+def assert_nothing_can_be_pressed(page: Any, lab: str) -> None:
+    pressed = page.locator(f"{lab} :is(.trpolab-head, .trpolab-controls, .trpolab-foot) button:enabled")
+    until(lambda: pressed.count() == 0, "its buttons can be pressed")
 
 
 def test_a_lab_whose_kernel_was_restarted_says_that_it_is_gone(running: Any) -> None:
@@ -55,6 +69,7 @@ def test_a_lab_whose_kernel_was_restarted_says_that_it_is_gone(running: Any) -> 
         lambda: "gone: its kernel" in running.locator(said).evaluate(read), "the old view does not say that it is gone"
     )
     assert not running.locator(f"{CARTPOLE} .trpolab-pill").is_visible()
+    assert_nothing_can_be_pressed(running, CARTPOLE)
     icon = "element => getComputedStyle(element, '::before').display"
     assert running.locator(f"{CARTPOLE} .trpolab-body").evaluate(icon) == "none"  # the picture keeps its places
     at_rest = "element => getComputedStyle(element).pointerEvents"
@@ -68,8 +83,7 @@ def test_a_lab_whose_kernel_was_shut_down_in_mid_iteration_says_so_and_nothing_c
     running.locator(".lm-Menu-item", has_text="Shut Down Kernel").first.click()
     gone = f"{CARTPOLE}.jupyter-widgets-disconnected"
     until(lambda: running.locator(gone).count(), "it does not notice that it is gone")
-    pressed = running.locator(f"{gone} :is(.trpolab-head, .trpolab-controls) button:enabled")
-    until(lambda: pressed.count() == 0, "its buttons can be pressed")
+    assert_nothing_can_be_pressed(running, gone)
     assert "gone: its kernel" in running.locator(f"{gone} .trpolab-said").text_content()
 
 
@@ -92,11 +106,5 @@ def test_it_is_the_same_in_jupyter_notebook(page: Any, server: str, workspace: P
     until(lambda: iteration(page, CARTPOLE) > 2, "the lab stands still")
     page.locator(f"{CARTPOLE} button.trpolab-pause").click()
     until(lambda: "paused" in pill(page, CARTPOLE), "its buttons are dead")
-
-    def saved() -> str:
-        page.keyboard.press("Control+s")
-        return (workspace / "notebook7.ipynb").read_text(encoding="utf-8")
-
-    until(
-        lambda: f"CartPole-v1, {iteration(page, CARTPOLE)} iterations" in saved(), "the file tells of older iterations"
-    )
+    title, file = f"CartPole-v1, {iteration(page, CARTPOLE)} iterations", workspace / "notebook7.ipynb"
+    until(lambda: title in saved(page, file), "the file tells of older iterations")

@@ -18,7 +18,7 @@ import pytest
 from ipywidgets import Widget
 from ipywidgets.widgets.widget import _instances
 
-from trpolab.lab import cells
+from trpolab.lab import cells, view
 from trpolab.lab.lab import Lab
 from trpolab.lab.reading import clock, remarks, short
 from trpolab.lab.trainer import NAME
@@ -179,6 +179,23 @@ def test_an_exception_is_shown_escaped_and_run_goes_on(make_lab) -> None:
     lab.session.fail_at = None
     press(lab, "run")
     until(lambda: len(lab.history) > 4)
+    lab.refresh()
+    assert lab.view.page.error.value == ""
+
+
+def test_the_loss_of_a_worker_is_told_for_a_while(make_lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = make_lab()
+    before = {"event": "worker_restarted", "unit": 0, "iteration": 1, "message": "a worker was lost: <b>"}
+    lab.session.events.append(before)
+    lab.refresh()
+    assert lab.view.page.error.value == "", "one from before the lab was shown"
+    lab.session.events.append({**before, "iteration": 1234, "message": f"a worker was lost: <b> {'why ' * 50}"})
+    lab.refresh()
+    told = lab.view.page.error.value
+    assert "iteration 1,234: a worker was lost and replaced, and the run goes on (&lt;b&gt; why" in told
+    assert "iteration 1:" not in told and len(told) < 300
+    monkeypatch.setattr(view, "LOSS_TOLD", -1.0)
+    lab.session.events.append(before)
     lab.refresh()
     assert lab.view.page.error.value == ""
 

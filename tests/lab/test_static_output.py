@@ -65,6 +65,21 @@ def test_while_it_runs_the_outputs_change_rarely(outputs: Outputs, make_lab: Any
     assert all(third[name] is outputs[name] is not second[name] for name in first)
 
 
+def test_a_page_that_was_loaded_again_is_told_what_its_notebook_lacks(outputs: Outputs, make_lab: Any) -> None:
+    lab = make_lab()
+    lab.run(block=True, iterations=2)
+    static = static_output.StaticOutput(lab.summary)
+    assert static.answer("newest", {}) is None, "nothing where it was not shown"
+    static.place()
+    lab.run(block=True, iterations=1)
+    static.consider("paused", 3, b"")
+    newest, _ = static.answer("newest", {})
+    assert newest["outputs"] == list(outputs) and static.answer("newest", newest) is None
+    told, _ = static.answer("outputs", {"number": newest["number"] - 1})
+    assert {each["metadata"]["trpolab"]["output"]: each["data"] for each in told["outputs"]} == outputs
+    assert "3 iterations" in told["outputs"][0]["data"]["text/html"]
+
+
 def test_without_a_kernel_there_is_nothing(make_lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     make_lab()._repr_mimebundle_()
     assert capsys.readouterr().out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -55,6 +56,16 @@ def found_on_resuming(events: list[dict[str, Any]]) -> list[str]:
     """What a run that was taken up again has to say of itself."""
     told = [event for event in events if event["event"] in RESUMING and event.get("message")]
     return [f"{event['event'].replace('_', ' ')}: {event['message']}." for event in told]
+
+
+def workers_lost(events: list[dict[str, Any]]) -> list[str]:
+    """Of each worker that was lost during the run, a line that fits on a laptop."""
+    lost = [event for event in events if event["event"] == "worker_restarted"]
+    return [
+        f"iteration {event['iteration']:,}: a worker was lost and replaced, and the run goes on"
+        f" ({textwrap.shorten(event['message'].partition(': ')[2], 60, placeholder=' …')})."
+        for event in lost
+    ]
 
 
 def work(row: dict[str, Any]) -> float:

@@ -15,16 +15,18 @@ from typing import Any
 from trpolab.lab.cells import current_shell
 from trpolab.lab.pictures.poster import SHOWN
 from trpolab.lab.summary import Summary
+from trpolab.lab.web import WebView
 
 OUTPUTS = ("table", "charts", "rollout")
 HOLDING = ("paused", "stopped", "finished", "error")
 GAP, SHARE = 120.0, 0.005  # seconds between two updates while the run goes on, and the share of the time they may take
 
 
-class StaticOutput:
+class StaticOutput(WebView):
     """Three outputs of the cell that shows the lab, updated when the run holds, and now and then while it goes on.
 
-    Without a kernel there are none.
+    Without a kernel there are none. A kernel's update of an output reaches only the page that ran the cell: to a page
+    that was loaded again this widget, which is not to be seen, tells what is new.
     """
 
     def __init__(self, summary: Callable[[], Summary]):
@@ -32,6 +34,8 @@ class StaticOutput:
         self._names: dict[str, str] = {}
         self._told: Any = None
         self._next = 0.0
+        self._newest: tuple[int, list[dict[str, Any]]] = 0, []  # how many updates there were, and the last one
+        super().__init__("static_output")
 
     def place(self) -> None:
         """Make the outputs in the cell that runs now; what there is to tell comes with the next update."""
@@ -39,7 +43,15 @@ class StaticOutput:
             return
         self._told = None
         self._names = self._names or {name: f"trpolab-{name}-{uuid.uuid4().hex}" for name in OUTPUTS}
-        self._send(bundles(self._summary()), update=False)
+        self._tell(update=False)
+
+    def answer(self, topic: str, have: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]] | None:
+        """The outputs, or ("newest") which there are, where a page's notebook has older ones."""
+        number, outputs = self._newest
+        if have.get("number", 0) >= number:
+            return None
+        told = outputs if topic == "outputs" else list(self._names.values())
+        return {"number": number, "outputs": told}, []
 
     def consider(self, state: str, iteration: int, rollout: object) -> None:
         """Update the outputs if they tell something old; `rollout` tells one rollout on show from the next."""
@@ -49,16 +61,24 @@ class StaticOutput:
         if state not in HOLDING and time.monotonic() < self._next:
             return
         began = time.thread_time()
-        self._send(bundles(self._summary()), update=True)
+        self._tell(update=True)
         self._told = told
         self._next = time.monotonic() + max(GAP, (time.thread_time() - began) / SHARE)
 
-    def _send(self, found: dict[str, dict[str, str]], update: bool) -> None:
+    def _tell(self, update: bool) -> None:
         from IPython.display import display
 
-        for name, bundle in found.items():
-            shown = SHOWN if name == "rollout" else None
-            display(bundle, raw=True, metadata=shown, display_id=self._names[name], update=update)
+        number = self._newest[0] + 1
+        outputs = []
+        for name, bundle in bundles(self._summary()).items():
+            shown = SHOWN if name == "rollout" else {}
+            outputs.append(
+                {"data": bundle, "metadata": {**shown, "trpolab": {"output": self._names[name], "number": number}}}
+            )
+        for name, output in zip(self._names.values(), outputs, strict=True):
+            display(output["data"], raw=True, metadata=output["metadata"], display_id=name, update=update)
+        self._newest = number, outputs
+        self.offer()
 
 
 def bundles(summary: Summary) -> dict[str, dict[str, str]]:

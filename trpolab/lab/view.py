@@ -9,7 +9,7 @@ from typing import Any
 from trpolab.lab.cards import RolloutCard, VineCard
 from trpolab.lab.charts import GHOSTS, Charts
 from trpolab.lab.page import Page
-from trpolab.lab.reading import clock, found_on_resuming, marks_of, phase_of, remarks, short, speed, work
+from trpolab.lab.reading import clock, found_on_resuming, marks_of, phase_of, remarks, short, speed, work, workers_lost
 from trpolab.lab.refresh import RefreshTimer
 from trpolab.lab.share import as_command, as_python
 from trpolab.lab.static_output import StaticOutput
@@ -19,6 +19,7 @@ from trpolab.numerics.device import device_name
 from trpolab.training.config import cost
 
 COSTED = 2.0  # seconds for which the cost of an iteration is told as it was
+LOSS_TOLD = 60.0  # seconds for which it is told that a worker was lost
 
 ALLOWED = {
     "ready": {"run", "step"},
@@ -54,12 +55,16 @@ class View:
             self.page.hide_steering()
             self.charts.leave_out("residual")  # a run folder does not hold the solver's iterations
         self.along = TakeAlong(lab, lambda: self.poster)
-        self.page.widget.children += (self.along.widget,)
+        self.page.widget.children += (self.along.widget, self.static)
         self.pump = RefreshTimer(self.stroke, self._pump_failed)
         self._drawing = threading.RLock()
         self._session = lab.session
         self._drawn = 0
         self._before = lab.session.first.settings()  # in use before the rows not drawn yet
+        self._lost, self._told_until = (
+            len(workers_lost(lab.session.events)),
+            0.0,
+        )  # workers, and until when that is told
         self._costed, self._cost = 0.0, 0.0  # when a simulator step's seconds were told last, and how many
 
     def start(self) -> None:
@@ -161,10 +166,18 @@ class View:
         page.enable(ALLOWED[lab.state] if lab.steerable else set())
         page.name_run("Continue" if lab.state in ("stopped", "error") or (lab.state == "ready" and count) else "Run")
         failure = lab.trainer.failure
-        said = [*found_on_resuming(lab.session.events), *lab.session.warnings.values()]
+        said = [*found_on_resuming(lab.session.events), *self._newly_lost(), *lab.session.warnings.values()]
         sentence = failure.sentence if failure else lab.session.trouble or " ".join(said)
         page.show_error(sentence, failure.trace if failure else "")
         page.show_folder(lab.session.path)
+
+    def _newly_lost(self) -> list[str]:
+        """The last loss of a worker, for a while."""
+        lost = workers_lost(self.lab.session.events)
+        if len(lost) > self._lost:
+            self._told_until = time.monotonic() + LOSS_TOLD
+        self._lost = len(lost)
+        return lost[-1:] if time.monotonic() < self._told_until else []
 
     def _show_progress(self, last: dict[str, Any] | None) -> None:
         if not self.lab.steerable:  # another process has the phases

@@ -3,6 +3,7 @@ import { openChannel } from "./channel.js";
 import { renderCharts } from "./charts.js";
 import { renderHandOver } from "./hand_over.js";
 import { renderPlayer } from "./player.js";
+import { renderStaticOutput } from "./static_output.js";
 import { renderTrustRegion } from "./trust_region.js";
 import sheet from "./views.css";
 
@@ -10,6 +11,7 @@ const KINDS = {
   charts: renderCharts,
   hand_over: renderHandOver,
   player: renderPlayer,
+  static_output: renderStaticOutput,
   trust_region: renderTrustRegion,
 };
 
