@@ -127,6 +127,16 @@ def test_where_there_is_nothing_to_draw_it_says_why_and_comes_back(view: Any, ac
     assert view.complaints == []
 
 
+def test_no_number_is_cut_in_a_narrow_card(view: Any, accepted: dict[str, Any]) -> None:
+    view.set_viewport_size({"width": 275, "height": 500})
+    others = [{**other, "gain": -0.000844, "kl": 0.0342} for other in accepted["others"]]
+    view.evaluate("picture => show(picture)", {**accepted, "others": others})
+    cut = "table => table.getBoundingClientRect().right > table.parentElement.getBoundingClientRect().right"
+    assert not view.locator(".trpolab-trust table").evaluate(cut)
+    assert view.get_by_role("slider").bounding_box()["width"] > 80
+    view.set_viewport_size({"width": 700, "height": 500})
+
+
 def test_labels_do_not_lie_over_one_another(view: Any, accepted: dict[str, Any]) -> None:
     for width in (320, 700):
         view.set_viewport_size({"width": width, "height": 500})

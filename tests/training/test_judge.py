@@ -93,6 +93,12 @@ def test_no_episode_is_missed_before_a_time_limit_can_have_ended_one() -> None:
     assert found.index(True) == 33
 
 
+def test_a_run_that_is_evaluated_has_returns_to_show() -> None:
+    one, row = judge(), GOOD | BAD["episodes"][1]
+    assert not any(one.see(row | ({"evaluation_mean": 5.0} if k % 10 == 0 else {})) for k in range(1, 41))
+    assert "vine.trunk_length" in [one.see(row) for _ in range(10)][-1]["episodes"]
+
+
 class Bandit(gymnasium.Env):
     """One step, and always the same reward."""
 

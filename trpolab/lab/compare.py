@@ -36,6 +36,7 @@ DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}  # as Plotly 
 POINTS = 400  # of a curve
 BOTH = "#767676"  # what is written in a picture, to be read on white and on black
 DOTS = 86  # per inch of the picture: it fits beside a list of files on a screen of 1,280 pixels
+FITTED = "<style>.jp-RenderedPlotly .plot-img { max-width: 100%; }</style>"  # a picture that a wider window has left
 BESIDE = {"task", *UNMARKED}  # settings that are not compared
 SOURCES = "must be run folders, runs of trpolab.runs(), sessions or labs"
 
@@ -137,7 +138,7 @@ class Comparison:
         """The MIME bundles of the table and of the figure, which a front end without Plotly shows as a picture."""
         explorable = {**json.loads(self.figure.to_json()), "config": {"displayModeBar": False, "responsive": True}}
         picture = {"application/vnd.plotly.v1+json": explorable, "image/png": b64encode(self.png()).decode()}
-        table = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        table = {"text/plain": repr(self), "text/html": FITTED + self._repr_html_()}
         return [table, {**picture, "text/plain": "the runs' curves"}]
 
     def _ipython_display_(self) -> None:

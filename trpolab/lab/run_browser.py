@@ -61,7 +61,8 @@ class RunBrowser:
         acts.children += (self.text, *(self.buttons[name] for name in ("label", "delete", "confirm")))
         for row in (sort, acts):
             row.add_class("trpolab-foot")
-        parts = [w.HTML(CSS), sort, self.head, self.list, acts, self.said, self.below]
+        table = w.VBox([self.head, self.list]).add_class("trpolab-runs-list")
+        parts = [w.HTML(CSS), sort, table, acts, self.said, self.below]
         self.widget = w.VBox(parts).add_class("trpolab").add_class("trpolab-runs-page")
         self.fill()
 

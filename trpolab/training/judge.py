@@ -52,7 +52,8 @@ class Judge:
         }
 
     def _ends_nothing(self, row: Row) -> bool:
-        return _number(row, "episodes") == 0 and (_number(row, "sim_steps") or 0) > self._longest
+        none = _number(row, "episodes") == 0 and _number(row, "evaluation_mean") is None
+        return none and (_number(row, "sim_steps") or 0) > self._longest
 
     def _explores_no_more(self, row: Row) -> bool:
         if (entropy := _number(row, "entropy")) is None:
@@ -129,8 +130,9 @@ def _of_kl(row: Row) -> str:
 
 def _of_episodes(row: Row) -> str:
     return (
-        f"no episode ended in {PATIENCE['episodes']} iterations, so there is no return to show: give the task a time "
-        "limit (gymnasium.wrappers.TimeLimit), or a larger steps_per_iteration"
+        f"no episode ended in {PATIENCE['episodes']} iterations, so there is no return to show: a larger "
+        "steps_per_iteration (vine.trunk_length) or a time limit of the task (gymnasium.wrappers.TimeLimit) lets them "
+        "end, and evaluate_every = 10 plays whole ones"
     )
 
 

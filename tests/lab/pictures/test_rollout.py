@@ -39,6 +39,15 @@ def test_a_recording_is_the_episode_that_the_policy_plays(task: str) -> None:
     assert {shape.colour for shape in shapes_of(first.scene, first.poses.astype(float))} <= values
 
 
+def test_no_divergence_is_below_zero() -> None:
+    about = find_task("CartPole-v1")
+    policy = make_policy(about.observation_space, about.action_space, resolve(about).policy, np.random.default_rng(0))
+    policy = policy.replace(normalizer=None)
+    nearly = policy.replace(theta=policy.theta * np.float32(1 + 1e-5))
+    kl = record(nearly, make("CartPole-v1", 1), before=policy).tracks.kl
+    assert np.all((kl >= 0) & (kl < 1e-5))
+
+
 class Quiet(gymnasium.Env[Any, Any]):
     """Observes what it is told to, and can't be drawn."""
 

@@ -220,7 +220,7 @@ def _divergence(before: Policy, policy: Policy, obs: np.ndarray) -> np.ndarray:
     """KL(before‖policy) [T] at observations [T, *O]."""
     with torch.inference_mode():
         u_old, u_new = (each.parameters(each.features(obs)) for each in (before, policy))
-        return np.asarray(policy.distribution.kl(u_old, u_new).numpy(), np.float64)
+        return np.maximum(policy.distribution.kl(u_old, u_new).numpy().astype(float), 0.0)  # but for its rounding
 
 
 class _OneEpisode:

@@ -2,7 +2,8 @@
 import { Bodies, firstOrbit } from "./player_bodies.js";
 import sheet from "./player.css";
 import { decode, stepOf } from "./player_data.js";
-import { Curves, Screens, cursor, drawTracks, short } from "./player_screens.js";
+import { Curves, Screens, cursor, drawTracks } from "./player_screens.js";
+import { short } from "./text.js";
 
 const KINDS = { bodies: Bodies, screens: Screens, curves: Curves };
 const ICONS = { start: "M3 3h2v10H3zM13 3v10L6 8z", back: "M12 3v10L5 8z", on: "M4 3v10l7-5z", play: "M4 2v12l9-6z", pause: "M3 3h4v10H3zM9 3h4v10H9z" };

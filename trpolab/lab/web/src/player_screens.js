@@ -1,4 +1,6 @@
 // Screens, and curves where nothing can be drawn.
+import { short } from "./text.js";
+
 const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"];
 const ENLARGED = 1.5; // from here on pixels keep their edges
 
@@ -106,10 +108,4 @@ function rangeOf(...lists) {
     }
   }
   return low <= high ? [low, high] : [0, 1];
-}
-
-export function short(value, digits = 3) {
-  if (!Number.isFinite(value)) return "–";
-  const text = Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(digits)).toString();
-  return text.replace("-", "−");
 }

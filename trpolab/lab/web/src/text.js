@@ -3,8 +3,8 @@
 const PREFIXES = [[1e9, "G"], [1e6, "M"], [1e3, "k"]];
 const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
-// Three digits: 0.0187, 483, 24.5k, 3.1·10⁻⁶.
-export function short(value) {
+// Three digits, if no other number of them is asked for: 0.0187, 483, 24.5k, 3.1·10⁻⁶.
+export function short(value, digits = 3) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   for (const [unit, prefix] of PREFIXES) {
@@ -14,7 +14,7 @@ export function short(value) {
     const power = Math.floor(Math.log10(size));
     return `${trimmed((value / 10 ** power).toPrecision(2))}·${tenTo(power)}`.replace("-", "−");
   }
-  return trimmed(size >= 1000 ? value.toFixed(0) : value.toPrecision(3)).replace("-", "−");
+  return String(size >= 1000 ? Math.round(value) : Number(value.toPrecision(digits))).replace("-", "−");
 }
 
 export function tenTo(power) {

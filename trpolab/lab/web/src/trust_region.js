@@ -53,7 +53,8 @@ class TrustRegionView {
     this.plane = drawn(plane, "svg", { role: "img" });
     this.step = drawn(element("div", "trpolab-trust-step", "", this.plots), "svg", { role: "img" });
     const control = element("div", "trpolab-trust-control", "", this.body);
-    const label = element("label", "", "fraction of the step", control);
+    const label = element("label", "", "fraction", control);
+    element("span", "trpolab-trust-wide", "of the step", label);
     this.slider = element("input", "", "", label);
     Object.assign(this.slider, { type: "range", min: 0, max: MOST, step: 0.01 });
     this.number = element("b", "", "", label);
