@@ -42,7 +42,8 @@ def test_the_package_stays_small() -> None:
     # 1,100 for grids of runs, their statistics, and the paper's figures
     # 260 for workers on Ray, 110 for grids there, 190 for their benchmarks and for more blocks
     # 50 for pages that were loaded again and workers that were lost, told in the lab
-    assert sum(by_room().values()) <= 21_950
+    # 200 for the benchmarks against other libraries and against the limit, and for updates on all threads
+    assert sum(by_room().values()) <= 22_150
 
 
 def test_every_room_is_counted() -> None:

@@ -12,6 +12,7 @@ import torch
 from gymnasium.spaces import Box
 from threadpoolctl import threadpool_info
 
+from trpolab.policies.mlp import MLP
 from trpolab.runs.reader import RunFolderError, RunLocked, load_policy, read_metrics
 from trpolab.sampling.errors import NonFinite
 from trpolab.sampling.evaluate import play_episodes
@@ -106,10 +107,23 @@ def test_same_seed_same_numbers_and_other_seed_others(task):
     assert not torch.equal(first.policy.theta, other.policy.theta)
 
 
-def test_the_number_of_threads_changes_nothing():
-    one, two = run("Hopper-v5", threads=1), run("Hopper-v5", threads=2)
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    seen: dict[str, set[int]] = {}
+    real = MLP.linearized
+
+    def linearized(self, *given):
+        seen.setdefault(("value", "policy")[self.outputs > 1], set()).add(threading.get_ident())
+        return real(self, *given)
+
+    monkeypatch.setattr(MLP, "linearized", linearized)
+    monkeypatch.setattr(MLP, "chunk", 16)
+    one = run("Hopper-v5", threads=1)
+    assert {name: len(threads) for name, threads in seen.items()} == {"policy": 1, "value": 1}
+    two = run("Hopper-v5", threads=2)
+    assert min(map(len, seen.values())) > 1  # the update and the value fit are spread over the threads
     assert stable(one.history) == stable(two.history)
     assert torch.equal(one.policy.theta, two.policy.theta)
+    assert torch.equal(one.learner.value.theta, two.learner.value.theta)
 
 
 def test_a_run_is_the_same_beside_any_other():

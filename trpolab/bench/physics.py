@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
@@ -76,10 +79,10 @@ def _single_path_share(session: Session, threads: int) -> tuple[float, float]:
         for index in range(2, BATCHES + 3):
             before = sampler.running()
             took, _ = timed(sampler.advance, session.policy, steps, index, never)
-            _record(pool)
-            sampler.restore(before)
-            sampler.advance(session.policy, steps, index, never)
-            physics, _ = _replay(pool, threads)
+            with recorded(pool) as tapes:
+                sampler.restore(before)
+                sampler.advance(session.policy, steps, index, never)
+            physics, _ = replay(tapes, threads)
             shares.append(physics / took)
             rates.append(pool.slots * steps / took)
     pool.close()
@@ -96,10 +99,9 @@ def _vine_share(learner: Learner, report: Report) -> tuple[float, float, float, 
             took, collected = timed(sampler.collect, learner, PAPER, Returns(0.99), index, never)
             resident = max(resident, resident_mib())
             pools = (sampler.trunk_pool(PAPER.trunks), sampler.branch_pool(PAPER.states * PAPER.actions))
-            for pool in pools:
-                _record(pool)
-            sampler.collect(learner, PAPER, Returns(0.99), index, never)
-            physics, restoring = np.sum([_replay(pool, threads) for pool in pools], axis=0)
+            with recorded(pools[0]) as trunks, recorded(pools[1]) as branches:
+                sampler.collect(learner, PAPER, Returns(0.99), index, never)
+            physics, restoring = np.sum([replay(tapes, threads) for tapes in (trunks, branches)], axis=0)
             found.append((took, physics, restoring / threads, collected.batch.sim_steps))
             report(f"iteration {index}: physics {physics / took:.1%}, {found[-1][-1] / took:,.0f} steps/s")
     sampler.close()
@@ -107,13 +109,14 @@ def _vine_share(learner: Learner, report: Report) -> tuple[float, float, float, 
     return physics / took, restoring / took, steps / took, resident
 
 
-class _Tape:
+class Tape:
     """A simulator that records the states written into its slots (None: all) and the actions, and times restores."""
 
     def __init__(self, simulator: MujocoSimulator):
         self.simulator = simulator
         self.events: list[tuple[str, np.ndarray | None, np.ndarray]] = []  # (kind, slots, states or actions)
         self.restoring = 0.0
+        self.ended = 0.0  # when the last step was done
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.simulator, name)
@@ -131,21 +134,27 @@ class _Tape:
 
     def step(self, slots: np.ndarray | None, actions: np.ndarray) -> Transition:
         self.events.append(("step", copy(slots), np.array(actions, np.float64)))
-        return self.simulator.step(slots, actions)
+        result = self.simulator.step(slots, actions)
+        self.ended = time.perf_counter()
+        return result
 
 
-def _record(pool: SimulatorPool) -> None:
-    """Have a pool's simulators record what is done with them, until it is replayed."""
-    pool.simulators = tuple(_Tape(simulator) for simulator in pool.simulators)
+@contextmanager
+def recorded(pool: SimulatorPool) -> Iterator[tuple[Tape, ...]]:
+    """Inside, a pool's simulators record what is done with them."""
+    simulators = pool.simulators
+    pool.simulators = tapes = tuple(Tape(simulator) for simulator in simulators)
+    try:
+        yield tapes
+    finally:
+        pool.simulators = simulators
 
 
-def _replay(pool: SimulatorPool, threads: int) -> tuple[float, float]:
+def replay(tapes: Sequence[Tape], threads: int) -> tuple[float, float]:
     """Seconds of what was recorded through the physics alone, and seconds of restoring, summed over simulators.
 
     Raises AssertionError unless the last states are the sampler's.
     """
-    tapes: tuple[_Tape, ...] = pool.simulators
-    pool.simulators = tuple(tape.simulator for tape in tapes)
     batches = [Physics(tape.simulator._model, tape.simulator.width, 1) for tape in tapes]
     with ThreadPoolExecutor(threads) as team:
         took, _ = timed(lambda: list(team.map(_play, batches, tapes)))
@@ -155,7 +164,7 @@ def _replay(pool: SimulatorPool, threads: int) -> tuple[float, float]:
     return took, sum(tape.restoring for tape in tapes)
 
 
-def _play(physics: Physics, tape: _Tape) -> None:
+def _play(physics: Physics, tape: Tape) -> None:
     control = physics.bind("ctrl")
     for kind, slots, rows in tape.events:
         where = slice(None) if slots is None else slots

@@ -15,6 +15,7 @@ from trpolab.settings import nearest
 # long each takes on two cores.
 BENCHMARKS = {
     "physics": {"sampling": "1 min", "vine": "1 min"},
+    "light": {"light": "6 min"},
     "speed": {"iteration": "1 min", "update": "1 min", "memory": "15 min", "checkpoint": "1 min"},
     "lab_overhead": {"lab": "30 min", "live": "3 min"},
     "learning": {

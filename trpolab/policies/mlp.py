@@ -36,7 +36,8 @@ class MLP(Network):
 
     chunk = CHUNK
     kept_rows = 2**18  # rows whose activations may be kept (about 1 kB a row)
-    parallel = False  # its update is short: a second thread gains little, and loses much on a busy machine
+    parallel = False  # torch's threads gain little on matrices of this size, and lose much on a busy machine
+    in_numpy = True
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2 or min(self.sizes) < 1:

@@ -32,7 +32,8 @@ class Network:
     side_by_side: ClassVar[bool] = True  # candidates of a search can be evaluated together: see `batched_runner`
     chunk: ClassVar[int] = 1024  # rows at a time
     kept_rows: ClassVar[int] = 2**14  # rows whose activations may be kept from product to product
-    parallel: ClassVar[bool] = False  # whether its update is long enough for every core
+    parallel: ClassVar[bool] = False  # whether torch uses every core in its update
+    in_numpy: ClassVar[bool] = False  # its chunks may be computed side by side, in threads of ours
 
     if TYPE_CHECKING:  # not there at run time: a dataclass would take them for defaults of its fields
 
@@ -44,6 +45,10 @@ class Network:
 
         @property
         def size(self) -> int: ...
+
+    def team(self, threads: int | None) -> int:
+        """How many threads compute its chunks, in a run on `threads`; where they are torch's, as many as torch uses."""
+        return threads if threads is not None and self.in_numpy else torch.get_num_threads()
 
     def initial(self, generator: np.random.Generator, output_scale: float) -> Tensor:
         """A random θ [P] float32; `output_scale` is the gain of the last layer."""

@@ -57,6 +57,7 @@ def fit_value(
     targets: np.ndarray,
     config: ValueConfig,
     rng: np.random.Generator,
+    threads: int | None = None,
 ) -> tuple[ValueFunction, ValueFit]:
     """Fit V to targets [N] (in units of reward) at features [N, F], or at N stacks of frames; `value` stays as it is.
 
@@ -64,7 +65,7 @@ def fit_value(
     `fit_steps` steps solves (JᵀJ/n + μI) s = -g by conjugate gradient, the product on a random `fit_fraction` of the
     rows, g and the error on all of them. A step that raises the error is dropped; μ follows the gain ratio. The first
     fit waits for targets that vary. Input or error that is not finite: the old function is returned, and the status
-    says so.
+    says so. `threads`: of the run (`Network.team`); their number changes no result.
     """
     if len(targets) == 0 or len(targets) != len(features):
         raise ValueError(f"targets and features have {len(targets)} and {len(features)} rows: give equally many")
@@ -79,7 +80,7 @@ def fit_value(
     theta, x, y = (part.to(value.device) for part in (moved.theta, x, y))
     chunk, kept = moved.network.rows_at_once(theta, x)
 
-    with exact_convolutions(), ThreadTeam(torch.get_num_threads() if value.device == "cpu" else 1) as workers:
+    with exact_convolutions(), ThreadTeam(moved.network.team(threads) if value.device == "cpu" else 1) as workers:
         start = point = _Point.at(moved.network, theta, x, y, True, workers, chunk)
         if not math.isfinite(start.loss):
             return value, _kept(value, "its error is not finite")

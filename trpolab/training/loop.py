@@ -103,7 +103,7 @@ def _learn_once(
     controls.enter(UPDATE)
     purpose = Purpose.POPULATION if METHODS[config.method].searches else Purpose.FISHER_ROWS
     context = config.context(streams.generator(index, purpose), collected.features)
-    stepped, diagnostics = step(learner, collected.batch, *config.of_method(), context)
+    stepped, diagnostics = step(learner, collected.batch, *config.of_method(), context, config.threads)
     _raise_if_given_up(controls)
     updated, fit = time.perf_counter(), None
     controls.enter(VALUE)
@@ -164,7 +164,7 @@ def _learn_values(
     policy, value, fit = learner.policy, learner.value, None
     if collected.targets is not None and value is not None:
         rows = streams.generator(index, Purpose.VALUE_ROWS)
-        value, fit = fit_value(value, collected.features, collected.targets, config.value, rows)
+        value, fit = fit_value(value, collected.features, collected.targets, config.value, rows, config.threads)
     if policy.normalizer is not None:
         policy = replace(policy, normalizer=policy.normalizer.updated(collected.observed))
     return replace(learner, policy=policy, value=value), fit

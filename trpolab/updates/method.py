@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from trpolab.numerics.device import exact_convolutions
 from trpolab.numerics.threads import SERIAL, ThreadTeam
@@ -125,18 +124,22 @@ class MethodKind(Entry):
 METHODS = Registry("method", MethodKind)
 
 
-def step(learner: Learner, data: Batch | Population, method: MethodKind, settings: Any, context: Context) -> Step:
+def step(
+    learner: Learner, data: Batch | Population, method: MethodKind, settings: Any, context: Context,
+    threads: int | None = None,
+) -> Step:  # fmt: skip
     """The next learner by a method, and what was measured. Nothing handed in is written to.
 
-    Uses as many threads as torch would. A method that searches over θ wants a population, and the generator that drew
-    its candidates; all others want a batch. Raises TypeError for the wrong one of the two.
+    `threads`: of the run (`Network.team`); their number changes no result. A method that searches over θ wants a
+    population, and the generator that drew its candidates; all others want a batch. Raises TypeError for the wrong one
+    of the two.
     """
     wanted = Population if method.searches else Batch
     if not isinstance(data, wanted):
         raise TypeError(f"method = {method.name!r} learns from a {wanted.__name__}, not a {type(data).__name__}")
     learner = own_state(learner, method)
-    with exact_convolutions(), ThreadTeam(torch.get_num_threads()) as threads:
-        context = dataclasses.replace(context, threads=threads, notes={})
+    with exact_convolutions(), ThreadTeam(learner.policy.network.team(threads)) as workers:
+        context = dataclasses.replace(context, threads=workers, notes={})
         try:
             result = method.step(learner, data, settings, context)
             if not (isinstance(result, tuple) and [*map(type, result)] == [Learner, Diagnostics]):
