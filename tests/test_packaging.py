@@ -193,8 +193,8 @@ def test_environment_yml_installs_what_pyproject_names(project: dict, checkout: 
     assert f"  - python{project['requires-python']}\n" in conda
 
 
-def test_all_is_the_sum_of_the_extras_but_for_environments_of_others(project: dict) -> None:
-    extras = set(project["optional-dependencies"]) - {"all", "envs"}
+def test_all_is_the_sum_of_the_extras_but_for_other_environments_and_libraries(project: dict) -> None:
+    extras = set(project["optional-dependencies"]) - {"all", "envs", "bench"}
     (everything,) = project["optional-dependencies"]["all"]
     assert set(re.fullmatch(r"trpolab\[(.*)\]", everything)[1].split(",")) == extras
 

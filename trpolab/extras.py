@@ -23,6 +23,9 @@ EXTRAS = {  # module: extra
     "cma": "cma",
     "tensorboard": "tensorboard",
     "ray": "ray",
+    "sb3_contrib": "bench",
+    "stable_baselines3": "bench",
+    "tianshou": "bench",
 }
 
 

@@ -27,6 +27,7 @@ BENCHMARKS = {
     "device": {"device": "4 min"},
     "ray_workers": {"ray": "4 min"},
     "scaling": {"scaling": "5 min"},
+    "peers": {"peers": "6 min"},
     "atari_learning": {"atari-learning": "3 h"},
 }
 
