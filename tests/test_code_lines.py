@@ -43,7 +43,8 @@ def test_the_package_stays_small() -> None:
     # 260 for workers on Ray, 110 for grids there, 190 for their benchmarks and for more blocks
     # 50 for pages that were loaded again and workers that were lost, told in the lab
     # 200 for the benchmarks against other libraries and against the limit, and for updates on all threads
-    assert sum(by_room().values()) <= 22_150
+    # 150 for a vine that learns from every step, and for antithetic pairs
+    assert sum(by_room().values()) <= 22_310
 
 
 def test_every_room_is_counted() -> None:

@@ -23,6 +23,7 @@ class _Logits(Distribution):
     """What distributions over finite sets share: u are the network's outputs, and there are no own parameters."""
 
     action_dtype = np.dtype(np.int64)
+    noise_centre = 0.5
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Uniforms in [0, 1), one a factor: [*shape, factors] float64."""

@@ -60,7 +60,27 @@ class Vine(Part):
         choices=("uniform", "stratified"),
         source="Section 5.2",
     )
+    antithetic: bool = setting(
+        False,
+        "first actions in pairs that are drawn with opposite noise; for an even K",
+        needs=("proposal", ("policy", "widened"), "other proposals draw no action twice"),
+    )
     tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
+    learn_from: str = setting(
+        "first",
+        "samples: the first actions of branches (the paper); besides them, by GAE, the trunks' steps; or all steps",
+        choices=("first", "trunks", "all"),
+        source="Section 5.3",
+    )
+    lam: float = setting(
+        0.98,
+        "GAE's λ for steps that are samples by themselves",
+        symbol="λ",
+        low=0,
+        high=1,
+        shown=(0.8, 1),
+        needs=("vine.learn_from", ("trunks", "all"), "first actions are judged by their branches alone"),
+    )
     proposal: str = setting(
         "policy",
         "q, the distribution of a branch's first action; uniform and all: for discrete actions",
@@ -82,4 +102,10 @@ class Vine(Part):
         "surrogate of a state: self-normalised (Eq. 16) or plain importance weights (Eq. 14)",
         choices=("self-normalized", "importance"),
         source="Section 5.2",
+        needs=("vine.learn_from", ("first",), "samples of single steps have plain importance weights"),
     )
+
+    @property
+    def paired(self) -> bool:
+        """Whether first actions are drawn in antithetic pairs, k and k + K/2."""
+        return self.antithetic and self.proposal in ("policy", "widened")

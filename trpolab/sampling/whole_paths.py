@@ -15,7 +15,7 @@ from trpolab.sampling.trajectories import Trajectories
 from trpolab.simulators.base import Simulator
 
 
-class _PathLog:
+class PathLog:
     """What the paths of a block did, in the order in which it happened: rows of arrays, a path's name before each."""
 
     def __init__(self, policy: Policy, simulator: Simulator):
@@ -65,14 +65,14 @@ def whole_paths(
     """
     starter = FreshEpisodes(simulator, policy.distribution, draw, quota, block, horizon)
     play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt, scaled=policy.scaled_actions)
-    log = _PathLog(policy, simulator)
+    log = PathLog(policy, simulator)
     while play.fill():
         first = log.observed.see(play.obs, play.fresh)
         starter.lengths += log.add(first, play.step(), play)
-    return _lay_out(log, policy, play)
+    return lay_out(log, policy, play)
 
 
-def _lay_out(log: _PathLog, policy: Policy, play: Play) -> Trajectories:
+def lay_out(log: PathLog, policy: Policy, play: Play) -> Trajectories:
     """Paths in the order of their names."""
     ends = _by_name(log.ends)
     names, counts, last_obs, terminated, unstable = (column[ends[1] > 0] for column in ends)

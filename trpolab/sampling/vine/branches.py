@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from trpolab.policies import Policy
-from trpolab.sampling.observations import end_to_end, kept_dtype
+from trpolab.sampling.observations import kept_dtype
 from trpolab.sampling.play import Begun, Interrupt, Play, never, quietly
 from trpolab.sampling.streams import Purpose, Streams
+from trpolab.sampling.trajectories import Trajectories
+from trpolab.sampling.vine.steps import LoggedPlay
 from trpolab.simulators.base import Simulator, Snapshot
 
 
@@ -39,18 +43,7 @@ class Rolled:
     last_obs: np.ndarray  # [B, *O] float64 or bytes, where the branch stopped
     traces: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # (branches [n], steps taken [n], obs [n, *O])
     sim_steps: int
-
-    @staticmethod
-    def join(parts: list[Rolled]) -> Rolled:
-        """Shares of one list of branches, in order."""
-        offsets = np.cumsum([0, *(len(part.returns) for part in parts)])
-        traces = [
-            (branches + offset, ages, obs)
-            for part, offset in zip(parts, offsets, strict=False)
-            for branches, ages, obs in part.traces
-        ]
-        arrays = end_to_end(parts, "returns", "lengths", "terminated", "unstable", "last_obs")
-        return Rolled(**arrays, traces=traces, sim_steps=sum(part.sim_steps for part in parts))
+    steps: Trajectories | None = None  # all that they did, if it was asked for: piece b is branch b
 
 
 class FromSnapshots:
@@ -109,6 +102,7 @@ def run_branches(
     gamma: float,
     signs: bool = False,
     trace_every: int = 1,
+    every_step: bool = False,
     interrupt: Interrupt = never,
 ) -> Rolled:
     """Work unit: roll out a plan's branches in the slots of one block.
@@ -119,7 +113,8 @@ def run_branches(
     """
     total, kind = len(plan), kept_dtype(policy)
     starter = FromSnapshots(simulator, policy, plan, streams, iteration, horizon)
-    play = Play(simulator, policy.actor(simulator.width).parameters, starter, interrupt, scaled=policy.scaled_actions)
+    loop: Any = partial(LoggedPlay, policy=policy) if every_step else Play
+    play = loop(simulator, policy.actor(simulator.width).parameters, starter, interrupt, scaled=policy.scaled_actions)
     discounts = gamma ** np.arange(horizon)
     returns, lengths = np.zeros(total), np.zeros(total, np.int64)
     terminated, unstable = np.zeros(total, bool), np.zeros(total, bool)
@@ -141,4 +136,5 @@ def run_branches(
         if anything_traced:
             traced = plan.traced[ended] & ~unstable[ended]
             traces.append((ended[traced], lengths[ended][traced], last_obs[ended][traced]))
-    return Rolled(returns, lengths, terminated, unstable, last_obs, traces, play.sim_steps)
+    steps = play.trajectories() if every_step else None
+    return Rolled(returns, lengths, terminated, unstable, last_obs, traces, play.sim_steps, steps)

@@ -77,6 +77,16 @@ def vine_problems(vine: Vine, task: Task) -> list[str]:
             "vine.actions = 1: the self-normalised estimator (Eq. 16) has zero gradient with one action per state; "
             "give at least 2, or vine.estimator = 'importance'"
         )
+    if vine.paired and (vine.actions < 4 or vine.actions % 2):
+        problems.append(f"vine.actions = {vine.actions}: antithetic first actions need two pairs or more: 4, 6, ...")
+    if vine.learn_from != "first" and branches_per_state(vine, task.action_space) == 1:
+        problems.append(
+            f"vine.actions = 1: vine.learn_from = {vine.learn_from!r} compares the actions of a state; give at least 2"
+        )
+    if vine.learn_from != "first" and not vine.tail_value:
+        problems.append(
+            f"vine.learn_from = {vine.learn_from!r}: GAE needs the value function of vine.tail_value = true"
+        )
     return problems
 
 

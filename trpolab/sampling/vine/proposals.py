@@ -15,6 +15,7 @@ import torch
 from trpolab.policies import Distribution
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
+from trpolab.sampling.vine.antithetic import first_noise
 from trpolab.sampling.vine.budget import enumerates
 
 
@@ -32,7 +33,7 @@ def draw_first_actions(
 ) -> FirstActions:
     """K actions for each of N states from the config's q; old [N, U] are the parameters of π_old there.
 
-    - `policy`: K independent draws from π_old.
+    - `policy`: K draws from π_old, independent or, with `vine.antithetic`, in pairs.
     - `widened`: from π_old with σ times `vine.widening`; for discrete actions, with log-probabilities divided by it.
     - `uniform`: K different actions, every subset equally likely. Each single draw is uniform over the A actions, so
       log q = -log A holds for Eq. 14 (unbiased) and cancels in Eq. 16. With K >= A it is the next one.
@@ -53,7 +54,7 @@ def draw_first_actions(
         return FirstActions(distribution.joint_action(indices), log_q, estimator)
     u = old if vine.proposal == "policy" else distribution.widened(old, vine.widening)
     repeated = np.repeat(u, vine.actions, axis=0)
-    actions = distribution.sample_from(repeated, distribution.noise(generator, (len(repeated),)))
+    actions = distribution.sample_from(repeated, first_noise(distribution, vine, generator, n))
     log_q = distribution.log_prob(torch.from_numpy(repeated), torch.from_numpy(actions)).numpy()
     actions = actions.reshape(n, vine.actions, *distribution.action_shape)
     return FirstActions(actions, log_q.reshape(n, vine.actions), asked)

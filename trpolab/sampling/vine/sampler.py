@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,11 +17,13 @@ from trpolab.sampling.returns import advantages_and_values
 from trpolab.sampling.sampler import SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind, first_steps
 from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
-from trpolab.sampling.vine.branches import BranchPlan, Rolled, run_branches
+from trpolab.sampling.vine.branches import BranchPlan, run_branches
 from trpolab.sampling.vine.budget import longest_branch, replays, states_kept, vine_cost, vine_problems
+from trpolab.sampling.vine.every_step import with_steps
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
 from trpolab.sampling.vine.record import make_record, trace_interval, traced_states
 from trpolab.sampling.vine.repeats import other_future
+from trpolab.sampling.vine.rollouts import Rollouts, joined, steps_of
 from trpolab.sampling.vine.trunks import RolloutSet, choose_states, run_trunks
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import SnapshotUnsupported
@@ -33,15 +35,6 @@ LEAST_WIDTH, MOST_WIDTH = 16, 128  # branches that a block rolls out at a time
 MOST_COPIES = 64  # the same for tasks that step in Python, a whole environment each
 WIDEST = 512  # the same for tasks that step all slots in one NumPy call
 ACTOR_ROWS = 64  # states at a time when π_old is evaluated on the rollout set
-
-
-@dataclass(frozen=True)
-class Rollouts:
-    """The branches of a rollout set. Equal branches of a state are run once and stand for several actions."""
-
-    rolled: Rolled
-    state: np.ndarray  # [B] the state that each branch starts from
-    of: np.ndarray  # [N, K] the branch of state n and action k
 
 
 class VineSampler(Sampler):
@@ -82,6 +75,8 @@ class VineSampler(Sampler):
         q = q_values(rollouts, policy, tail, gamma)
         weight_factor = gamma if returns.state_weighting == "discounted" else 1.0
         batch = vine_batch(trunks, roots, old, first, rollouts, q, weight_factor)
+        if config.learn_from != "first":
+            return with_steps(batch, trunks, steps_of(rollouts, roots, signs), learner, config, returns)
         features, targets, values = policy.features(trunks.obs), None, None
         if config.tail_value and learner.value is not None:  # the discounted returns, bootstrapped where cut
             advantages, values = advantages_and_values(trunks, features, policy, learner.value, gamma, 1.0)
@@ -153,8 +148,9 @@ class VineSampler(Sampler):
             gamma=gamma,
             signs=signs,
             trace_every=trace_interval(horizon),
+            every_step=config.learn_from == "all",
         )
-        return Rollouts(Rolled.join(pool.map(unit, plans, interrupt=interrupt)), state, of)
+        return Rollouts(joined(pool.map(unit, plans, interrupt=interrupt)), state, of)
 
     def trunk_pool(self, trunks: int) -> SimulatorPool:
         """One slot a trunk, in at least two blocks where the task steps in threads."""
