@@ -32,11 +32,8 @@ OPTIONAL = (
     *("jupyterlab", "ipywidgets", "anywidget", "plotly", "ipykernel", "Pillow", "matplotlib"),
     *("ale-py", "cma", "pyarrow", "tensorboard", "ray", "sb3-contrib", "tianshou"),
 )
-MODULES = {
-    "Pillow": "PIL",
-    "ale-py": "ale_py",
-    "sb3-contrib": "sb3_contrib",
-}  # where a package's module has another name
+# Where a package's module has another name.
+MODULES = {"Pillow": "PIL", "ale-py": "ale_py", "sb3-contrib": "sb3_contrib"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LEAST_DISK = 2.0  # GB; a long run with its checkpoints takes some hundred MB
 

@@ -61,10 +61,8 @@ class View:
         self._session = lab.session
         self._drawn = 0
         self._before = lab.session.first.settings()  # in use before the rows not drawn yet
-        self._lost, self._told_until = (
-            len(workers_lost(lab.session.events)),
-            0.0,
-        )  # workers, and until when that is told
+        self._lost = len(workers_lost(lab.session.events))  # how many workers
+        self._told_until = 0.0  # when the last loss is told no longer
         self._costed, self._cost = 0.0, 0.0  # when a simulator step's seconds were told last, and how many
 
     def start(self) -> None:

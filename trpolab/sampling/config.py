@@ -62,7 +62,7 @@ class Vine(Part):
     )
     antithetic: bool = setting(
         False,
-        "first actions in pairs that are drawn with opposite noise; for an even K",
+        "first actions in pairs that are drawn with opposite noise; K = 4, 6, ...",
         needs=("proposal", ("policy", "widened"), "other proposals draw no action twice"),
     )
     tail_value: bool = setting(True, "a value estimate, fitted on the trunks, ends each branch")
@@ -70,7 +70,6 @@ class Vine(Part):
         "first",
         "samples: the first actions of branches (the paper); besides them, by GAE, the trunks' steps; or all steps",
         choices=("first", "trunks", "all"),
-        source="Section 5.3",
     )
     lam: float = setting(
         0.98,

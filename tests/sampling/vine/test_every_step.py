@@ -13,11 +13,13 @@ from trpolab.policies import Categorical, make_value
 from trpolab.sampling.batch import Estimator
 from trpolab.sampling.config import Vine
 from trpolab.sampling.sampler import Returns
+from trpolab.sampling.vine.budget import states_kept
 from trpolab.sampling.vine.every_step import against_others
 from trpolab.sampling.vine.proposals import draw_first_actions
 from trpolab.settings import ConfigError
 from trpolab.simulators import find_task
 from trpolab.training.config import resolve
+from trpolab.training.session import Session
 
 ALL = replace(SMALL, actions=4, learn_from="all")
 
@@ -138,3 +140,16 @@ def test_the_batch_does_not_depend_on_threads():
 def test_what_can_not_be_is_refused(settings, told):
     with pytest.raises(ConfigError, match=told.replace("(", r"\(")):
         resolve(find_task("Hopper-v5"), overrides={"sampler": "vine", **settings})
+
+
+def test_the_frames_of_games_are_counted_before_they_are_kept():
+    pytest.importorskip("ale_py")
+    vine = {"trunks": 2, "trunk_length": 40, "states": 4, "actions": 3, "rollout_length": 8, "learn_from": "all"}
+    settings = {f"vine.{name}": value for name, value in vine.items()} | {"vine.tail_value": True}
+    session = Session(
+        "ALE/Breakout-v5", out=None, iterations=1, sampler="vine", proposal="uniform", threads=1, **settings
+    )
+    (done,) = session.iterate()
+    promised, named = states_kept(session.config.vine, session.task)
+    assert 0.9 * promised < len(done.batch.obs.frames) <= promised
+    assert "vine.learn_from = all" in named

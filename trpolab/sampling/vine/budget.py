@@ -93,8 +93,13 @@ def vine_problems(vine: Vine, task: Task) -> list[str]:
 def states_kept(vine: Vine, task: Task) -> tuple[int, str]:
     """How many pictures an iteration keeps on tasks seen as pixels, and the settings that ask for them.
 
-    Of branches only the states that they start from are kept, each a whole stack.
+    Of branches only the states that they start from are kept, each a whole stack, unless all steps are samples.
     """
     stack = (task.observation_space.shape or (1,))[0] if task.sees_pixels else 1
     named = f"vine.trunks = {vine.trunks:,}, vine.trunk_length = {vine.trunk_length:,}, vine.states = {vine.states:,}"
-    return vine.trunks * vine.trunk_length + vine.states * stack, named
+    kept = vine.trunks * vine.trunk_length + vine.states * stack
+    if vine.learn_from == "first":
+        return kept, named
+    branches = vine.states * branches_per_state(vine, task.action_space)  # a first state, a whole stack, for each
+    kept += branches * (stack + (longest_branch(vine, task) if vine.learn_from == "all" else 0))
+    return kept, f"{named}, vine.learn_from = {vine.learn_from}"
