@@ -73,7 +73,7 @@ def test_the_wheel_carries_the_notebooks_and_nothing_else_of_the_checkout(wheel:
     sources = {
         f"trpolab/workshop/exercises/{path.name}" for path in (checkout / "trpolab/workshop/exercises").glob("*.md")
     }
-    results = {f"trpolab/results/{path.name}" for path in (checkout / "results").iterdir()}
+    results = {f"trpolab/{path.relative_to(checkout)}" for path in (checkout / "results").rglob("*.*")}
     assert notebooks and sources and results and notebooks | sources | results <= set(names)
     assert {name.split("/")[0] for name in names} == {"trpolab", "trpolab-" + version(wheel) + ".dist-info"}
     unwanted = (".ipynb_checkpoints", "notebooks/runs/", "__pycache__")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trpolab.bench import locomotion
+from trpolab.bench import grids, locomotion
 from trpolab.bench.locomotion import DEFAULT, HALF, WAYS, trials
 from trpolab.experiments.grid import planned
 from trpolab.experiments.results import read_curves
@@ -42,7 +42,7 @@ def test_every_trial_can_be_started_and_turns_one_knob() -> None:
 
 def test_its_table_and_its_file_are_made_of_the_trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = [TrialResult(trial, tmp_path / "x", "finished", "", 100.0 * trial.seed, 5.0) for trial in trials()]
-    monkeypatch.setattr(locomotion, "Grid", lambda *_, **__: SimpleNamespace(run=lambda: found))
+    monkeypatch.setattr(grids, "Grid", lambda *_, **__: SimpleNamespace(run=lambda: found))
     table = locomotion.locomotion(lambda line: None, tmp_path / "out")
     assert "Hopper-v5 | default | 1,000,000 | 0, 100, 200, 300, 400 | 200" in table.rows
     assert len(read_curves(tmp_path / "out" / "locomotion.json")) == len(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
 import json
@@ -167,6 +168,31 @@ class FINISHED:
 
     def stop(self) -> None:
         pass
+
+
+def test_kept_curves_stand_for_runs_whose_folders_are_gone(finished: Path, tmp_path: Path) -> None:
+    there = Grid(TRIALS, finished, 1).outcomes()
+    keep(tmp_path / "kept.json", "x", "y", [Curve.of(one) for one in there])
+    shutil.copytree(there[1].folder, tmp_path / "out" / there[1].folder.name)
+    other = TrialSpec("CartPole-v1", "trpo", 2, {**SMALL, "method": "trpo", "iterations": 1}, 3)
+    stream = io.StringIO()
+    grid = Grid([*TRIALS, other], tmp_path / "out", 1, stream, kept=read_curves(tmp_path / "kept.json"))
+    found = grid.run()
+    assert [one.state for one in found] == ["finished"] * 3
+    assert [one.folder.exists() for one in found] == [False, True, True]
+    assert "1 of them are not in" in stream.getvalue()
+    curves = [[dataclasses.replace(Curve.of(one), given={}) for one in of] for of in (found[:2], there)]
+    assert curves[0] == curves[1] and found[0].trial.settings == TRIALS[0].settings
+    assert found[0].score == pytest.approx(there[0].score, abs=0.01) and found[1].score == there[1].score
+
+
+@pytest.mark.parametrize("changed", [{"seed": 7}, {"label": "other"}, {"settings": {**SLOW, "gamma": 0.9}}])
+def test_a_kept_curve_stands_for_no_other_trial(changed: dict[str, Any], tmp_path: Path) -> None:
+    curve = Curve("CartPole-v1", "trpo", 0, (1,), (0.1,), (9.0,), 9.0, 9.0, 1, json.loads(json.dumps(SLOW)))
+    crashed = dataclasses.replace(curve, seed=1, final=float("nan"))
+    mine, other = TRIALS[0], dataclasses.replace(TRIALS[0], **changed)
+    grid = Grid([mine, TRIALS[1], other], tmp_path, 1, kept=[curve, crashed])
+    assert [one.state for one in grid.outcomes()] == ["finished", "unfinished", "unfinished"]
 
 
 def test_what_follows_is_chosen_by_what_came_first(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,7 +36,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[TrialSpec]:
     class Ran:
         def __init__(
             self, first: Sequence[TrialSpec], out: Path, jobs: Any, stream: Any, expected: Sequence[TrialSpec],
-            then: Callable[[list[TrialResult]], Sequence[TrialSpec]], executor: str,
+            then: Callable[[list[TrialResult]], Sequence[TrialSpec]], executor: str, kept: Sequence[Curve],
         ):  # fmt: skip
             self.first, self.then = first, then
             out.mkdir()
@@ -65,6 +67,31 @@ def test_it_writes_the_figure_the_data_and_the_claims(ran: list[TrialSpec], tmp_
     scores, judged = found.tables
     assert "| paper/Hopper   | vine " in scores and "mean 102 [100, 104]" in scores
     assert judged.splitlines()[0].startswith("| the paper says") and "single path and vine solve it" in judged
+
+
+def test_on_another_machine_the_file_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small = {"steps_per_iteration": 256, "slots": 4, "hidden": (8,), "iterations": 3}
+
+    def trials(scale: str, seeds: int) -> tuple[list[TrialSpec], list[TrialSpec]]:
+        swept = [TrialSpec("CartPole-v1", f"d{d}", 9, {**small, "delta": d}, 2) for d in (0.01, 0.1)]
+        return swept, [TrialSpec("CartPole-v1", "trpo", seed, small, 2) for seed in range(seeds)]
+
+    about = SimpleNamespace(
+        SCALES=("small",), SEEDS=1, NAMES={"trpo": "x"}, trials_of=trials, scaled=lambda scale, seeds: [],
+        chosen=lambda others, scale, swept: [*(one.trial for one in swept), *others], tables=lambda curves: [],
+    )  # fmt: skip
+    monkeypatch.setitem(home.EXPERIMENTS, "figure4", about)
+    reproduce("figure4", seeds=1, jobs=2, out=tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    shutil.copy(tmp_path / "a" / "figure4-small.json", tmp_path / "b")
+    stream = io.StringIO()
+    there = reproduce("figure4", seeds=2, jobs=2, out=tmp_path / "b", stream=stream)
+    here = reproduce("figure4", seeds=2, jobs=2, out=tmp_path / "a")
+    assert there.tables == here.tables and "| trpo  | 2     |" in there.tables[0]
+    assert len(list((tmp_path / "b").glob("CartPole*"))) == 1 and "3 of them are not in" in stream.getvalue()
+    assert [one.final for one in read_curves(tmp_path / "b" / "figure4-small.json")] == [
+        one.final for one in read_curves(tmp_path / "a" / "figure4-small.json")
+    ]
 
 
 def test_the_same_curves_give_the_same_figure(tmp_path: Path) -> None:

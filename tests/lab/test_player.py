@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 import trpolab
+from trpolab.lab import played_runs
 from trpolab.lab.kept_policies import InMemory
 from trpolab.lab.pictures.rollout import Rollout, ScreenRollout, record
 from trpolab.lab.played_runs import PlayedRun
 from trpolab.lab.player import Player
 from trpolab.policies import Policy, make_policy
+from trpolab.runs.reader import RunFolderError
 from trpolab.settings import PlainError
 from trpolab.simulators import find_task, make
 from trpolab.training.config import resolve
@@ -153,3 +155,24 @@ def test_an_environment_that_breaks_is_told_and_the_picture_stays() -> None:
     assert player.rollouts == [shown]
     assert player.view.answer("choices", {})[0]["trouble"] == "no picture: RuntimeError: <b>boom</b>"  # type: ignore[index]
     player.close()
+
+
+def test_a_tasks_name_is_its_shipped_policy_or_an_untrained_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "policies").mkdir(parents=True)
+    monkeypatch.setattr(played_runs, "kept_results", lambda: tmp_path / "results")
+    policy_of("paper/Hopper").save(
+        tmp_path / "results" / "policies" / "paper-Hopper.safetensors", {"task": "paper/Hopper", "iteration": 487}
+    )
+    player = trpolab.play("paper/Hopper", "CartPole-v1", max_steps=5)
+    assert [part.split(" · ")[:2] for part in player.caption.split(" | ")] == [
+        ["paper-Hopper", "iteration 487"],
+        ["CartPole-v1", "mean action"],
+    ]
+    player.close()
+    with pytest.raises(PlainError, match="'runs/mine' is no folder and no file here, and unknown task 'runs/mine'"):
+        trpolab.play("runs/mine")
+    with pytest.raises(RunFolderError, match="not a folder"):
+        trpolab.play(Path("runs/mine"))

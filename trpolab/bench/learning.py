@@ -16,8 +16,6 @@ from trpolab.training.session import Session
 
 SEEDS = 5
 SWIMMER_SEEDS = 3
-# Mean returns, deterministic, of the four tasks by which whatever makes sampling faster is judged.
-MUST_REACH = {"Swimmer-v5": 330, "Walker2d-v5": 4300, "Hopper-v5": 3200, "HalfCheetah-v5": 5400}
 TIME_STEP = 0.008  # seconds of one decision of the hopper
 ENDLESS = 10**6  # iterations
 LAST = 5  # iterations whose episodes tell how good a run has become
@@ -56,23 +54,6 @@ def pendulum(report: Report) -> Table:
     Mean raw return of 100 evaluation episodes.
     """
     return _within_budget("InvertedPendulum-v5", 1000.0, report)
-
-
-def scores(report: Report) -> Table:
-    """Four MuJoCo tasks after 1,000,000 steps, default settings, one thread, 5 seeds.
-
-    Mean raw return of 20 evaluation episodes after training, by the distribution's mode and with sampled actions.
-    """
-    rows = []
-    for task, target in MUST_REACH.items():
-        found = [_judged(task, seed, 1_000_000, 20, report, threads=1) for seed in range(SEEDS)]
-        modes, seconds = [mode for _, mode, _, _ in found], sum(took for *_, took in found)
-        mean, sampled = statistics.mean(modes), statistics.mean(sampled for _, _, sampled, _ in found)
-        each = ", ".join(f"{mode:,.0f}" for mode in modes)
-        rows.append(
-            f"{task} | {each} | {mean:,.0f} | {target:,} | {verdict(mean >= target)} | {sampled:,.0f} | {seconds:.0f}"
-        )
-    return Table("task | seeds 0 to 4 | mean (mode) | must reach | reached | mean (sampled) | seconds", rows)
 
 
 def vine_hopper(report: Report) -> Table:

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trpolab.bench.grids import run_grid
 from trpolab.bench.learning import SMALL_VINE
 from trpolab.bench.table import Report, Table
-from trpolab.experiments.grid import Grid
-from trpolab.experiments.results import Curve, keep, machine
 from trpolab.experiments.trial import TrialSpec
 
 OUT = Path("sweeps") / "locomotion"  # their run folders; runs that are finished are not run again
@@ -65,9 +63,7 @@ def locomotion(report: Report, out: Path = OUT) -> Table:
     1,000,000 steps by the default settings, 500,000 with a knob turned, and on the paper's own tasks, one thread. The
     mean of 20 evaluation episodes by the distribution's mode.
     """
-    outcomes = Grid(list(trials()), out, stream=sys.stderr).run()
-    curves = [Curve.of(one).thinned(POINTS) for one in outcomes]
-    keep(out / "locomotion.json", "trpolab bench locomotion", machine(), curves)
+    curves = run_grid("locomotion", list(trials()), out, POINTS)
     names = dict.fromkeys((trial.task, trial.label, trial.settings["steps"]) for trial in trials())
     rows = []
     for task, label, steps in names:

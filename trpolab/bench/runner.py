@@ -17,12 +17,15 @@ BENCHMARKS = {
     "physics": {"sampling": "1 min", "vine": "1 min"},
     "light": {"light": "6 min"},
     "speed": {"iteration": "1 min", "update": "1 min", "memory": "15 min", "checkpoint": "1 min"},
+    "cost": {"cost": "2 min", "swimmer": "1 min"},
     "lab_overhead": {"lab": "30 min", "live": "3 min"},
     "learning": {
-        **{"cartpole": "1 min", "pendulum": "1 min", "scores": "45 min"},
+        **{"cartpole": "1 min", "pendulum": "1 min"},
         **{"vine-hopper": "4 min", "vine-cartpole": "2 min", "vine-swimmer": "15 min"},
     },
+    "scores": {"scores": "5 h"},
     "locomotion": {"locomotion": "3 h"},
+    "vine_options": {"vine-options": "40 min"},
     "atari_speed": {"atari": "4 min"},
     "device": {"device": "4 min"},
     "ray_workers": {"ray": "4 min"},
@@ -48,13 +51,17 @@ def about() -> dict[str, tuple[str, str]]:
     return found
 
 
-def run(name: str, report: Report = lambda line: None) -> str:
+def run(name: str, report: Report = lambda line: None, out: Path | None = None) -> str:
     """Run one benchmark; returns its table as Markdown, titled and explained by the benchmark's docstring.
 
-    `report` is told of progress, a line at a time. Raises ValueError for an unknown name.
+    `report` is told of progress, a line at a time. Into the folder `out` go the table, its numbers as JSON, and a
+    chart. Raises ValueError for an unknown name, and OSError where `out` can't be written.
     """
     for module, own in BENCHMARKS.items():
         if name in own:
             benchmark = getattr(import_module(f"trpolab.bench.{module}"), name.replace("-", "_"))
-            return cast(Table, benchmark(report)).markdown(name, inspect.getdoc(benchmark) or "")
+            table, about = cast(Table, benchmark(report)), inspect.getdoc(benchmark) or ""
+            if out is not None:
+                import_module("trpolab.bench.chart").write(table, name, about, out)
+            return table.markdown(name, about)
     raise ValueError(f"unknown benchmark {name!r}{nearest(name, names())}; there are {', '.join(names())}")

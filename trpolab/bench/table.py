@@ -25,13 +25,21 @@ class Table:
     rows: Sequence[str]
     summary: str = ""
 
+    @property
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """The head's cells, and those of each row."""
+        head, *rows = [[cell.strip() for cell in line.split("|")] for line in (self.head, *self.rows)]
+        return head, rows
+
+    def title(self, about: str) -> str:
+        """The first line of `about`, and the summary."""
+        return ": ".join(filter(None, (about.partition("\n")[0].rstrip("."), self.summary)))
+
     def markdown(self, name: str, about: str) -> str:
         """The table as Markdown. Its title is the first line of `about`, its note the rest."""
-        head, *rows = [[cell.strip() for cell in line.split("|")] for line in (self.head, *self.rows)]
-        title, _, note = about.partition("\n")
-        title = ": ".join(filter(None, (title.rstrip("."), self.summary)))
+        _, _, note = about.partition("\n")
         note = f"{' '.join(note.split())}\n{machine()}".lstrip()
-        return f"**{title}** (`trpolab bench {name}`)\n\n{markdown(head, rows)}\n\n{note}"
+        return f"**{self.title(about)}** (`trpolab bench {name}`)\n\n{markdown(*self.cells)}\n\n{note}"
 
 
 def verdict(reached: bool) -> str:

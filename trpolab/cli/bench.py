@@ -10,6 +10,7 @@ from rich.markdown import Markdown
 
 from trpolab.bench import about, machine, names, run
 from trpolab.cli.exits import Exit, refuse
+from trpolab.machine import user_path
 from trpolab.settings import nearest
 
 
@@ -22,9 +23,15 @@ def bench(args: Namespace) -> int:
     unknown = [f"unknown benchmark {name!r}{nearest(name, known)}" for name in args.names if name not in known]
     if unknown:
         return refuse(["; ".join([*unknown, f"there are {', '.join(known)}"])])
+    out = None if args.out is None else user_path(args.out)
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)  # which is known before anything runs
+    except OSError as error:
+        return refuse([f"--out {args.out}: {error.strerror}"])
     print(f"{machine()}\n", flush=True)
     for name in known if args.all else args.names:
-        table = run(name, lambda line: print(line, file=sys.stderr, flush=True))
+        table = run(name, lambda line: print(line, file=sys.stderr, flush=True), out)
         if sys.stdout.isatty():
             Console().print(Markdown(table), "")
         else:

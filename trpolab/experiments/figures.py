@@ -1,9 +1,10 @@
-"""Drawing: learning curves of several tasks side by side, as SVG and PNG."""
+"""Drawing: learning curves of several tasks side by side, and bars, as SVG and PNG."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -44,6 +45,33 @@ def draw_curves(curves: Sequence[Curve], over: str, names: dict[str, str]) -> Fi
     figure.axes[0].set_ylabel("return of training episodes")
     handles = {text: line for ax in figure.axes for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    return figure
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars one below the other."""
+
+    labels: Sequence[str]
+    values: Sequence[float]
+    texts: Sequence[str]  # in the bars
+    due: Sequence[float | None]  # where a bar must end, if anywhere
+
+
+def draw_bars(bars: Bars, title: str, unit: str) -> Figure:
+    """A chart of bars, with marks where they must end."""
+    figure = Figure(figsize=(8, 0.7 + 0.32 * len(bars.labels)), layout="constrained")
+    ax = figure.subplots()
+    ax.barh(range(len(bars.values)), bars.values, color=COLOURS[5])
+    for place, (text, due) in enumerate(zip(bars.texts, bars.due, strict=True)):
+        ax.text(0, place, f" {text}", va="center", fontsize=8)
+        if due is not None:
+            ax.plot([due, due], [place - 0.45, place + 0.45], color=COLOURS[1], linewidth=2)
+    ax.set_yticks(range(len(bars.labels)), bars.labels, fontsize=8)
+    ax.invert_yaxis()
+    ax.set_title(title, fontsize=9, loc="left")
+    ax.set_xlabel(unit)
+    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from trpolab.experiments.jobs import Jobs, LocalJob, RayJob
+from trpolab.experiments.results import Curve
 from trpolab.experiments.trial import Ended, TrialResult, TrialSpec, outcome_of
 from trpolab.machine import installed_versions, usable_cores
 from trpolab.runs.follower import Follower
@@ -78,6 +80,7 @@ class Grid:
     `then` tells which trials follow when these are over, by what came of them; `expected` are like those, so that all
     is checked before anything runs, and the time left is known. `stream` is where the progress is shown. `executor`
     is where trials run, as the setting of that name has it: on Ray, a worker each, in a folder that all machines share.
+    `kept` are curves of runs that finished elsewhere: they stand for trials that have no folder in `out`.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Grid:
         expected: Sequence[TrialSpec] = (),
         then: Callable[[list[TrialResult]], Sequence[TrialSpec]] | None = None,
         executor: str = LOCAL,
+        kept: Iterable[Curve] = (),
     ):
         self.jobs = usable_cores() if jobs is None else whole_number("jobs", jobs, 1)
         if problems := execution_problems(Execution(executor=str(executor))):
@@ -98,6 +102,7 @@ class Grid:
         self.out = out
         self.failed: dict[str, str] = {}  # trials that crashed now, and how
         self._later, self._then = [plan.weight for plan in planned(expected)], then
+        self._kept = {curve.asked: curve for curve in kept if not math.isnan(curve.final)}
         self._stream = stream
         self._running: dict[str, LocalJob | RayJob] = {}
         self._followers: dict[str, Follower] = {}
@@ -105,7 +110,7 @@ class Grid:
 
     def outcomes(self) -> list[TrialResult]:
         """What has come of each trial; those that crashed now are called so."""
-        found = [outcome_of(plan.trial, self.out) for plan in self.plans.values()]
+        found = [self._outcome(plan.trial) for plan in self.plans.values()]
         return [
             dataclasses.replace(one, state="crashed", message=why)
             if not one.over and (why := self.failed.get(one.trial.name) or one.message) and one.state != "running"
@@ -136,6 +141,14 @@ class Grid:
                 print(f"{others} runs in {self.out} are of other grids: they are kept", file=stream)
         return self.outcomes()
 
+    def _outcome(self, trial: TrialSpec) -> TrialResult:
+        """What has come of a trial so far, here or where its curve was kept."""
+        found = outcome_of(trial, self.out)
+        curve = None if found.folder.exists() else self._kept.get(trial.asked)
+        if curve is None:
+            return found
+        return dataclasses.replace(found, state="finished", score=curve.final, length=curve.length, kept=curve)
+
     def _say(self, sentence: str) -> None:
         if sentence and self._stream is not None:
             print(sentence, file=self._stream, flush=True)
@@ -145,6 +158,8 @@ class Grid:
         bar = ProgressBar(stream, self._line(), self._share())
         if len(waiting) < len(self.plans):
             bar.note(f"{len(self.plans) - len(waiting)} of {len(self.plans)} trials are finished already")
+        if kept := sum(self._outcome(plan.trial).kept is not None for plan in self.plans.values()):
+            bar.note(f"{kept} of them are not in {self.out}: their kept curves stand for them")
         for remark in (*self._older(), *self._unreadable()):
             bar.note(remark)
         try:
@@ -185,7 +200,7 @@ class Grid:
             trial = self.plans[name].trial
             if self._is_over(trial):
                 waiting.remove(name)
-            elif outcome_of(trial, self.out).state == "running":
+            elif self._outcome(trial).state == "running":
                 elsewhere += 1
                 self._shares[name] = self._progress(name)
             else:
@@ -202,7 +217,7 @@ class Grid:
         """A trial's job has ended, with this exit code."""
         trial, log = self.plans[name].trial, self._log(name)
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
-        now = outcome_of(trial, self.out)
+        now = self._outcome(trial)
         if code == Ended.ELSEWHERE or now.state == "running":
             waiting.append(name)
         elif code != Ended.FINISHED and not now.over:
@@ -217,7 +232,7 @@ class Grid:
             log.unlink(missing_ok=True)
 
     def _is_over(self, trial: TrialSpec) -> bool:
-        over = outcome_of(trial, self.out).over
+        over = self._outcome(trial).over
         self._shares[trial.name] = 1.0 if over else self._shares[trial.name]
         return over
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -12,7 +13,7 @@ from typing import Any, TextIO
 from trpolab.experiments import figure4, table1
 from trpolab.experiments.figures import draw_curves, save
 from trpolab.experiments.grid import Grid
-from trpolab.experiments.results import Curve, keep, machine, markdown, table_of, write_csv
+from trpolab.experiments.results import Curve, keep, machine, markdown, read_curves, table_of, write_csv
 from trpolab.experiments.trial import TrialResult
 from trpolab.sampling.workers.execution import LOCAL
 from trpolab.settings import ConfigError, nearest, whole_number
@@ -43,7 +44,8 @@ def reproduce(
     """Run what a figure or table of the paper shows, at a scale, and write curves, figure and data into `out`.
 
     `seeds`: None is as many as the paper had. `executor` is where trials run, as for `Grid`. Started again, it goes on;
-    runs that are finished are left out. Raises ConfigError that lists all that is wrong.
+    runs that are finished are left out, also those of which only the curves are there, in `out`'s <name>-<scale>.json
+    from another machine. Raises ConfigError that lists all that is wrong.
     """
     problems = []
     for what, value, known in (("name", name, tuple(EXPERIMENTS)), ("scale", scale, SCALES)):
@@ -56,14 +58,15 @@ def reproduce(
         raise ConfigError(problems)
     seeds = whole_number("seeds", about.SEEDS if seeds is None else seeds, 1)
     folder = out or Path("sweeps") / f"{name}-{scale}"
+    kept = folder / f"{name}-{scale}.json"
     first, others = about.trials_of(scale, seeds)
-    grid = Grid(first, folder, jobs, stream, others, lambda found: about.chosen(others, scale, found), executor)
+    later = partial(about.chosen, others, scale)
+    grid = Grid(first, folder, jobs, stream, others, later, executor, read_curves(kept) if kept.exists() else ())
     if stream is not None:
         print(*about.scaled(scale, seeds), sep="\n", file=stream, flush=True)
     outcomes = grid.run()
     curves = [Curve.of(one) for one in outcomes]
     command = ["trpolab", "reproduce", name, "--scale", scale, "--seeds", str(seeds)]
-    kept = folder / f"{name}-{scale}.json"
     keep(kept, shlex.join(command), machine(), [one.thinned(POINTS) for one in curves])
     over = "steps" if all("steps" in trial.settings for trial in others) else "iterations"
     figure = draw_curves([one for one in curves if one.method in about.NAMES], over, about.NAMES)

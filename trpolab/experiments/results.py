@@ -12,12 +12,12 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from trpolab.experiments.statistics import Estimate, estimate
-from trpolab.experiments.trial import TrialResult
+from trpolab.experiments.trial import TrialResult, asked
 from trpolab.machine import installed_versions, processor, usable_cores
 from trpolab.numerics.device import CPU, device_name
 from trpolab.runs.disk import write_atomically
@@ -44,7 +44,9 @@ class Curve:
 
     @classmethod
     def of(cls, outcome: TrialResult) -> Curve:
-        """A trial's, at those iterations in which episodes ended."""
+        """A trial's, at those iterations in which episodes ended; what was kept of it, where its folder is gone."""
+        if outcome.kept is not None:
+            return cast(Curve, outcome.kept)
         rows: list[dict[str, Any]] = []
         size, spent = 0, 0.0
         if outcome.folder.exists() and outcome.state != "unreadable":
@@ -69,6 +71,11 @@ class Curve:
             given=dict(trial.settings),
             iterations=tuple(row["iteration"] for row in rows),
         )
+
+    @property
+    def asked(self) -> str:
+        """What was run, as its trial says it."""
+        return asked(self.task, self.method, self.seed, self.given)
 
     @property
     def command(self) -> str:

@@ -56,11 +56,21 @@ class TrialSpec:
         return {"threads": 1, **self.settings, "seed": self.seed}
 
     @property
+    def asked(self) -> str:
+        """What is to be run, in a word that its `Curve` has as well."""
+        return asked(self.task, self.label, self.seed, self.settings)
+
+    @property
     def name(self) -> str:
         """Of its run folder: another one wherever anything else is asked."""
         what = json.dumps([self.task, self.given, self.episodes, self.deterministic], sort_keys=True)
         digest = hashlib.sha256(what.encode()).hexdigest()[:8]
         return f"{plain_name(self.task)}-{plain_name(self.label)}-s{self.seed}-{digest}"
+
+
+def asked(task: str, label: str, seed: int, settings: Mapping[str, Any]) -> str:
+    """A trial in a word."""
+    return json.dumps([task, label, seed, dict(settings)], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class TrialResult:
     message: str = ""
     score: float = math.nan  # mean return of the evaluation's episodes
     length: float = math.nan  # their mean length
+    kept: Any = None  # its `Curve`, where that was kept and the folder is gone
 
     @property
     def over(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from trpolab.experiments.results import kept_results
 from trpolab.lab.kept_policies import Kept, Single, kept_in
 from trpolab.lab.pictures.captions import caption
 from trpolab.lab.pictures.poster import draw_poster
@@ -12,9 +13,10 @@ from trpolab.lab.pictures.rollout import record
 from trpolab.machine import user_path
 from trpolab.policies import Policy, read_policy
 from trpolab.runs.reader import read_run
+from trpolab.runs.writer import plain_name
 from trpolab.sampling.streams import Streams
 from trpolab.settings import PlainError
-from trpolab.simulators import Source, configured, find_task, make
+from trpolab.simulators import Source, UnknownTask, configured, find_task, make
 from trpolab.simulators.registry import drawn
 from trpolab.training.checkpoint import recorded_config
 from trpolab.training.config import resolve
@@ -31,7 +33,11 @@ class PlayedRun:
 
 
 def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedRun:
-    """What can be played of a run folder, a policy file or a policy."""
+    """What can be played of a run folder, a policy file, a policy, or a task by its name.
+
+    Of a task that is the policy that came with this installation, else an untrained one. Raises RunFolderError for a
+    folder that is no run, PolicyFileError, UnknownTask, and PlainError where a policy's task is not told.
+    """
     if isinstance(what, Policy):
         if task is None:
             raise PlainError("task: give the task that the policy plays, such as task='Hopper-v5'")
@@ -44,6 +50,8 @@ def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedR
             raise PlainError(f"task: {str(what)!r} does not tell its own; give it, such as task='Hopper-v5'")
         at = about.get("iteration")
         return PlayedRun(path.stem, source, Single(policy, at if isinstance(at, int) else 0))
+    if isinstance(what, str) and not path.exists():
+        return _of_task(what)
     about = read_run(path)
     config = recorded_config(about, about["settings"])
     return PlayedRun(path.name, configured(task if task is not None else about["task"], config), kept_in(path))
@@ -52,12 +60,8 @@ def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedR
 def picture_of(
     what: str, task: str | None, iteration: int | None, seed: int | None, max_steps: int | None
 ) -> tuple[bytes, str]:
-    """An animated PNG for the terminal, and a line about it. A task's name stands for its untrained policy.
-
-    Raises PlainError, RunFolderError, PolicyFileError and UnknownTask.
-    """
-    path = user_path(what)
-    run = played_run(what, task) if path.exists() else _untrained(what)
+    """An animated PNG for the terminal, and a line about it. `what` and the errors are those of `played_run`."""
+    run = played_run(what, task)
     at = run.kept.iterations()[-1] if iteration is None else iteration
     if at not in run.kept.iterations():
         raise PlainError(f"--iteration {at}: {run.name} keeps those of {_listed(run.kept.iterations())}")
@@ -70,10 +74,16 @@ def picture_of(
     return draw_poster(rollout), f"iteration {at} · {caption(rollout)}{note}"
 
 
-def _untrained(task: str) -> PlayedRun:
-    about = find_task(task)
+def _of_task(name: str) -> PlayedRun:
+    shipped = kept_results() / "policies" / f"{plain_name(name)}.safetensors"
+    if shipped.exists():
+        return played_run(shipped)
+    try:
+        about = find_task(name)
+    except UnknownTask as error:
+        raise UnknownTask(f"{name!r} is no folder and no file here, and {error}") from None
     config = resolve(about)
-    return PlayedRun(task, configured(task, config), Single(start_learner(about, config, Streams(config.seed)).policy))
+    return PlayedRun(name, configured(name, config), Single(start_learner(about, config, Streams(config.seed)).policy))
 
 
 def _listed(iterations: list[int]) -> str:

@@ -243,9 +243,10 @@ def play(
 ) -> Player:
     """A player for a notebook: of a run folder with every policy it keeps, a policy file, or a policy.
 
-    With `other` the two play side by side. `task` is needed with a policy, and with a run of a callable. Episodes start
-    from `seed`; `max_steps` bounds the decisions that are recorded. Raises RunFolderError for a folder that is no run
-    or holds no policy yet, PolicyFileError, UnknownTask, and PlainError where policy and task do not fit.
+    A task's name stands for the trained policy that comes with trpolab, or for an untrained one. With `other` the two
+    play side by side. `task` is needed with a policy, and with a run of a callable. Episodes start from `seed`;
+    `max_steps` bounds the decisions that are recorded. Raises RunFolderError for a folder that is no run or holds no
+    policy yet, PolicyFileError, UnknownTask, and PlainError where policy and task do not fit.
     """
     if max_steps is not None:
         whole_number("max_steps", max_steps, 1)
