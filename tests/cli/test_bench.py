@@ -107,3 +107,16 @@ def test_a_chart_shows_what_was_measured(
     chart.draw_chart(table, "title", tmp_path / "x")
     assert bars is None or [bar.get_width() for bar in figures[0].axes[0].patches] == bars
     assert len(figures) == (bars is not None)
+
+
+def test_a_table_that_cannot_be_written_is_printed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lights, "light", lambda report: Table("what | measured", ["speed | 3.0"]))
+    monkeypatch.setattr(chart, "write_atomically", full)
+    assert main(["bench", "light", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "| speed | 3.0" in shown.out and f"light: not written to {tmp_path}: No space left on device" in shown.err

@@ -258,5 +258,5 @@ def test_curves_are_kept_thinned_and_read_back(finished: Path, tmp_path: Path) -
 @pytest.mark.parametrize("content", ["", "{}", '{"runs": [{"task": "x"}]}'])
 def test_a_file_that_holds_something_else_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "curves.json").write_text(content)
-    with pytest.raises(ValueError, match=r"curves.json does not hold learning curves"):
+    with pytest.raises(PlainError, match=r"curves.json does not hold learning curves"):
         read_curves(tmp_path / "curves.json")

@@ -94,6 +94,17 @@ def test_on_another_machine_the_file_goes_on_where_it_was(monkeypatch: pytest.Mo
     ]
 
 
+def test_a_kept_file_that_holds_something_else_is_refused_and_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figure4-small.json"
+    file.write_text("{}")
+    assert main(["reproduce", "figure4", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{file} does not hold learning curves" in said and said.count("\n") == 1
+    assert file.read_text() == "{}" and list(tmp_path.iterdir()) == [file]
+
+
 def test_the_same_curves_give_the_same_figure(tmp_path: Path) -> None:
     curves = [Curve("a", "trpo", seed, (1, 2), (0.1, 0.2), (0.0, float(seed)), 1.0, 1.0, 1, {}) for seed in range(5)]
     crashed = Curve("a", "trpo", 9, (1, 2), (0.1, 0.2), (0.0, 900.0), float("nan"), 1.0, 1, {})

@@ -172,6 +172,13 @@ def test_a_tasks_name_is_its_shipped_policy_or_an_untrained_one(
         ["CartPole-v1", "mean action"],
     ]
     player.close()
+    other = trpolab.play("paper/Hopper", task="paper/Hopper", seed=1, max_steps=5)
+    assert (other._runs[0].name, other._runs[0].source) == ("paper-Hopper", "paper/Hopper")
+    other.close()
+    with pytest.raises(RunFolderError, match="does not fit paper/Walker"):
+        trpolab.play("paper/Hopper", task="paper/Walker")
+    with pytest.raises(PlainError, match="unknown task 'paper-Hopper'"):  # a file's name is no task's
+        trpolab.play("paper-Hopper")
     with pytest.raises(PlainError, match="'runs/mine' is no folder and no file here, and unknown task 'runs/mine'"):
         trpolab.play("runs/mine")
     with pytest.raises(RunFolderError, match="not a folder"):

@@ -19,7 +19,6 @@ def write(table: Table, name: str, about: str, out: Path) -> None:
 
     `about` is the benchmark's docstring. Raises OSError where they can't be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
     head, rows = table.cells
     told = {"benchmark": name, "title": table.title(about), "machine": machine(), "head": head, "rows": rows}
     write_atomically(out / f"{name}.md", table.markdown(name, about) + "\n")

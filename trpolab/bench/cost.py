@@ -28,6 +28,7 @@ class Study:
     given: dict[str, Any]
 
 
+THREADS = tuple(sorted({1, usable_cores()}))
 PATHS: dict[str, Any] = {"threads": 1, "steps_per_iteration": 8192}
 BRANCHES: dict[str, Any] = {"threads": 1, "sampler": "vine", "vine.trunks": 4, "vine.trunk_length": 250}
 STUDIES = (
@@ -36,8 +37,8 @@ STUDIES = (
     Study("sampling, single path", SAMPLING, "steps_per_iteration", (2048, 8192, 32_768), "Hopper-v5", {"threads": 1}),
     Study("sampling, vine", SAMPLING, "vine.states", (30, 60, 120, 240), HOPPER, BRANCHES),
     Study("sampling, vine", SAMPLING, "vine.actions", (2, 4, 8, 16), HOPPER, BRANCHES),
-    Study("sampling, single path", SAMPLING, "threads", (1, usable_cores()), "Hopper-v5", PATHS),
-    Study("sampling, vine", SAMPLING, "threads", (1, usable_cores()), HOPPER, BRANCHES),
+    Study("sampling, single path", SAMPLING, "threads", THREADS, "Hopper-v5", PATHS),
+    Study("sampling, vine", SAMPLING, "threads", THREADS, HOPPER, BRANCHES),
 )
 
 
@@ -68,8 +69,8 @@ def swimmer(report: Report) -> Table:
     """
     rows = []
     for sampler, most in (("vine", 4), ("single-path", 6)):
-        given: dict[str, Any] = {"preset": "paper", "sampler": sampler, "proposal": "policy"}
-        session = Session("paper/Swimmer", out=None, **(given | {"iterations": 11}))
+        given: dict[str, Any] = {"preset": "paper", "sampler": sampler, "proposal": "policy", "iterations": 11}
+        session = Session("paper/Swimmer", out=None, **given)
         session.run()
         measured = session.history[1:]
         minutes = 200 * statistics.median(row["seconds_total"] for row in measured) / 60

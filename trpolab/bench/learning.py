@@ -130,25 +130,17 @@ def mean_of_last(history: Sequence[Mapping[str, Any]], name: str) -> float:
 def _within_budget(task: str, target: float, report: Report) -> Table:
     rows, passed = [], 0
     for seed in range(SEEDS):
-        steps, mode, sampled, seconds = _judged(task, seed, 100_000, 100, report)
+        session = Session(task, out=None, seed=seed, steps=100_000)
+        seconds, _ = timed(session.run)
+        mode, sampled = (
+            play_episodes(session.policy, task, 100, seed, deterministic=way).mean for way in (True, False)
+        )
+        report(f"{task} seed {seed}: {mode:,.0f} deterministic, {sampled:,.0f} sampled, {seconds:.0f} s")
         passed += mode >= target
-        measured = f"{seed} | {steps:,} | {mode:.0f} | {sampled:.0f}"
+        measured = f"{seed} | {session.progress.sim_steps:,} | {mode:.0f} | {sampled:.0f}"
         rows.append(f"{measured} | {target:.0f} | {verdict(mode >= target)} | {seconds:.1f}")
     head = "seed | steps | return (mode) | return (sampled) | must reach | reached | seconds"
     return Table(head, rows, f"{passed} of {SEEDS} seeds reach {target:.0f}")
-
-
-def _judged(
-    task: str, seed: int, steps: int, episodes: int, report: Report, **settings: Any
-) -> tuple[int, float, float, float]:
-    """Train with one seed; the steps taken, the mean return by the mode and with sampled actions, and the seconds."""
-    session = Session(task, out=None, seed=seed, steps=steps, **settings)
-    seconds, _ = timed(session.run)
-    mode = play_episodes(session.policy, task, episodes, seed, deterministic=True)
-    sampled = play_episodes(session.policy, task, episodes, seed)
-    scores = f"{mode.mean:,.0f} ± {mode.std:,.0f} deterministic, {sampled.mean:,.0f} sampled"
-    report(f"{task} seed {seed}: {scores}, {seconds:.0f} s")
-    return session.progress.sim_steps, mode.mean, sampled.mean, seconds
 
 
 def _forward_speed(records: list[Any]) -> float:

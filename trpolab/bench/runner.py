@@ -55,13 +55,16 @@ def run(name: str, report: Report = lambda line: None, out: Path | None = None) 
     """Run one benchmark; returns its table as Markdown, titled and explained by the benchmark's docstring.
 
     `report` is told of progress, a line at a time. Into the folder `out` go the table, its numbers as JSON, and a
-    chart. Raises ValueError for an unknown name, and OSError where `out` can't be written.
+    chart; if that fails, `report` is told, and the table is there all the same. Raises ValueError for an unknown name.
     """
     for module, own in BENCHMARKS.items():
         if name in own:
             benchmark = getattr(import_module(f"trpolab.bench.{module}"), name.replace("-", "_"))
             table, about = cast(Table, benchmark(report)), inspect.getdoc(benchmark) or ""
             if out is not None:
-                import_module("trpolab.bench.chart").write(table, name, about, out)
+                try:
+                    import_module("trpolab.bench.chart").write(table, name, about, out)
+                except OSError as error:
+                    report(f"{name}: not written to {out}: {error.strerror}")
             return table.markdown(name, about)
     raise ValueError(f"unknown benchmark {name!r}{nearest(name, names())}; there are {', '.join(names())}")

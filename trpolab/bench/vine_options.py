@@ -24,7 +24,6 @@ GAE = "single path, GAE"
 TAIL = {**SMALL_VINE, "vine.tail_value": True}
 EVERY = {**TAIL, "vine.learn_from": "all"}
 PAIRS = {**EVERY, "vine.antithetic": True}
-DISCRETE = {"sampler": "vine"}
 # By task: simulator steps, and settings by what they are called.
 STUDIES: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
     "paper/Hopper": (
@@ -43,9 +42,9 @@ STUDIES: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
         50_000,
         {
             GAE: {},
-            "vine": {**DISCRETE, "vine.tail_value": False},
-            "vine, tail value": DISCRETE,
-            "the same, from all steps": {**DISCRETE, "vine.learn_from": "all"},
+            "vine": {"sampler": "vine", "vine.tail_value": False},
+            "vine, tail value": {"sampler": "vine"},
+            "the same, from all steps": {"sampler": "vine", "vine.learn_from": "all"},
         },
     ),
 }

@@ -80,7 +80,8 @@ class Grid:
     `then` tells which trials follow when these are over, by what came of them; `expected` are like those, so that all
     is checked before anything runs, and the time left is known. `stream` is where the progress is shown. `executor`
     is where trials run, as the setting of that name has it: on Ray, a worker each, in a folder that all machines share.
-    `kept` are curves of runs that finished elsewhere: they stand for trials that have no folder in `out`.
+    `kept` are curves of runs that finished elsewhere: they stand for trials of the same settings that have no folder in
+    `out`, whatever version or defaults they were run with.
     """
 
     def __init__(

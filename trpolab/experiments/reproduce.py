@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from trpolab.experiments import figure4, table1
 from trpolab.experiments.figures import draw_curves, save
 from trpolab.experiments.grid import Grid
-from trpolab.experiments.results import Curve, keep, machine, markdown, read_curves, table_of, write_csv
+from trpolab.experiments.results import Curve, curves_in, keep, machine, markdown, table_of, write_csv
 from trpolab.experiments.trial import TrialResult
 from trpolab.sampling.workers.execution import LOCAL
 from trpolab.settings import ConfigError, nearest, whole_number
@@ -45,7 +45,8 @@ def reproduce(
 
     `seeds`: None is as many as the paper had. `executor` is where trials run, as for `Grid`. Started again, it goes on;
     runs that are finished are left out, also those of which only the curves are there, in `out`'s <name>-<scale>.json
-    from another machine. Raises ConfigError that lists all that is wrong.
+    from another machine. Raises ConfigError that lists all that is wrong, and PlainError where that file holds
+    something else; it stays as it is.
     """
     problems = []
     for what, value, known in (("name", name, tuple(EXPERIMENTS)), ("scale", scale, SCALES)):
@@ -60,8 +61,7 @@ def reproduce(
     folder = out or Path("sweeps") / f"{name}-{scale}"
     kept = folder / f"{name}-{scale}.json"
     first, others = about.trials_of(scale, seeds)
-    later = partial(about.chosen, others, scale)
-    grid = Grid(first, folder, jobs, stream, others, later, executor, read_curves(kept) if kept.exists() else ())
+    grid = Grid(first, folder, jobs, stream, others, partial(about.chosen, others, scale), executor, curves_in(kept))
     if stream is not None:
         print(*about.scaled(scale, seeds), sep="\n", file=stream, flush=True)
     outcomes = grid.run()

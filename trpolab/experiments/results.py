@@ -17,11 +17,12 @@ from typing import Any, cast
 import numpy as np
 
 from trpolab.experiments.statistics import Estimate, estimate
-from trpolab.experiments.trial import TrialResult, asked
+from trpolab.experiments.trial import TrialResult, TrialSpec
 from trpolab.machine import installed_versions, processor, usable_cores
 from trpolab.numerics.device import CPU, device_name
 from trpolab.runs.disk import write_atomically
 from trpolab.runs.reader import RunFolderError, each_metrics, load_policy
+from trpolab.settings import PlainError
 
 COLUMNS = ("iterations", "steps", "seconds", "returns")
 
@@ -75,7 +76,7 @@ class Curve:
     @property
     def asked(self) -> str:
         """What was run, as its trial says it."""
-        return asked(self.task, self.method, self.seed, self.given)
+        return TrialSpec(self.task, self.method, self.seed, self.given).asked
 
     @property
     def command(self) -> str:
@@ -150,14 +151,19 @@ def machine() -> str:
 def read_curves(file: str | Path) -> list[Curve]:
     """The curves of a file that `keep` wrote: its path, or the name of one that came with this installation.
 
-    A run that crashed has the score NaN. Raises ValueError for a file with other contents.
+    A run that crashed has the score NaN. Raises PlainError for a file with other contents.
     """
     path = kept_results() / f"{file}.json" if isinstance(file, str) else file
     try:
         runs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"]
         return [_curve(run) for run in runs]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} does not hold learning curves ({error})") from error
+        raise PlainError(f"{path} does not hold learning curves ({error})") from error
+
+
+def curves_in(file: Path) -> list[Curve]:
+    """What an earlier run kept in this file, if there is one. Raises PlainError as `read_curves` does."""
+    return read_curves(file) if file.exists() else []
 
 
 def kept_results() -> Path:

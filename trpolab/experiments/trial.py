@@ -58,7 +58,7 @@ class TrialSpec:
     @property
     def asked(self) -> str:
         """What is to be run, in a word that its `Curve` has as well."""
-        return asked(self.task, self.label, self.seed, self.settings)
+        return json.dumps([self.task, self.label, self.seed, dict(self.settings)], sort_keys=True)
 
     @property
     def name(self) -> str:
@@ -66,11 +66,6 @@ class TrialSpec:
         what = json.dumps([self.task, self.given, self.episodes, self.deterministic], sort_keys=True)
         digest = hashlib.sha256(what.encode()).hexdigest()[:8]
         return f"{plain_name(self.task)}-{plain_name(self.label)}-s{self.seed}-{digest}"
-
-
-def asked(task: str, label: str, seed: int, settings: Mapping[str, Any]) -> str:
-    """A trial in a word."""
-    return json.dumps([task, label, seed, dict(settings)], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class TrialResult:
     message: str = ""
     score: float = math.nan  # mean return of the evaluation's episodes
     length: float = math.nan  # their mean length
-    kept: Any = None  # its `Curve`, where that was kept and the folder is gone
+    kept: Any = None  # its `Curve`, where only that was kept, and no folder
 
     @property
     def over(self) -> bool:

@@ -51,7 +51,7 @@ def played_run(what: Policy | str | Path, task: Source | None = None) -> PlayedR
         at = about.get("iteration")
         return PlayedRun(path.stem, source, Single(policy, at if isinstance(at, int) else 0))
     if isinstance(what, str) and not path.exists():
-        return _of_task(what)
+        return _of_task(what, task)
     about = read_run(path)
     config = recorded_config(about, about["settings"])
     return PlayedRun(path.name, configured(task if task is not None else about["task"], config), kept_in(path))
@@ -74,16 +74,18 @@ def picture_of(
     return draw_poster(rollout), f"iteration {at} · {caption(rollout)}{note}"
 
 
-def _of_task(name: str) -> PlayedRun:
-    shipped = kept_results() / "policies" / f"{plain_name(name)}.safetensors"
-    if shipped.exists():
-        return played_run(shipped)
+def _of_task(name: str, task: Source | None) -> PlayedRun:
+    """The policy of the task of this name, which plays it, or another `task`."""
     try:
         about = find_task(name)
     except UnknownTask as error:
         raise UnknownTask(f"{name!r} is no folder and no file here, and {error}") from None
+    shipped = kept_results() / "policies" / f"{plain_name(about.name)}.safetensors"
+    if shipped.exists():
+        return played_run(shipped, task)
     config = resolve(about)
-    return PlayedRun(name, configured(name, config), Single(start_learner(about, config, Streams(config.seed)).policy))
+    source = configured(name if task is None else task, config)
+    return PlayedRun(name, source, Single(start_learner(about, config, Streams(config.seed)).policy))
 
 
 def _listed(iterations: list[int]) -> str:

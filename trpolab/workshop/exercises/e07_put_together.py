@@ -58,7 +58,7 @@ def trpo_step(attempt: Attempt) -> Properties:
         fraction = along(found)
         if (found - theta - fraction * (full - theta)).norm() > 1e-4 * full.norm():
             return "it left the line of the step"
-        fits = least <= fraction <= most + 1e-9
+        fits = least <= fraction <= most + 1e-9  # `along` rounds
         return "" if fits else f"it took {fraction:.3g} of the step, where up to {most:.3g} passes"
 
     far = problem(lambda point: float(g @ (point - theta)), lambda point: 4 * quadratic(point))
