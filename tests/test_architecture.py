@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 import trpolab
+from tests.checkout import notebooks
 
 PACKAGE = Path(trpolab.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 TESTS = Path(__file__).parent
-NOTEBOOKS = sorted((TESTS.parent / "notebooks").rglob("*.ipynb"))
+NOTEBOOKS = notebooks()
 # Top to bottom: a room may import the rooms below it.
 ROOMS = (
     "lab",

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.checkout import as_added, notebooks
 from trpolab.settings import ConfigError
 from trpolab.simulators import find_task
 from trpolab.training.config import resolve, settings
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").rglob("*.ipynb"))
+NOTEBOOKS = notebooks()
 MOST_BYTES = 300_000
 
 
@@ -25,7 +26,7 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def notebook(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(as_added(path))
 
 
 def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_it_is_small(path: Path) -> None:
-    assert path.stat().st_size < MOST_BYTES
+    assert len(as_added(path)) < MOST_BYTES
 
 
 def test_it_holds_no_widget_state(notebook: dict[str, Any]) -> None:
@@ -148,6 +149,6 @@ collect(TASK, 3, **TREE, proposal="all", out=None)
     assert full[1]["vine.states"] == 4000
     with pytest.raises(ConfigError, match="visit"):
         resolve(find_task(full[0]), overrides=full[1])
-    known = {path.stem: runs_of(json.loads(path.read_text(encoding="utf-8")), False) for path in NOTEBOOKS}
+    known = {path.stem: runs_of(json.loads(as_added(path)), False) for path in NOTEBOOKS}
     assert any(given.get("vine.states") == 4000 for _, given in known["3_single_path_and_vine"])
     assert all(known[name] for name in ("0_start", "2_inside_one_update", "6_atari"))

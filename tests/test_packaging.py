@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkout import notebooks
 from trpolab.cli import doctor
 from trpolab.extras import CORE, EXTRAS
 
@@ -69,12 +70,12 @@ def elsewhere(folder: Path) -> dict[str, str]:
 
 def test_the_wheel_carries_the_notebooks_and_nothing_else_of_the_checkout(wheel: Path, checkout: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    notebooks = {f"trpolab/{path.relative_to(checkout)}" for path in (checkout / "notebooks").rglob("*.ipynb")}
+    expected = {f"trpolab/{path.relative_to(checkout)}" for path in notebooks()}
     sources = {
         f"trpolab/workshop/exercises/{path.name}" for path in (checkout / "trpolab/workshop/exercises").glob("*.md")
     }
     results = {f"trpolab/{path.relative_to(checkout)}" for path in (checkout / "results").rglob("*.*")}
-    assert notebooks and sources and results and notebooks | sources | results <= set(names)
+    assert expected and sources and results and expected | sources | results <= set(names)
     assert {name.split("/")[0] for name in names} == {"trpolab", "trpolab-" + version(wheel) + ".dist-info"}
     unwanted = (".ipynb_checkpoints", "notebooks/runs/", "__pycache__")
     assert not [name for name in names if any(part in name for part in unwanted)]

@@ -11,12 +11,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.checkout import contents
+from tests.checkout import contents, notebooks
 
 nbclient = pytest.importorskip("nbclient")
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
-NOTEBOOKS = sorted(path for path in FOLDER.rglob("*.ipynb") if path.parent.name != "workshop")  # stubs are to fail
+NOTEBOOKS = [path for path in notebooks() if path.parent.name != "workshop"]  # stubs are to fail
 ALWAYS = "1_monotonic_improvement"  # the quickest
 CELL_SECONDS = 120  # generous on a busy machine; with TRPOLAB_FAST a whole notebook is meant to take less than 60
 
