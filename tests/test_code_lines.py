@@ -45,7 +45,8 @@ def test_the_package_stays_small() -> None:
     # 200 for the benchmarks against other libraries and against the limit, and for updates on all threads
     # 150 for a vine that learns from every step, and for antithetic pairs
     # 265 for benchmarks of scores, vine options and growing costs, for charts, and for curves that stand for runs
-    assert sum(by_room().values()) <= 22_576
+    # 157 for rollout sets chosen by advantages, and for branches of adaptive length
+    assert sum(by_room().values()) <= 22_733
 
 
 def test_every_room_is_counted() -> None:

@@ -24,6 +24,9 @@ GAE = "single path, GAE"
 TAIL = {**SMALL_VINE, "vine.tail_value": True}
 EVERY = {**TAIL, "vine.learn_from": "all"}
 PAIRS = {**EVERY, "vine.antithetic": True}
+LONG = {**PAIRS, "vine.trunk_length": 1000, "vine.states": 15}
+PAYING = {**LONG, "vine.choose": "advantage"}
+CART = {"sampler": "vine", "vine.learn_from": "all"}
 # By task: simulator steps, and settings by what they are called.
 STUDIES: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
     "paper/Hopper": (
@@ -35,7 +38,9 @@ STUDIES: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
             "the same, learning from trunks' steps too": {**TAIL, "vine.learn_from": "trunks"},
             "the same, from all steps": EVERY,
             "the same, in antithetic pairs": PAIRS,
-            "the same, trunks of 1,000 steps, 15 states": {**PAIRS, "vine.trunk_length": 1000, "vine.states": 15},
+            "the same, trunks of 1,000 steps, 15 states": LONG,
+            "the same, states chosen by advantages": PAYING,
+            "the same, branches of adaptive length": {**PAYING, "vine.adaptive_length": True},
         },
     ),
     "CartPole-v1": (
@@ -44,7 +49,9 @@ STUDIES: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
             GAE: {},
             "vine": {"sampler": "vine", "vine.tail_value": False},
             "vine, tail value": {"sampler": "vine"},
-            "the same, from all steps": {"sampler": "vine", "vine.learn_from": "all"},
+            "the same, from all steps": CART,
+            "the same, states chosen by advantages": {**CART, "vine.choose": "advantage"},
+            "the same, branches of adaptive length": {**CART, "vine.choose": "advantage", "vine.adaptive_length": True},
         },
     ),
 }

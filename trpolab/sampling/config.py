@@ -53,11 +53,14 @@ class Vine(Part):
         needs=("proposal", ("policy", "widened", "uniform"), "every action is tried once"),
     )
     rollout_length: int = setting(50, "steps of a branch", low=1, high=100_000, shown=(5, 200), source="Table 2")
+    adaptive_length: bool = setting(
+        False, "branches end where chance outweighs the first action, told by a second future of every fourth state"
+    )
     common_random_numbers: bool = setting(True, "the K branches of a state share their noise", source="Section 5.2")
     choose: str = setting(
         "uniform",
-        "rollout set: N of the visited states at random, or one from each of N equal stretches of the trunks",
-        choices=("uniform", "stratified"),
+        "rollout set: N visited states at random, one of each Nth of trunks, or likelier where an advantage is large",
+        choices=("uniform", "stratified", "advantage"),
         source="Section 5.2",
     )
     antithetic: bool = setting(
@@ -108,3 +111,8 @@ class Vine(Part):
     def paired(self) -> bool:
         """Whether first actions are drawn in antithetic pairs, k and k + K/2."""
         return self.antithetic and self.proposal in ("policy", "widened")
+
+    @property
+    def pilots(self) -> range:
+        """The states of the rollout set whose branches have a second future."""
+        return range(0, self.states if self.adaptive_length else 0, 4)

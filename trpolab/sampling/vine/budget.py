@@ -9,6 +9,7 @@ from gymnasium import Space, spaces
 from trpolab.sampling.config import Vine
 from trpolab.simulators.base import Task
 
+CANDIDATES = 4  # visited states that are saved for each that is rolled out, where advantages choose
 MOST_ACTIONS = 4096  # joint actions that a proposal enumerates
 BRANCHES_PER_REPLAY = 250  # where tests do not hold the task to restore exactly
 
@@ -38,7 +39,7 @@ def vine_cost(vine: Vine, task: Task) -> int:
 
     It can only take more where a generator of the whole process is drawn from: then more is replayed.
     """
-    branches = vine.states * branches_per_state(vine, task.action_space)
+    branches = (vine.states + len(vine.pilots)) * branches_per_state(vine, task.action_space)
     return vine.trunks * vine.trunk_length + (branches + replays(branches, task)) * longest_branch(vine, task)
 
 
@@ -87,19 +88,26 @@ def vine_problems(vine: Vine, task: Task) -> list[str]:
         problems.append(
             f"vine.learn_from = {vine.learn_from!r}: GAE needs the value function of vine.tail_value = true"
         )
+    if vine.choose == "advantage" and not vine.tail_value:
+        problems.append("vine.choose = 'advantage': it needs the value function of vine.tail_value = true")
+    if vine.adaptive_length and branches_per_state(vine, task.action_space) == 1:
+        problems.append("vine.actions = 1: vine.adaptive_length compares the actions of a state; give at least 2")
     return problems
 
 
 def states_kept(vine: Vine, task: Task) -> tuple[int, str]:
     """How many pictures an iteration keeps on tasks seen as pixels, and the settings that ask for them.
 
-    Of branches only the states that they start from are kept, each a whole stack, unless all steps are samples.
+    Of branches only the states that they start from are kept, each a whole stack, unless all steps are samples or tell
+    how long branches are to be.
     """
     stack = (task.observation_space.shape or (1,))[0] if task.sees_pixels else 1
     named = f"vine.trunks = {vine.trunks:,}, vine.trunk_length = {vine.trunk_length:,}, vine.states = {vine.states:,}"
-    kept = vine.trunks * vine.trunk_length + vine.states * stack
+    choices = min(CANDIDATES * vine.states, vine.trunks * vine.trunk_length) if vine.choose == "advantage" else 0
+    kept = vine.trunks * vine.trunk_length + max(vine.states, choices) * stack
+    k, whole = branches_per_state(vine, task.action_space), stack + longest_branch(vine, task)
+    kept += 2 * len(vine.pilots) * k * whole
     if vine.learn_from == "first":
         return kept, named
-    branches = vine.states * branches_per_state(vine, task.action_space)  # a first state, a whole stack, for each
-    kept += branches * (stack + (longest_branch(vine, task) if vine.learn_from == "all" else 0))
+    kept += vine.states * k * (whole if vine.learn_from == "all" else stack)  # a first state, a whole stack, for each
     return kept, f"{named}, vine.learn_from = {vine.learn_from}"

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trpolab.policies import Policy
+from trpolab.policies import Learner, Policy
 from trpolab.sampling.config import Vine
 from trpolab.sampling.play import Interrupt, never
+from trpolab.sampling.sampler import Returns
 from trpolab.sampling.vine.sampler import VineSampler, q_values
 
 
@@ -37,8 +38,8 @@ def noise_ratio(
     interrupt: Interrupt = never,
 ) -> NoiseRatio:
     """Roll out two actions of π_old from each of `states` trunk states, `draws` times with and without shared noise."""
-    vine = replace(config, states=states, choose="uniform", actions=2, proposal="policy")
-    trunks, roots, _, first = sampler.prepare(policy, vine, iteration, interrupt)
+    vine = replace(config, states=states, choose="uniform", actions=2, proposal="policy", adaptive_length=False)
+    trunks, roots, _, first = sampler.prepare(Learner(policy), vine, Returns(gamma), iteration, interrupt)
     found, steps = {}, trunks.sim_steps
     for common in (True, False):
         differences = np.empty((draws, states))

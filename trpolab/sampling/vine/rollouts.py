@@ -21,6 +21,17 @@ class Rollouts:
     of: np.ndarray  # [N, K] the branch of state n and action k
 
 
+def merged(parts: list[Rollouts], rows: list[np.ndarray], twins: Rollouts) -> Rollouts:
+    """Rollouts of parts of a rollout set, `rows` [n] each, and `twins`, branches that stand for no action."""
+    states, actions = sum(len(mine) for mine in rows), parts[0].of.shape[1]
+    of, offset = np.empty((states, actions), np.int64), 0
+    for part, mine in zip(parts, rows, strict=True):
+        of[mine] = part.of + offset
+        offset += len(part.state)
+    every = [*parts, twins]
+    return Rollouts(joined([part.rolled for part in every]), np.concatenate([part.state for part in every]), of)
+
+
 def joined(parts: list[Rolled]) -> Rolled:
     """Shares of one list of branches, in order."""
     offsets = np.cumsum([0, *(len(part.returns) for part in parts)])

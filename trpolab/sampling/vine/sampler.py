@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -17,13 +17,16 @@ from trpolab.sampling.returns import advantages_and_values
 from trpolab.sampling.sampler import SAMPLERS, Collected, Resources, Returns, Sampler, SamplerKind, first_steps
 from trpolab.sampling.streams import Purpose
 from trpolab.sampling.trajectories import Trajectories
-from trpolab.sampling.vine.branches import BranchPlan, run_branches
-from trpolab.sampling.vine.budget import longest_branch, replays, states_kept, vine_cost, vine_problems
+from trpolab.sampling.vine.adaptive import agreement, cut, length_that_tells, q_by_length
+from trpolab.sampling.vine.branches import Rolled, run_branches
+from trpolab.sampling.vine.budget import CANDIDATES, longest_branch, replays, states_kept, vine_cost, vine_problems
+from trpolab.sampling.vine.choice import chosen_by_size
 from trpolab.sampling.vine.every_step import with_steps
+from trpolab.sampling.vine.plans import plan_branches
 from trpolab.sampling.vine.proposals import FirstActions, draw_first_actions
-from trpolab.sampling.vine.record import make_record, trace_interval, traced_states
+from trpolab.sampling.vine.record import make_record, trace_interval
 from trpolab.sampling.vine.repeats import other_future
-from trpolab.sampling.vine.rollouts import Rollouts, joined, steps_of
+from trpolab.sampling.vine.rollouts import Rollouts, joined, merged, steps_of
 from trpolab.sampling.vine.trunks import RolloutSet, choose_states, run_trunks
 from trpolab.sampling.workers.simulator_pool import SimulatorPool
 from trpolab.simulators.base import SnapshotUnsupported
@@ -53,9 +56,10 @@ class VineSampler(Sampler):
         """
         policy, gamma, signs = learner.policy, returns.gamma, returns.signs
         generators = {} if self.task.proven else global_generators()
-        trunks, roots, old, first = self.prepare(policy, config, iteration, interrupt)
+        trunks, roots, old, first = self.prepare(learner, config, returns, iteration, interrupt)
+        tail = learner.value if config.tail_value and learner.value is not None and learner.value.fits else None
         try:
-            rollouts = self.roll_out(policy, roots, first, config, gamma, iteration, interrupt, signs)
+            rollouts = self.roll_out(policy, roots, first, config, gamma, iteration, interrupt, signs, tail)
         except NonFinite as error:
             raise NonFinite(str(error), trunks.sim_steps + error.sim_steps) from None
         if not self.task.proven and not trunks.episodes.unstable:  # which leaves out steps
@@ -71,7 +75,6 @@ class VineSampler(Sampler):
             trunks = replace(trunks, sim_steps=trunks.sim_steps + steps)
         if signs:
             trunks = replace(trunks, rewards=np.sign(trunks.rewards))
-        tail = learner.value if config.tail_value and learner.value is not None and learner.value.fits else None
         q = q_values(rollouts, policy, tail, gamma)
         weight_factor = gamma if returns.state_weighting == "discounted" else 1.0
         batch = vine_batch(trunks, roots, old, first, rollouts, q, weight_factor)
@@ -90,15 +93,29 @@ class VineSampler(Sampler):
         return run_trunks(self.trunk_pool(config.trunks), policy, steps, none, self.streams, 0, interrupt)[0]
 
     def prepare(
-        self, policy: Policy, config: Vine, iteration: int, interrupt: Interrupt
+        self, learner: Learner, config: Vine, returns: Returns, iteration: int, interrupt: Interrupt
     ) -> tuple[Trajectories, RolloutSet, np.ndarray, FirstActions]:
-        """Trunks, the rollout set, the parameters of π_old there [N, U], and the first actions of the branches."""
-        streams, length = self.streams, config.trunk_length
-        chosen = choose_states(streams, iteration, config.trunks, length, config.states, config.choose)
+        """Trunks, the rollout set, the parameters of π_old there [N, U], and the first actions of the branches.
+
+        Raises ValueError where the set depends on advantages and the learner has no value function.
+        """
+        policy, streams, length = learner.policy, self.streams, config.trunk_length
+        paying = config.choose == "advantage"
+        wanted = min(CANDIDATES * config.states, config.trunks * length) if paying else config.states
+        chosen = choose_states(streams, iteration, config.trunks, length, wanted, config.choose)
         pool = self.trunk_pool(config.trunks)
         trunks, roots = run_trunks(pool, policy, length, chosen, streams, iteration, interrupt)
         if roots is None:
             raise ValueError(f"vine.states = {config.states}: no state was chosen")
+        if paying:
+            if learner.value is None:
+                raise ValueError("vine.choose = 'advantage' needs a value function; the learner has none")
+            seen = replace(trunks, rewards=np.sign(trunks.rewards)) if returns.signs else trunks
+            given = (policy.features(trunks.obs), policy, learner.value, returns.gamma, config.lam, returns.own)
+            size = np.zeros(len(roots))
+            if not trunks.episodes.unstable:  # which leaves out steps, so that it is not known whose advantage is whose
+                size = np.abs(advantages_and_values(seen, *given)[0][chosen])
+            roots = chosen_by_size(roots, size, config.states, streams.generator(iteration, Purpose.VINE_STATES, 1))
         old = policy.actor(ACTOR_ROWS).evaluate(roots.obs)
         generator = streams.generator(iteration, Purpose.VINE_ACTIONS)
         return trunks, roots, old, draw_first_actions(policy.distribution, old, config, generator)
@@ -113,44 +130,54 @@ class VineSampler(Sampler):
         iteration: int,
         interrupt: Interrupt,
         signs: bool = False,
+        tail: ValueFunction | None = None,
     ) -> Rollouts:
-        """Run the branches of all states as one list, spread over blocks.
+        """Run the branches of all states.
 
-        Common random numbers: one noise sequence per state, indexed by step, and one seed of the task's own noise,
-        both shared by the state's branches. Then equal first actions of a state make equal branches, so each is run
-        once. Otherwise every branch has its own of both.
+        With `vine.adaptive_length` those of every fourth state first, in two futures: the others, and what these are
+        taken for, are no longer than the two agree (judged with the `tail`, if there is one). Raises NonFinite.
         """
-        n, k = first.log_q.shape
-        state, of = np.repeat(np.arange(n), k), np.arange(n * k).reshape(n, k)
-        actions = first.actions.reshape(n * k, *first.actions.shape[2:])
-        common = config.common_random_numbers
-        if common and np.issubdtype(actions.dtype, np.integer):
-            keys = np.column_stack([state, actions.reshape(n * k, -1)])
-            _, kept, of = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-            state, actions, of = state[kept], actions[kept], of.reshape(n, k)
-        pool = self.branch_pool(n * k)
-        ends = np.linspace(0, len(state), len(pool) + 1).astype(int).tolist()
-        plans = []
-        for begin, end in itertools.pairwise(ends):
-            mine = state[begin:end]
-            # sequences 0 … N - 1 belong to states, those after them to single branches
-            names = mine if common else n + np.arange(begin, end)
-            states, place = np.unique(mine, return_inverse=True)
-            traced = np.isin(mine, traced_states(n)) & (not policy.sees_pixels)
-            plans.append(BranchPlan(roots.snapshot.take(states), mine, place, actions[begin:end], names, traced))
-        horizon = longest_branch(config, self.task)
-        unit = partial(
-            run_branches,
-            policy=policy,
-            streams=self.streams,
-            iteration=iteration,
-            horizon=horizon,
-            gamma=gamma,
-            signs=signs,
-            trace_every=trace_interval(horizon),
-            every_step=config.learn_from == "all",
+        horizon, pilots = longest_branch(config, self.task), np.array(config.pilots, np.int64)
+        unit = partial(run_branches, policy=policy, streams=self.streams, iteration=iteration, gamma=gamma, signs=signs)
+        run, every = partial(self._branches, unit, roots, first, config, interrupt), np.arange(len(roots))
+        if not len(pilots):
+            return run(every, horizon)
+        pair = [run(pilots, horizon, future) for future in (0, 1)]
+        q = [q_by_length(one.rolled, policy, tail, gamma, horizon)[:, one.of] for one in pair]
+        length, others = length_that_tells(agreement(*q)), np.setdiff1d(every, pilots)
+        pair[0] = replace(pair[0], rolled=cut(pair[0].rolled, length, gamma))
+        if config.learn_from != "all":
+            pair = [replace(one, rolled=replace(one.rolled, steps=None)) for one in pair]
+        if not len(others):
+            return merged(pair[:1], [pilots], pair[1])
+        try:
+            rest = run(others, length)
+        except NonFinite as error:
+            raise NonFinite(str(error), sum(one.rolled.sim_steps for one in pair) + error.sim_steps) from None
+        return merged([pair[0], rest], [pilots, others], pair[1])
+
+    def _branches(
+        self,
+        unit: Callable[..., Rolled],
+        roots: RolloutSet,
+        first: FirstActions,
+        config: Vine,
+        interrupt: Interrupt,
+        rows: np.ndarray,
+        horizon: int,
+        future: int | None = None,
+    ) -> Rollouts:
+        """Run the branches of the states `rows` as one list, spread over blocks; all steps of those with a `future`
+        are kept.
+        """
+        pool = self.branch_pool(first.log_q.size)
+        drawn = roots.obs.dtype != np.uint8 and not future
+        plans, state, of = plan_branches(
+            roots, first, rows, config.common_random_numbers, len(pool), drawn, future or 0
         )
-        return Rollouts(joined(pool.map(unit, plans, interrupt=interrupt)), state, of)
+        every_step = config.learn_from == "all" or future is not None
+        given = {"horizon": horizon, "trace_every": trace_interval(horizon), "every_step": every_step}
+        return Rollouts(joined(pool.map(partial(unit, **given), plans, interrupt=interrupt)), state, of)
 
     def trunk_pool(self, trunks: int) -> SimulatorPool:
         """One slot a trunk, in at least two blocks where the task steps in threads."""
@@ -218,7 +245,7 @@ def vine_batch(
         actions=first.actions[rows],
         log_q=first.log_q[rows],
         q_values=q[rows],
-        weights=weight_factor ** roots.t[rows].astype(np.float64),
+        weights=roots.weight[rows] * weight_factor ** roots.t[rows].astype(np.float64),
         path=roots.trunk[rows],
         t=roots.t[rows],
         old=old[rows],

@@ -25,19 +25,20 @@ class RolloutSet:
     trunk: np.ndarray  # [N] which trunk
     step: np.ndarray  # [N] how many-th step of the trunk
     t: np.ndarray  # [N] time step within the episode
+    weight: np.ndarray  # [N] 1, or less for states that were likelier to be chosen
 
     def __len__(self) -> int:
         return len(self.t)
 
     def take(self, rows: np.ndarray) -> RolloutSet:
         """Some of the states."""
-        snapshot = self.snapshot.take(rows)
-        return RolloutSet(snapshot, self.obs[rows], self.trunk[rows], self.step[rows], self.t[rows])
+        arrays = (self.obs, self.trunk, self.step, self.t, self.weight)
+        return RolloutSet(self.snapshot.take(rows), *(array[rows] for array in arrays))
 
     @staticmethod
     def join(parts: list[RolloutSet]) -> RolloutSet:
         """All states, in the order of trunks and steps."""
-        arrays = end_to_end(parts, "obs", "trunk", "step", "t")
+        arrays = end_to_end(parts, "obs", "trunk", "step", "t", "weight")
         order = np.lexsort((arrays["step"], arrays["trunk"]))
         return RolloutSet(Snapshot.concatenate([part.snapshot for part in parts]), **arrays).take(order)
 
@@ -102,7 +103,8 @@ def _run_block(
             here = step == play.clock
             slots = trunk[here] - first_slot
             obs = play.obs[slots].astype(kept_dtype(policy))
-            found.append(RolloutSet(simulator.snapshot(slots), obs, trunk[here], step[here], play.ages[slots]))
+            rows = (trunk[here], step[here], play.ages[slots], np.ones(len(slots)))
+            found.append(RolloutSet(simulator.snapshot(slots), obs, *rows))
 
     seeds = streams.seeds(width, iteration, Purpose.VINE_START, first_slot)
     piece, _ = advance(
