@@ -103,7 +103,7 @@ def picture(iteration: Any, seconds: float) -> dict[str, Any]:
         seen = surroundings(iteration, rows) if rows else None
     if seen is None:
         return {"note": f"no picture of iteration {iteration.index:,}: it would take too long on this machine"}
-    kind, trust, found = METHODS[iteration.config.method], iteration.config.trust, iteration.diagnostics
+    kind, trust, found = METHODS[iteration.config.method], iteration.trust, iteration.diagnostics
     how = found.outcome.value.replace("_", " ") if found.outcome.accepted else "no step"
     states = f"{seen.states:,} states" if seen.states == seen.of else f"{seen.states:,} of {seen.of:,} states"
     return _plain(
@@ -151,7 +151,7 @@ def surroundings(iteration: Any, rows: int | None = None) -> Landscape:
     if found.cg is not None:
         others = {"natural_gradient": config.natural_gradient.step * found.cg.x, **others}
     return landscape(
-        iteration.before.policy, iteration.batch, found, config.trust, bounded=METHODS[config.method].bounded,
+        iteration.before.policy, iteration.batch, found, iteration.trust, bounded=METHODS[config.method].bounded,
         others=others, rows=rows, seed=iteration.index,
     )  # fmt: skip
 

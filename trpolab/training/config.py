@@ -110,9 +110,9 @@ class Config:
         kind = METHODS[self.method]
         return kind, getattr(self, kind.part) if kind.settings is not None else None
 
-    def context(self, generator: np.random.Generator, features: Any = None) -> Context:
-        """What the method may read besides, for one update that draws from `generator`."""
-        return Context(self.trust, self.gamma, generator, self.device, features, own=self.own)
+    def context(self, generator: np.random.Generator, features: Any = None, share: float = 0.0) -> Context:
+        """What the method may read besides, for one update that draws from `generator`; `share` of the run is done."""
+        return Context(self.trust.at(share), self.gamma, generator, self.device, features, own=self.own)
 
     def settings(self) -> dict[str, Any]:
         """Every setting by its public name: what run.json and a metrics line record."""

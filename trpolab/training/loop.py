@@ -21,6 +21,7 @@ from trpolab.training.metrics import Done, metrics_line
 from trpolab.training.samplers import Samplers
 from trpolab.training.state import Progress
 from trpolab.updates import METHODS, Diagnostics, Outcome, step
+from trpolab.updates.config import TrustRegion
 
 SAMPLING, UPDATE, VALUE = "sampling", "update", "value"  # the phases of an iteration, as metrics name their seconds
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
@@ -43,6 +44,12 @@ class Iteration:
     before: Learner  # that collected the batch
     batch: Batch | Population | None  # None when sampling failed
     diagnostics: Diagnostics
+
+    @property
+    def trust(self) -> TrustRegion:
+        """The settings of its trust region, δ being the one that was in use."""
+        delta = self.metrics["delta"]
+        return self.config.trust if delta is None else replace(self.config.trust, delta=delta)
 
 
 def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
@@ -67,11 +74,12 @@ def iterate(
                 _first_statistics(config, controls, progress, samplers)
             began = time.perf_counter()
             learner = _with_value_function(progress.learner, config, streams)
-            done = _learn_once(learner, config, index, streams, samplers, controls)
+            share = progress.share(config)
+            done = _learn_once(learner, config, index, share, streams, samplers, controls)
             controls.enter("")
             _advance(progress, done, index)
             controls.wait(config.seconds_per_iteration - (time.perf_counter() - began))
-            metrics = metrics_line(done, progress, config, time.perf_counter() - began)
+            metrics = metrics_line(done, progress, config, config.trust.at(share).delta, time.perf_counter() - began)
             batch = done.collected.batch if done.collected else None
             yield Iteration(index, config, metrics, done.learner, learner, batch, done.diagnostics)
             if progress.nonfinite_in_a_row >= MOST_NONFINITE:
@@ -89,9 +97,9 @@ def iterate(
 
 
 def _learn_once(
-    learner: Learner, config: Config, index: int, streams: Streams, samplers: Samplers, controls: Controls
+    learner: Learner, config: Config, index: int, share: float, streams: Streams, samplers: Samplers, controls: Controls
 ) -> Done:
-    """Collect, estimate, step, fit. Raises Interrupted if the iteration is to be given up."""
+    """Collect, estimate, step, fit, with `share` of the run done. Raises Interrupted if the iteration is given up."""
     began = time.perf_counter()
     try:
         collected = samplers.collect(learner, config, index, controls.aborting)  # advantages by the old value function
@@ -102,7 +110,7 @@ def _learn_once(
     sampled = time.perf_counter()
     controls.enter(UPDATE)
     purpose = Purpose.POPULATION if METHODS[config.method].searches else Purpose.FISHER_ROWS
-    context = config.context(streams.generator(index, purpose), collected.features)
+    context = config.context(streams.generator(index, purpose), collected.features, share)
     stepped, diagnostics = step(learner, collected.batch, *config.of_method(), context, config.threads)
     _raise_if_given_up(controls)
     updated, fit = time.perf_counter(), None

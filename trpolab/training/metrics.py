@@ -35,8 +35,8 @@ class Done:
     value: float = 0.0
 
 
-def metrics_line(done: Done, progress: Progress, config: Config, seconds: float) -> dict[str, Any]:
-    """The metrics of an iteration that `progress` already counts; it took so many seconds in all."""
+def metrics_line(done: Done, progress: Progress, config: Config, delta: float, seconds: float) -> dict[str, Any]:
+    """The metrics of an iteration that `progress` already counts: its δ, and how many seconds it took in all."""
     collected, policy = done.collected, done.learner.policy
     return {
         "iteration": progress.iteration,
@@ -46,7 +46,7 @@ def metrics_line(done: Done, progress: Progress, config: Config, seconds: float)
         "sampler": config.sampler,
         **_scores(collected.batch.episodes if collected else NO_EPISODES, progress),
         **_branches(collected),
-        **_update(done.diagnostics, config),
+        **_update(done.diagnostics, delta if METHODS[config.method].bounds_kl else None),
         "log_std_clamped": policy.clamped() if policy.distribution.own_parameters else None,
         "explained_variance": _finite(done.fit.explained_variance_before) if done.fit else None,
         "clipped_fraction": collected.clipped_fraction if collected else None,
@@ -83,11 +83,11 @@ def _branches(collected: Collected | None) -> dict[str, Any]:
     }
 
 
-def _update(found: Diagnostics, config: Config) -> dict[str, Any]:
+def _update(found: Diagnostics, delta: float | None) -> dict[str, Any]:
     """The update."""
     return {
         **{name: getattr(found, name) for name in MEASURED},
-        "delta": config.trust.delta if METHODS[config.method].bounds_kl else None,
+        "delta": delta,
         "gradient_norm": found.gradient_norm,
         "cg_iterations": found.cg.iterations if found.cg else None,
         "cg_residual": found.cg.relative_residual if found.cg else None,

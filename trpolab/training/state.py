@@ -40,6 +40,11 @@ class Progress:
         spent = config.steps is not None and self.iteration > 0 and self.sim_steps + next_steps > config.steps
         return spent or self.iteration >= config.iterations
 
+    def share(self, config: Config) -> float:
+        """Which share of the run is done: of its iterations or of its simulator steps, whichever is more. Below 1."""
+        of_steps = self.sim_steps / config.steps if config.steps is not None else 0.0
+        return min(max(self.iteration / config.iterations, of_steps), 1 - 1e-3)
+
     def told(self, config: Config) -> str:
         """How far it is, in words."""
         if config.steps is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trpolab.settings import Part, setting
 
-PRODUCTS = ("cg_iterations", "damping", "fisher_fraction")  # public names of what conjugate gradient reads
+BOUND = ("delta", "delta_end")  # public names of what bounds a step
+PRODUCTS = ("cg_iterations", "damping", "fisher_fraction")  # what conjugate gradient reads
 SEARCH = ("line_search", "shrink", "max_tries")  # and the line search
 
 
@@ -21,6 +22,9 @@ class TrustRegion(Part):
         0.02, "bound on the mean KL(old‖new)", symbol="δ", low=0, open_low=True, scale="log", shown=(1e-4, 1e-1),
         source="Eq. 14", flat=True,
     )  # fmt: skip
+    delta_end: float | None = setting(
+        None, "δ at the end of the run, which it goes to in a straight line (none: δ stays)", low=0, flat=True
+    )
     cg_iterations: int = setting(
         10, "conjugate-gradient iterations", symbol="k", low=1, shown=(1, 50), source="App. C.1", flat=True
     )
@@ -43,3 +47,9 @@ class TrustRegion(Part):
         "gauss_newton", "Fisher product: JᵀMJ, or the KL differentiated twice", choices=("gauss_newton", "hessian"),
         source="App. C.1",
     )  # fmt: skip
+
+    def at(self, share: float) -> TrustRegion:
+        """The settings of an update when this share of the run is done, 0 <= share < 1: δ is the one in use."""
+        if self.delta_end is None:
+            return self
+        return replace(self, delta=self.delta + (self.delta_end - self.delta) * share)

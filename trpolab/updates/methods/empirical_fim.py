@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from trpolab.updates.config import PRODUCTS, SEARCH
+from trpolab.updates.config import BOUND, PRODUCTS, SEARCH
 from trpolab.updates.method import MethodKind
 from trpolab.updates.methods.trpo import trpo_step
 
@@ -14,5 +14,5 @@ METHOD = MethodKind(
     doc="TRPO with A from the scores of the sampled actions",
     source="Section 6",
     step=partial(trpo_step, fisher="empirical"),
-    reads=("delta", *SEARCH, *PRODUCTS),
+    reads=(*BOUND, *SEARCH, *PRODUCTS),
 )

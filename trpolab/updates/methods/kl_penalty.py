@@ -12,7 +12,7 @@ from trpolab.numerics import backtrack
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
 from trpolab.settings import Part, setting
-from trpolab.updates.config import PRODUCTS
+from trpolab.updates.config import BOUND, PRODUCTS
 from trpolab.updates.diagnostics import Outcome, Refusal
 from trpolab.updates.gradient_step import damped_fisher, pose, solve, take
 from trpolab.updates.method import Context, MethodKind, PlannedRun, Step
@@ -128,6 +128,6 @@ METHOD = MethodKind(
     source="Section 4, Eq. 9",
     settings=KLPenalty,
     step=kl_penalty_step,
-    reads=("delta", *PRODUCTS, "trust.fisher"),
+    reads=(*BOUND, *PRODUCTS, "trust.fisher"),
     problems=problems,
 )

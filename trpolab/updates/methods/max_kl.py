@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.updates.config import PRODUCTS, SEARCH
+from trpolab.updates.config import BOUND, PRODUCTS, SEARCH
 from trpolab.updates.gradient_step import damped_fisher, full_step, line_search, pose, solve, take
 from trpolab.updates.method import Context, MethodKind, Step
 
@@ -30,5 +30,5 @@ METHOD = MethodKind(
     source="Eq. 11",
     step=max_kl_step,
     bounded="kl_max",
-    reads=("delta", *SEARCH, *PRODUCTS, "trust.fisher"),
+    reads=(*BOUND, *SEARCH, *PRODUCTS, "trust.fisher"),
 )

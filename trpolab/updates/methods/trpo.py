@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trpolab.policies import Learner
 from trpolab.sampling.batch import Batch
-from trpolab.updates.config import PRODUCTS, SEARCH
+from trpolab.updates.config import BOUND, PRODUCTS, SEARCH
 from trpolab.updates.gradient_step import damped_fisher, full_step, line_search, pose, solve, take
 from trpolab.updates.method import Context, MethodKind, Step
 from trpolab.updates.own_parts import own_theta
@@ -35,5 +35,5 @@ METHOD = MethodKind(
     doc="maximise L subject to mean KL(old‖new) <= δ",
     source="Eq. 14, App. C",
     step=trpo_step,
-    reads=("delta", *SEARCH, *PRODUCTS, "trust.fisher"),
+    reads=(*BOUND, *SEARCH, *PRODUCTS, "trust.fisher"),
 )
