@@ -46,8 +46,8 @@ def test_the_package_stays_small() -> None:
     # 150 for a vine that learns from every step, and for antithetic pairs
     # 265 for benchmarks of scores, vine options and growing costs, for charts, and for curves that stand for runs
     # 157 for rollout sets chosen by advantages, and for branches of adaptive length
-    # 13 for δ that falls until the run's end, and for scores by the same settings on all tasks
-    assert sum(by_room().values()) <= 22_746
+    # 17 for δ that falls until the run's end, and for scores by the same settings on all tasks
+    assert sum(by_room().values()) <= 22_750
 
 
 def test_every_room_is_counted() -> None:

@@ -31,6 +31,11 @@ def test_a_run_with_a_budget_goes_by_its_simulator_steps():
     assert deltas(rows)[-1] < 0.0125
 
 
+def test_it_can_begin_to_fall_late():
+    rows = train("CartPole-v1", out=None, iterations=10, delta_end=0.0, delta_fall=0.4, **SMALL).history
+    np.testing.assert_allclose(deltas(rows), 0.02 * np.array([1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]), rtol=1e-9)
+
+
 def test_the_update_is_that_of_the_delta_in_use():
     """The last iteration of a run that falls is that of a run whose δ was turned by hand to the same values."""
     line = {index: {"delta": 0.02 - 0.005 * (index - 1)} for index in (2, 3)}

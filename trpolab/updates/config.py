@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from trpolab.settings import Part, setting
 
-BOUND = ("delta", "delta_end")  # public names of what bounds a step
+BOUND = ("delta", "delta_end", "delta_fall")  # public names of what bounds a step
 PRODUCTS = ("cg_iterations", "damping", "fisher_fraction")  # what conjugate gradient reads
 SEARCH = ("line_search", "shrink", "max_tries")  # and the line search
 
@@ -24,6 +24,9 @@ class TrustRegion(Part):
     )  # fmt: skip
     delta_end: float | None = setting(
         None, "δ at the end of the run, which it goes to in a straight line (none: δ stays)", low=0, flat=True
+    )
+    delta_fall: float = setting(
+        1.0, "last share of the run in which δ goes to its end", low=0, open_low=True, high=1, flat=True
     )
     cg_iterations: int = setting(
         10, "conjugate-gradient iterations", symbol="k", low=1, shown=(1, 50), source="App. C.1", flat=True
@@ -52,4 +55,5 @@ class TrustRegion(Part):
         """The settings of an update when this share of the run is done, 0 <= share < 1: δ is the one in use."""
         if self.delta_end is None:
             return self
-        return replace(self, delta=self.delta + (self.delta_end - self.delta) * share)
+        on_its_way = max(0.0, 1 - (1 - share) / self.delta_fall)
+        return replace(self, delta=self.delta + (self.delta_end - self.delta) * on_its_way)
