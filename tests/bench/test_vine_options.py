@@ -36,6 +36,8 @@ def test_every_trial_can_be_started_and_an_option_differs_from_the_row_above() -
                 "vine.antithetic",
                 "vine.trunk_length",
                 "vine.states",
+                "vine.choose",
+                "vine.adaptive_length",
             }
             assert len(turned) == (2 if "vine.states" in turned else 1)
 
@@ -49,5 +51,5 @@ def test_its_table_is_made_of_the_trials(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(grids, "Grid", lambda trials, *_, **__: SimpleNamespace(run=lambda: [*map(ran, trials)]))
     table = vine_options(lambda line: None, tmp_path)
     assert table.rows[0].startswith(f"paper/Hopper | {GAE} | 500,000 | 100, 101, 102, 103, 104 | mean 102 [100, 104] |")
-    assert [row.split(" | ")[-1] for row in table.rows] == ["100%", *["50%"] * 6, "100%", *["50%"] * 3]
-    assert len(read_curves(tmp_path / "vine-options.json")) == 55
+    assert [row.split(" | ")[-1] for row in table.rows] == ["100%", *["50%"] * 8, "100%", *["50%"] * 5]
+    assert len(read_curves(tmp_path / "vine-options.json")) == 75

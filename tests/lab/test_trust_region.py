@@ -157,3 +157,9 @@ def test_the_card_shows_each_update_once(iteration: Iteration) -> None:
     assert card.view.answer("picture", {"version": version}) is None
     card.restart()
     assert "after the first iteration" in card.view.answer("picture", {})[0]["note"]
+
+
+def test_a_delta_that_falls_is_drawn_as_it_was_in_use() -> None:
+    iteration = newest(iterations=4, delta_end=0.0)
+    shown = picture(iteration, 60.0)
+    assert shown["delta"] == iteration.metrics["delta"] == pytest.approx(iteration.config.trust.delta / 4)

@@ -92,7 +92,7 @@ def sb3_contrib_trpo(size: int, environments: int, processes: bool) -> Contender
 
     kind = SubprocVecEnv if processes else DummyVecEnv
     made = VecNormalize(make_vec_env(TASK, environments, seed=0, vec_env_cls=kind))
-    chosen = {"n_steps": size // environments, "gae_lambda": LAM, "cg_max_steps": CG_ITERATIONS}
+    chosen: dict[str, Any] = {"n_steps": size // environments, "gae_lambda": LAM, "cg_max_steps": CG_ITERATIONS}
     model = TRPO("MlpPolicy", made, n_critic_updates=PASSES, seed=0, device="cpu", **chosen)
     try:
         while True:

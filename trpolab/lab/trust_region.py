@@ -9,6 +9,7 @@ random subset is taken, and said.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from trpolab.lab.web import WebView
 from trpolab.numerics.line_search import Trial
 from trpolab.numerics.threads import few_threads
 from trpolab.updates import METHODS
+from trpolab.updates.config import TrustRegion
 from trpolab.updates.landscape import Landscape, affordable_rows, landscape
 from trpolab.updates.methods.policy_gradient import step_size
 
@@ -103,7 +105,7 @@ def picture(iteration: Any, seconds: float) -> dict[str, Any]:
         seen = surroundings(iteration, rows) if rows else None
     if seen is None:
         return {"note": f"no picture of iteration {iteration.index:,}: it would take too long on this machine"}
-    kind, trust, found = METHODS[iteration.config.method], iteration.trust, iteration.diagnostics
+    kind, trust, found = METHODS[iteration.config.method], trust_in_use(iteration), iteration.diagnostics
     how = found.outcome.value.replace("_", " ") if found.outcome.accepted else "no step"
     states = f"{seen.states:,} states" if seen.states == seen.of else f"{seen.states:,} of {seen.of:,} states"
     return _plain(
@@ -151,9 +153,15 @@ def surroundings(iteration: Any, rows: int | None = None) -> Landscape:
     if found.cg is not None:
         others = {"natural_gradient": config.natural_gradient.step * found.cg.x, **others}
     return landscape(
-        iteration.before.policy, iteration.batch, found, iteration.trust, bounded=METHODS[config.method].bounded,
-        others=others, rows=rows, seed=iteration.index,
+        iteration.before.policy, iteration.batch, found, trust_in_use(iteration), others=others, rows=rows,
+        bounded=METHODS[config.method].bounded, seed=iteration.index,
     )  # fmt: skip
+
+
+def trust_in_use(iteration: Any) -> TrustRegion:
+    """The settings of an iteration's trust region, δ being the one that was in use."""
+    trust, delta = iteration.config.trust, iteration.metrics["delta"]
+    return trust if delta is None else dataclasses.replace(trust, delta=delta)
 
 
 def _trial(trial: Trial) -> dict[str, Any]:

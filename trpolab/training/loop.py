@@ -21,7 +21,6 @@ from trpolab.training.metrics import Done, metrics_line
 from trpolab.training.samplers import Samplers
 from trpolab.training.state import Progress
 from trpolab.updates import METHODS, Diagnostics, Outcome, step
-from trpolab.updates.config import TrustRegion
 
 SAMPLING, UPDATE, VALUE = "sampling", "update", "value"  # the phases of an iteration, as metrics name their seconds
 MOST_NONFINITE = 3  # iterations in a row after which a run counts as diverged
@@ -44,12 +43,6 @@ class Iteration:
     before: Learner  # that collected the batch
     batch: Batch | Population | None  # None when sampling failed
     diagnostics: Diagnostics
-
-    @property
-    def trust(self) -> TrustRegion:
-        """The settings of its trust region, δ being the one that was in use."""
-        delta = self.metrics["delta"]
-        return self.config.trust if delta is None else replace(self.config.trust, delta=delta)
 
 
 def start_learner(task: Task, config: Config, streams: Streams) -> Learner:
