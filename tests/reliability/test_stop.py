@@ -116,10 +116,14 @@ def test_the_kernels_interrupt_pauses_a_blocking_lab(tmp_path: Path) -> None:
     lab_module = pytest.importorskip("trpolab.lab")
     reference = session(iterations=10_000)
     lab = lab_module.Lab(out=tmp_path, checkpoint_every=1, **CARTPOLE)
-    timer = threading.Timer(0.3, _thread.interrupt_main)
-    timer.start()
-    lab.run(block=True)
-    timer.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where tests run in the background
+    try:
+        timer = threading.Timer(0.3, _thread.interrupt_main)
+        timer.start()
+        lab.run(block=True)
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     until(lambda: lab.state == "paused")
     done = lab.session.progress.iteration
     assert whole(lab.session.path).iteration == done > 0
