@@ -10,6 +10,7 @@ from trpolab.numerics.device import CPU
 from trpolab.policies import Learner
 from trpolab.sampling.running_episodes import RunningEpisodes
 from trpolab.training.config import Config, varies
+from trpolab.training.progress import share_done
 
 SCORE_WINDOW = 100  # episodes over which `load_policy(which="best")` ranks policies
 
@@ -41,9 +42,8 @@ class Progress:
         return spent or self.iteration >= config.iterations
 
     def share(self, config: Config) -> float:
-        """Which share of the run is done: of its iterations or of its simulator steps, whichever is more. Below 1."""
-        of_steps = self.sim_steps / config.steps if config.steps is not None else 0.0
-        return min(max(self.iteration / config.iterations, of_steps), 1 - 1e-3)
+        """Which share of the run is done before its next iteration: below 1, however few steps it has."""
+        return min(share_done(self.iteration, self.sim_steps, config.iterations, config.steps), 1 - 1e-3)
 
     def told(self, config: Config) -> str:
         """How far it is, in words."""

@@ -25,7 +25,7 @@ class RolloutSet:
     trunk: np.ndarray  # [N] which trunk
     step: np.ndarray  # [N] how many-th step of the trunk
     t: np.ndarray  # [N] time step within the episode
-    weight: np.ndarray  # [N] 1, or less for states that were likelier to be chosen
+    weight: np.ndarray  # [N] 1; below for states that were likelier to be chosen, above for others
 
     def __len__(self) -> int:
         return len(self.t)
