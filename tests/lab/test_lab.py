@@ -21,8 +21,10 @@ from ipywidgets.widgets.widget import _instances
 from trpolab.lab import cells, view
 from trpolab.lab.lab import Lab
 from trpolab.lab.reading import clock, remarks, short
+from trpolab.lab.summary import summarize
 from trpolab.lab.trainer import NAME
 from trpolab.training.config import resolve
+from trpolab.training.session import Session
 
 PATIENCE = 20.0  # seconds; generous: a deadline must never be what fails
 
@@ -290,6 +292,13 @@ def test_the_summary_is_a_table_and_a_picture(make_lab) -> None:
     summary = lab.summary()
     assert ("steps accepted", "4 of 4") in summary.rows
     assert summary.png.startswith(b"\x89PNG") and "<table>" in summary._repr_html_()
+
+
+def test_the_summary_tells_the_delta_that_was_used_last() -> None:
+    session = Session("CartPole-v1", iterations=4, delta=0.02, delta_end=0.0, steps_per_iteration=64, out=None)
+    for _ in session.iterate():
+        pass
+    assert ("δ in use", "0.005") in summarize(session).rows  # a quarter is left before the last of four
 
 
 def test_numbers_for_people() -> None:

@@ -54,12 +54,13 @@ def summarize(session: Any, poster: bytes = b"") -> Summary:
     returns = [row["return_mean"] for row in history if row["return_mean"] is not None]
     outcomes = [row["outcome"] for row in history]
     accepted = sum(outcome.startswith("accepted") for outcome in outcomes)
+    delta = history[-1].get("delta")  # as it fell, or followed the advantages
     rows = [
         ("simulator steps", f"{history[-1]['sim_steps']:,}"),
         ("return, last iterations", f"{np.mean(returns[-5:]):,.1f}" if returns else "no episode ended"),
         ("best iteration's return", f"{max(returns):,.1f}" if returns else "no episode ended"),
         ("steps accepted", f"{accepted} of {len(outcomes)}"),
-        ("δ in use", f"{config.get('delta'):g}"),
+        ("δ in use", "none" if delta is None else f"{delta:.3g}"),
         ("seed", f"{config.get('seed')}"),
         ("knobs turned", "; ".join(f"{text} at {iteration}" for iteration, text in marks) or "none"),
         ("run folder", str(session.path) if session.path else "none"),
