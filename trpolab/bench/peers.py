@@ -86,20 +86,25 @@ def trpolab(size: int) -> Contender:
 
 def sb3_contrib_trpo(size: int, environments: int, processes: bool) -> Contender:
     """sb3-contrib's TRPO with what rl-zoo has for Hopper, but for the numbers that are alike for all."""
-    from sb3_contrib import TRPO
-    from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
-
-    kind = SubprocVecEnv if processes else DummyVecEnv
-    made = VecNormalize(make_vec_env(TASK, environments, seed=0, vec_env_cls=kind))
     chosen: dict[str, Any] = {"n_steps": size // environments, "gae_lambda": LAM, "cg_max_steps": CG_ITERATIONS}
-    model = TRPO("MlpPolicy", made, n_critic_updates=PASSES, seed=0, device="cpu", **chosen)
+    model = sb3_contrib_model(environments, processes, n_critic_updates=PASSES, **chosen)
     try:
         while True:
             model.learn(size, reset_num_timesteps=False)
             yield share_explained(model.rollout_buffer.returns, model.rollout_buffer.values)
     finally:
-        made.close()
+        model.get_env().close()
+
+
+def sb3_contrib_model(environments: int, processes: bool, seed: int = 0, **chosen: Any) -> Any:
+    """sb3-contrib's TRPO on so many environments, normalised, with the settings that are chosen."""
+    from sb3_contrib import TRPO
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
+
+    kind = SubprocVecEnv if processes else DummyVecEnv
+    made = VecNormalize(make_vec_env(TASK, environments, seed=seed, vec_env_cls=kind))
+    return TRPO("MlpPolicy", made, seed=seed, device="cpu", **chosen)
 
 
 def tianshou_trpo(size: int, environments: int, processes: bool) -> Contender:

@@ -31,6 +31,7 @@ BENCHMARKS = {
     "ray_workers": {"ray": "4 min"},
     "scaling": {"scaling": "5 min"},
     "peers": {"peers": "6 min"},
+    "wall_time": {"wall-time": "1 h"},
     "atari_learning": {"atari-learning": "3 h"},
 }
 
