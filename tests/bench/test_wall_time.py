@@ -55,7 +55,7 @@ def test_a_run_that_takes_far_longer_than_ours_is_given_up() -> None:
             yield k, 0.0
 
     found = wall_time.raced("sb3-contrib", 0, slow(), {}, 0.05)
-    assert 0.05 <= found.seconds[-1] and found.steps[-1] <= 6 and found.final == 0
+    assert found.seconds[-1] >= 0.05 and found.steps[-1] <= 6 and found.final == 0
 
 
 def test_a_median_that_falls_short_is_told_and_so_is_a_run_of_ours_that_did_not_get_there() -> None:
