@@ -42,4 +42,4 @@ def test_a_table_has_its_cells_under_their_heads() -> None:
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"unknown benchmark 'updat'.*did you mean update.*sampling"):
         run("updat")
-    assert len(set(names())) == len(names()) == 25
+    assert len(set(names())) == len(names()) == 26
