@@ -54,7 +54,7 @@ def summarize(session: Any, poster: bytes = b"") -> Summary:
     returns = [row["return_mean"] for row in history if row["return_mean"] is not None]
     outcomes = [row["outcome"] for row in history]
     accepted = sum(outcome.startswith("accepted") for outcome in outcomes)
-    delta = history[-1].get("delta")  # as it fell, or followed the advantages
+    delta = history[-1].get("delta")  # of the last update: it may have fallen
     rows = [
         ("simulator steps", f"{history[-1]['sim_steps']:,}"),
         ("return, last iterations", f"{np.mean(returns[-5:]):,.1f}" if returns else "no episode ended"),
