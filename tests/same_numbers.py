@@ -308,6 +308,7 @@ def single_paths() -> list[Run]:
         Run("another value fit", "Hopper-v5", {**FEW, **values}),
         Run("γ = 1", "CartPole-v1", {**FEW, "gamma": 1.0, "lam": 1.0}),
         Run("σ at its bound", "Hopper-v5", {**FEW, "policy.log_std": 2.0}),
+        Run("σ at its own least", "Hopper-v5", {**FEW, "gaussian.least_log_std": -0.5}),
         Run("in memory", "Hopper-v5", FEW, in_memory),
     ]
 

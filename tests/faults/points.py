@@ -30,8 +30,7 @@ PLACES = {
     # numbers
     "policies: KL": "trpolab.policies:DiagonalGaussian.kl",
     "policies: KL of choices": "trpolab.policies:Categorical.kl",
-    "policies: lowest log σ": "trpolab.policies.gaussian:LOG_STD_LOW",
-    "policies: highest log σ": "trpolab.policies.gaussian:LOG_STD_HIGH",
+    "policies: bounds of log σ": "trpolab.policies:DiagonalGaussian.bounded",
     "policies: clamped log σ": "trpolab.policies:DiagonalGaussian.clamped",
     "policies: slope of the KL": "trpolab.policies:DiagonalGaussian.kl_slope",
     "value fit: step": "trpolab.policies.value_fit:lm_step",
@@ -482,7 +481,7 @@ FAULTS: dict[str, dict[str, Make]] = {
     "noise of an untrained value function taken for advantages": {
         "loop: an untrained value function": lambda honest: lambda *given: dataclasses.replace(honest(*given), fits=1)
     },
-    "σ without bounds": {"policies: lowest log σ": instead(-1e9), "policies: highest log σ": instead(1e9)},
+    "σ without bounds": {"policies: bounds of log σ": instead(lambda self, own: own)},
     "a clamped σ without a word": {"policies: clamped log σ": instead(lambda self, own: 0)},
     # the compared methods
     "a natural gradient rescaled to δ": {"TRPO: conjugate gradient": rescaled_to_delta},

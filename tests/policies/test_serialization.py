@@ -15,6 +15,7 @@ from gymnasium import spaces
 from tests import reference
 from trpolab.policies import Policy, PolicyFileError, make_policy, read_policy, save_policy
 from trpolab.policies import serialization as files
+from trpolab.policies.config import Gaussian
 from trpolab.training.config import PolicyConfig
 
 SPACES = {**reference.ACTION_SPACES, "shifted": spaces.Discrete(3, start=2), "shaped": spaces.Box(-1, 1, (2, 2))}
@@ -51,6 +52,11 @@ def network(**changes: object) -> dict:
     return {"kind": "mlp", "sizes": [3, 4, 2], "activation": "tanh", "bias": True, **changes}
 
 
+def gaussian(**changes: object) -> dict:
+    """The same of its distribution."""
+    return {"kind": "gaussian", "size": 2, "shape": None, "least_log_std": -5.0, **changes}
+
+
 def box(**changes: object) -> dict:
     """The same of its action space."""
     return {"kind": "Box", "dtype": "float32", "low": [-1.0, -1.0], "high": [1.0, 1.0], **changes}
@@ -69,6 +75,22 @@ def test_what_was_saved_comes_back(kind: str, normalize: bool, tmp_path: Path) -
     obs = np.random.default_rng(1).normal(size=(5, 3))
     np.testing.assert_array_equal(found.actor(8).parameters(obs), policy.actor(8).parameters(obs))
     assert [entry.name for entry in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_policys_least_log_std_comes_back_and_is_minus_5_in_files_of_schema_3(tmp_path: Path) -> None:
+    space = spaces.Box(-1, 1, (2,))
+    floor = make_policy(space, space, PolicyConfig(), np.random.default_rng(0), {"gaussian": Gaussian(-1.5)})
+    low = floor.with_theta(torch.cat([floor.theta[:-2], torch.tensor([-3.0, -1.0])]))
+    low.save(tmp_path / "p")
+    again = read_policy(tmp_path / "p")[0]
+    assert again.parameters(np.ones((1, 2), np.float32))[0, 2:].tolist() == [-1.5, -1.0]
+    assert again.misfit(space, space) == "", "whoever takes any log σ takes this"
+    entry = gaussian(least_log_std=-1.5)
+    entry.pop("least_log_std")
+    rewrite(
+        tmp_path / "p", {"schema": 3, "distribution": entry}, {"theta": torch.full((len(low.theta),), -3.0).numpy()}
+    )
+    assert read_policy(tmp_path / "p")[0].parameters(np.ones((1, 2), np.float32))[0, 2:].tolist() == [-3.0, -3.0]
 
 
 OLD = Path(__file__).parent / "data"
@@ -160,9 +182,12 @@ def test_what_json_cannot_say_is_refused_and_leaves_the_old_file(saved: Path) ->
         ({"description": {"about": []}}, "not a table"),
         ({"description": {"distribution": {"kind": "Policy"}}}, "'Policy', which is not registered here"),
         ({"description": {"distribution": {"kind": ["gaussian"]}}}, "distribution"),
-        ({"description": {"distribution": {"kind": "gaussian", "size": 2.5, "shape": None}}}, "size"),
-        ({"description": {"distribution": {"kind": "gaussian", "size": None, "shape": None}}}, "size"),
-        ({"description": {"distribution": {"kind": "gaussian", "size": 2, "shape": [3]}}}, "wrong"),
+        ({"description": {"distribution": gaussian(size=2.5)}}, "size"),
+        ({"description": {"distribution": gaussian(size=None)}}, "size"),
+        ({"description": {"distribution": gaussian(shape=[3])}}, "wrong"),
+        ({"description": {"distribution": gaussian(least_log_std="-1")}}, "least_log_std"),
+        ({"description": {"distribution": gaussian(least_log_std=-7)}}, "least_log_std = -7"),
+        ({"description": {"schema": 3, "distribution": gaussian(least=1)}}, "distribution"),
         ({"description": {"distribution": {"kind": "categorical", "n": 2}}}, "distribution"),
         ({"description": {"action_space": {"kind": "Dict"}}}, "action_space"),
         ({"description": {"action_space": box(low="left")}}, "action_space"),

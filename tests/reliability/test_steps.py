@@ -14,7 +14,7 @@ import torch
 from tests import reference
 from tests.faults.points import instead, plant, replace
 from tests.reference import step
-from trpolab.policies import Learner
+from trpolab.policies import Learner, read_policy
 from trpolab.runs.reader import read_metrics
 from trpolab.selftest.physics import LineWalk
 from trpolab.training.config import Config
@@ -126,6 +126,25 @@ def test_sigma_driven_far_out_is_clamped_counted_and_can_still_be_sampled(level:
     assert all(row["outcome"] != "skipped_nonfinite" for row in session.history)
     told = [event for event in session.events if event["event"] == "warning" and event["about"] == "σ"]
     assert len(told) == 1 and "1 log σ stand on a bound" in told[0]["message"]
+
+
+def test_sigma_stays_above_what_a_person_chose_and_comes_back_from_there(tmp_path: Path) -> None:
+    given = {"steps_per_iteration": 400, "delta": 0.1, "seed": 3}
+    floor = {"gaussian.least_log_std": -0.5}
+
+    def levels(session: Session) -> list[float]:
+        """log σ after each iteration."""
+        return [float(done.learner.policy.theta[-1]) for done in session.iterate()]
+
+    free = levels(Session("Pendulum-v1", out=None, iterations=8, **given))
+    kept = levels(Session("Pendulum-v1", out=None, iterations=8, **given, **floor))
+    assert min(free) < -0.5 and min(kept) == -0.5 == kept[0] and max(kept[1:4]) > -0.45
+    first = Session("Pendulum-v1", out=tmp_path, iterations=1, **given, **floor).run()
+    again = Session(resume=first.path, iterations=8)
+    assert levels(again) == kept[1:]
+    sunk = again.policy.replace(theta=torch.full_like(again.policy.theta, -3.0))
+    sunk.save(tmp_path / "sunk")
+    assert read_policy(tmp_path / "sunk")[0].parameters(np.zeros((1, 3), np.float32))[0, 1] == -0.5
 
 
 @pytest.mark.reliability("R15")

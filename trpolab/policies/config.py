@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from trpolab.policies.kinds import AUTO, DISTRIBUTIONS, NETWORKS
 from trpolab.settings import Part, setting
 
+LOWEST, HIGHEST = -5.0, 2.0  # of log σ: outside, exp(log σ) soon under- or overflows in float32
+
+
+@dataclass(frozen=True)
+class Gaussian(Part):
+    """What only a Gaussian has."""
+
+    least_log_std: float = setting(LOWEST, "exploring goes on: no log σ falls below it", low=LOWEST, high=1, live=False)
+
 
 @dataclass(frozen=True)
 class PolicyConfig(Part):

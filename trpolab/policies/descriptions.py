@@ -21,11 +21,13 @@ from trpolab.policies.parts import PolicyParts
 from trpolab.registry import Registry
 from trpolab.settings import PlainError, as_setting
 
-SCHEMA = 3
+SCHEMA = 4
 SPACES = {"obs_shape", "height_axis", "action_space", "scaled_actions", "states"}
 KEYS = {"schema", "network", "distribution", "normalizer_count", "normalizer_epsilon", "about", *SPACES}
 # What is new in schema 3, as it was before: pictures are [C, H, W].
 BEFORE = {"height_axis": 1, "normalizer_epsilon": OLD_EPSILON, "scaled_actions": False}
+# What is new in schema 4: fields of distributions.
+BEFORE_4: dict[str, dict[str, Any]] = {"gaussian": {"least_log_std": -5.0}}
 OLD_KEYS = {"schema", "sizes", "activation", "bias", "distribution", "obs_shape", "normalizer_count", "about"}
 OLD_DISTRIBUTIONS = {"DiagonalGaussian": "gaussian", "Categorical": "categorical", "FactoredCategorical": "factored"}
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -59,7 +61,7 @@ def described(description: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
     Raises PolicyFileError.
     """
     schema = description.get("schema")
-    if schema not in (1, 2, SCHEMA):
+    if schema not in (1, 2, 3, SCHEMA):
         advice = "; update trpolab" if isinstance(schema, int) and schema > SCHEMA else ""
         raise PolicyFileError(f"has schema {schema!r}, this version reads up to {SCHEMA}{advice}")
     expected = OLD_KEYS if schema == 1 else KEYS - (set(BEFORE) if schema == 2 else set())
@@ -68,6 +70,9 @@ def described(description: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
     if schema == 1:
         description = _renewed(description)
     description = BEFORE | description
+    entry = description["distribution"]
+    if schema < SCHEMA and isinstance(entry, dict):
+        description["distribution"] = BEFORE_4.get(str(entry.get("kind")), {}) | entry
     count = _checked(float | None, description["normalizer_count"], "normalizer_count")
     if count is not None and count < 0:
         raise PolicyFileError(f"normalizer_count = {count!r}: must be a number >= 0, or null")

@@ -104,7 +104,7 @@ class Distribution:
         return own
 
     def clamped(self, own: Tensor) -> int:
-        """How many own parameters stand on or beyond a bound."""
+        """How many own parameters stand where a policy is of little use: 0 if it never is."""
         return 0
 
     def score(self, u: Tensor, actions: Tensor) -> Tensor:

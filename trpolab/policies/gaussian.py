@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,29 +13,29 @@ from gymnasium import spaces
 from torch import Tensor
 
 from trpolab.numerics.arrays import Array, namespace
+from trpolab.policies.config import HIGHEST, LOWEST, Gaussian
 from trpolab.policies.distributions import Distribution
 from trpolab.policies.kinds import DistributionKind
-
-LOG_STD_LOW, LOG_STD_HIGH = -5.0, 2.0  # outside, exp(log σ) soon under- or overflows in float32
 
 
 @dataclass(frozen=True)
 class DiagonalGaussian(Distribution):
     """Independent normals whose log standard deviations do not depend on the state; u = [mean, log σ], U = 2·size.
 
-    log σ is clamped to [-5, 2]. The gradient passes inside and on the bounds and is zero outside; an update brings
-    parameters that left the bounds back onto them (`bounded`), which leaves the distribution as it was and lets the
-    next gradient move them inwards again. `clamped` counts how many stand on or beyond a bound.
+    log σ is clamped to [least_log_std, 2]; the gradient passes inside and on the bounds. An update brings parameters
+    that left them back (`bounded`): the distribution stays, and the next gradient can move them inwards again.
     """
 
     scalable = True
-
     size: int
     shape: tuple[int, ...] | None = None  # of one action, when it is not (size,)
+    least_log_std: float = field(default=LOWEST, compare=False, repr=False)  # the actions are the same whatever it is
 
     def __post_init__(self) -> None:
         if self.size < 1 or math.prod(self.action_shape) != self.size:
             raise ValueError(f"DiagonalGaussian: size = {self.size} does not fit actions of shape {self.shape}")
+        if not LOWEST <= self.least_log_std < HIGHEST:
+            raise ValueError(f"least_log_std = {self.least_log_std}: must be >= {LOWEST} and < {HIGHEST}")
 
     @property
     def outputs(self) -> int:
@@ -53,12 +53,14 @@ class DiagonalGaussian(Distribution):
         return (self.size,) if self.shape is None else self.shape
 
     def initial(self, log_std: float) -> Tensor:
-        """log σ [size] at the start: all the same."""
+        """log σ [size] at the start: all the same. Raises ValueError for less than they may be."""
+        if log_std < self.least_log_std:
+            raise ValueError(f"policy.log_std = {log_std}: must be >= gaussian.least_log_std = {self.least_log_std}")
         return torch.full((self.size,), log_std, dtype=torch.float32)
 
     def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:
         """u [B, U] from network outputs [B, size] and log σ [size]."""
-        return torch.cat([outputs, own.clamp(LOG_STD_LOW, LOG_STD_HIGH).expand_as(outputs)], dim=1)
+        return torch.cat([outputs, self.bounded(own).expand_as(outputs)], dim=1)
 
     def assemble_jvp(self, own: Tensor, d_outputs: Tensor, d_own: Tensor) -> Tensor:
         """Tangent of u [B, U] from those of the outputs [B, size] and of log σ [size]."""
@@ -70,11 +72,11 @@ class DiagonalGaussian(Distribution):
 
     def bounded(self, own: Tensor) -> Tensor:
         """log σ moved onto its bounds where it lies outside; the distribution stays the same."""
-        return own.clamp(LOG_STD_LOW, LOG_STD_HIGH)
+        return own.clamp(self.least_log_std, HIGHEST)
 
     def clamped(self, own: Tensor) -> int:
-        """How many log σ stand on or beyond a bound."""
-        return int(((own <= LOG_STD_LOW) | (own >= LOG_STD_HIGH)).sum())
+        """How many log σ stand on or beyond -5 or 2, where a policy all but stops exploring, or does little else."""
+        return int(((own <= LOWEST) | (own >= HIGHEST)).sum())
 
     def log_prob(self, u: Tensor, actions: Tensor) -> Tensor:
         """log π(a) [B] of actions [B, *A]."""
@@ -112,7 +114,7 @@ class DiagonalGaussian(Distribution):
     def output_metric(self, outputs: Array, own: Array) -> Callable[[Array], Array]:
         """The block of M that belongs to the network's outputs, as d_outputs [B, size] ↦ cotangent [B, size]."""
         xp = namespace(own)
-        precision = xp.exp(-2 * xp.clip(own, LOG_STD_LOW, LOG_STD_HIGH))  # the same in every row
+        precision = xp.exp(-2 * xp.clip(own, self.least_log_std, HIGHEST))  # the same in every row
         return lambda d_outputs: d_outputs * precision
 
     def own_metric(self, own: Tensor) -> Tensor:
@@ -146,12 +148,12 @@ class DiagonalGaussian(Distribution):
         return torch.cat([middle.flatten() + half.flatten() * mean, half.flatten().log() + log_std], dim=1)
 
     def _inside(self, own: Tensor) -> Tensor:
-        return ((own >= LOG_STD_LOW) & (own <= LOG_STD_HIGH)).to(own.dtype)
+        return (own == self.bounded(own)).to(own.dtype)
 
 
-def _make(space: Any, _: None) -> DiagonalGaussian:
+def _make(space: Any, own: Gaussian | None) -> DiagonalGaussian:
     shape = tuple(int(width) for width in space.shape)
-    return DiagonalGaussian(int(np.prod(shape)), None if len(shape) == 1 else shape)
+    return DiagonalGaussian(int(np.prod(shape)), None if len(shape) == 1 else shape, (own or Gaussian()).least_log_std)
 
 
 KIND = DistributionKind(
@@ -160,5 +162,6 @@ KIND = DistributionKind(
     source="Appendix D",
     distribution=DiagonalGaussian,
     make=_make,
+    settings=Gaussian,
     fits=lambda space: isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating),
 )

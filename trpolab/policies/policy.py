@@ -79,8 +79,8 @@ class Policy(PolicyParts):
     def with_theta(self, theta: Tensor) -> Policy:
         """The policy at other parameters [D], the distribution's own ones brought onto their bounds."""
         own = theta[self.network.size :]
-        if self.distribution.clamped(own):
-            theta = torch.cat([theta[: self.network.size], self.distribution.bounded(own)])
+        if not torch.equal(bounded := self.distribution.bounded(own), own):
+            theta = torch.cat([theta[: self.network.size], bounded])
         return dataclasses.replace(self, theta=theta)
 
     def acting_in(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Policy:
@@ -225,6 +225,7 @@ def shapes_for(
     of_distribution = distribution_kind(action_space, config.distribution)
     distribution = of_distribution.make(action_space, settings_of(of_distribution, settings))
     of_distribution.answer("make", distribution, Distribution)
+    distribution.initial(config.log_std)  # refuses a start that it can't have
     shape, height = _shape_of(observation_space), height_axis(observation_space)
     if of_network.network.sees_pixels and height is not None:
         shape = planes_shape(shape, height)
