@@ -14,6 +14,7 @@ from trpolab.sampling.config import SinglePath, Vine
 from trpolab.settings import ConfigError, flatten, parse_value
 from trpolab.simulators import Task, find_task
 from trpolab.training.config import Config, check, resolve, settings
+from trpolab.training.session import Session
 from trpolab.updates.config import TrustRegion
 
 
@@ -100,6 +101,12 @@ def test_pictures_too_small_for_the_strides_are_refused_with_the_numbers() -> No
         resolve(seen_as(TINY))
     resolve(seen_as(TINY), overrides={"policy.network": "mlp"})
     resolve(seen_as(Box(0, 255, (10, 10, 3), np.uint8)))
+
+
+def test_a_start_below_the_least_sigma_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"policy\.log_std = -0\.5: must be >= gaussian\.least_log_std = 0\.1"):
+        Session("Pendulum-v1", out=None, **{"gaussian.least_log_std": 0.1})
+    Session("CartPole-v1", out=None, **{"gaussian.least_log_std": 0.1})  # which has no σ
 
 
 def test_a_policy_that_no_file_can_hold_is_refused_with_its_size() -> None:

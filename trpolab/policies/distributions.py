@@ -28,6 +28,7 @@ class Distribution:
     action_dtype: ClassVar[np.dtype[Any]] = np.dtype(np.float32)  # of sampled actions
     noise_centre: ClassVar[float] = 0.0  # noise is as likely above it as below
     scalable: ClassVar[bool] = False  # whether its actions may be in units of the task's bounds: see `in_units`
+    least_log_std = -math.inf  # where its log σ may begin, if it has one
 
     if TYPE_CHECKING:  # not there at run time: a dataclass would take them for defaults of its fields
 

@@ -53,9 +53,7 @@ class DiagonalGaussian(Distribution):
         return (self.size,) if self.shape is None else self.shape
 
     def initial(self, log_std: float) -> Tensor:
-        """log σ [size] at the start: all the same. Raises ValueError for less than they may be."""
-        if log_std < self.least_log_std:
-            raise ValueError(f"policy.log_std = {log_std}: must be >= gaussian.least_log_std = {self.least_log_std}")
+        """log σ [size] at the start: all the same."""
         return torch.full((self.size,), log_std, dtype=torch.float32)
 
     def assemble(self, outputs: Tensor, own: Tensor) -> Tensor:

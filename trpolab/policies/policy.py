@@ -225,7 +225,8 @@ def shapes_for(
     of_distribution = distribution_kind(action_space, config.distribution)
     distribution = of_distribution.make(action_space, settings_of(of_distribution, settings))
     of_distribution.answer("make", distribution, Distribution)
-    distribution.initial(config.log_std)  # refuses a start that it can't have
+    if config.log_std < (least := distribution.least_log_std):
+        raise PlainError(f"policy.log_std = {config.log_std}: must be >= gaussian.least_log_std = {least}")
     shape, height = _shape_of(observation_space), height_axis(observation_space)
     if of_network.network.sees_pixels and height is not None:
         shape = planes_shape(shape, height)
