@@ -149,9 +149,9 @@ class DiagonalGaussian(Distribution):
         return (own == self.bounded(own)).to(own.dtype)
 
 
-def _make(space: Any, own: Gaussian | None) -> DiagonalGaussian:
+def _make(space: Any, own: Gaussian) -> DiagonalGaussian:
     shape = tuple(int(width) for width in space.shape)
-    return DiagonalGaussian(int(np.prod(shape)), None if len(shape) == 1 else shape, (own or Gaussian()).least_log_std)
+    return DiagonalGaussian(int(np.prod(shape)), None if len(shape) == 1 else shape, own.least_log_std)
 
 
 KIND = DistributionKind(

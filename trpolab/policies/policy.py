@@ -92,7 +92,8 @@ class Policy(PolicyParts):
         """Why this policy cannot act in these spaces, in a sentence; "" if it can."""
         if tuple(observation_space.shape or ()) != self.obs_shape:
             return f"it observes arrays of shape {self.obs_shape}, the task gives {observation_space.shape}"
-        wanted, found = distribution_kind(action_space).make(action_space, None), self.distribution
+        kind, found = distribution_kind(action_space), self.distribution
+        wanted = kind.make(action_space, settings_of(kind, None))
         fits = wanted == found
         if type(found) is not type(wanted):  # another distribution over the same actions will do
             fits = (found.action_shape, found.action_count) == (wanted.action_shape, wanted.action_count)
