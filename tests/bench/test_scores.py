@@ -43,9 +43,8 @@ def test_its_table_and_its_file_are_made_of_the_trials(monkeypatch: pytest.Monke
     assert table.summary == "10 seeds" and len(table.rows) == 11
     assert table.rows[0].startswith("Hopper-v5 | — | 3,396, 3,397") and table.rows[0].endswith("| 3,400 | yes | 1.0")
     assert "IQM 3,400 [3,39" in table.rows[0]  # the middle half of -4 … 5 has the mean 0.5
-    assert "gamma = 0.9999, lam = 0.98, policy.log_std = 0.0" in table.rows[3] and table.rows[6].endswith(
-        "| — | — | 1.0"
-    )
+    assert "gamma = 0.9999, lam = 0.98, policy.log_std = 0.0" in table.rows[3]
+    assert table.rows[6].endswith("| — | — | 1.0")
     assert "| 2,867 | no |" in table.rows[9]
     assert len(read_curves(tmp_path / "scores.json")) == 110
 
