@@ -111,6 +111,21 @@ def test_what_is_finished_is_left_out_and_the_table_stays(finished: Path, monkey
     assert row["return"] == f"mean {np.mean([one.score for one in outcomes]):.3g}"
 
 
+def test_what_was_done_before_counts_from_the_first(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the time left would be reckoned as if this call had done all that is done of the trials under way."""
+    out, begun = copied(finished, tmp_path), list[float]()
+    (out / TRIALS[1].name / SCORE).unlink()
+    metrics = out / TRIALS[1].name / "metrics.jsonl"
+    metrics.write_bytes(b"".join(metrics.read_bytes().splitlines(keepends=True)[:6]))  # of 12
+    bar = grids.ProgressBar
+    monkeypatch.setattr(grids, "ProgressBar", lambda *given: begun.append(given[2]) or bar(*given))
+    monkeypatch.setattr(Grid, "_work", lambda *_: None)
+    Grid(TRIALS, out, 1).run()
+    assert begun == [0.75]
+
+
 def test_folders_of_other_grids_and_versions_are_kept_and_told(finished: Path, tmp_path: Path) -> None:
     out = copied(finished, tmp_path)
     file = out / TRIALS[0].name / "run.json"

@@ -156,6 +156,8 @@ class Grid:
 
     def _run_all(self, stream: TextIO) -> None:
         waiting = [name for name, plan in self.plans.items() if not self._is_over(plan.trial)]
+        for name in waiting:
+            self._progress(name)  # what was done before is no progress of this call
         bar = ProgressBar(stream, self._line(), self._share())
         if len(waiting) < len(self.plans):
             bar.note(f"{len(self.plans) - len(waiting)} of {len(self.plans)} trials are finished already")
