@@ -47,8 +47,9 @@ def test_the_package_stays_small() -> None:
     # 265 for benchmarks of scores, vine options and growing costs, for charts, and for curves that stand for runs
     # 157 for rollout sets chosen by advantages, and for branches of adaptive length
     # 17 for δ that falls until the run's end, and for scores by the same settings on all tasks
-    # 90 for the race to a return, 16 for a least σ, 1 for a λ of the scores, 2 for the time that a grid has left
-    assert sum(by_room().values()) <= 22_859
+    # 90 for the race to a return, 16 for a least σ, 1 for a λ of the scores
+    # 8 for the time that a grid has left, and for the curves that an interrupted one leaves
+    assert sum(by_room().values()) <= 22_865
 
 
 def test_every_room_is_counted() -> None:

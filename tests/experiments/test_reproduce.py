@@ -17,8 +17,8 @@ from trpolab.experiments import figure4
 from trpolab.experiments import reproduce as home
 from trpolab.experiments.figures import COLOURS, draw_curves, save
 from trpolab.experiments.reproduce import reproduce
-from trpolab.experiments.results import Curve, read_curves
-from trpolab.experiments.trial import TrialResult, TrialSpec
+from trpolab.experiments.results import Curve, keep, read_curves
+from trpolab.experiments.trial import TrialResult, TrialSpec, outcome_of
 from trpolab.lab import style
 from trpolab.settings import PlainError
 from trpolab.training.session import Session
@@ -92,6 +92,34 @@ def test_on_another_machine_the_file_goes_on_where_it_was(monkeypatch: pytest.Mo
     assert [one.final for one in read_curves(tmp_path / "b" / "figure4-small.json")] == [
         one.final for one in read_curves(tmp_path / "a" / "figure4-small.json")
     ]
+
+
+def test_an_interrupt_keeps_the_curves_of_what_is_finished(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those that an earlier file had stay, also where nothing of them was asked for yet."""
+    small = {"steps_per_iteration": 256, "slots": 4, "hidden": (8,), "iterations": 2}
+    first, second, later = [TrialSpec("CartPole-v1", "trpo", seed, small, 2) for seed in range(3)]
+    about = SimpleNamespace(
+        SCALES=("small",), SEEDS=1, NAMES={"trpo": "x"}, trials_of=lambda scale, seeds: ([first, second], [later]),
+        chosen=lambda *_: [first, second, later], scaled=lambda *_: [], tables=lambda curves: [],
+    )  # fmt: skip
+    monkeypatch.setitem(home.EXPERIMENTS, "figure4", about)
+    file = tmp_path / "figure4-small.json"
+    earlier = Curve(
+        later.task, later.label, later.seed, (1,), (0.5,), (2.0,), 3.0, 4.0, 5, {**small, "hidden": [8]}, (1,)
+    )
+    keep(file, "made elsewhere", "there", [earlier])
+    collect = home.Grid._collect
+
+    def stop(grid: Any, name: str, *others: Any) -> None:
+        collect(grid, name, *others)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(home.Grid, "_collect", stop)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("figure4", jobs=1, out=tmp_path)
+    there = {one.asked: one for one in read_curves(file)}
+    assert set(there) == {first.asked, later.asked} and there[later.asked] == earlier
+    assert there[first.asked].final == round(outcome_of(first, tmp_path).score, 2)
 
 
 def test_a_kept_file_that_holds_something_else_is_refused_and_stays(

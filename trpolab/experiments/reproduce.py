@@ -45,8 +45,8 @@ def reproduce(
 
     `seeds`: None is as many as the paper had. `executor` is where trials run, as for `Grid`. Started again, it goes on;
     runs that are finished are left out, also those of which only the curves are there, in `out`'s <name>-<scale>.json
-    from another machine. Raises ConfigError that lists all that is wrong, and PlainError where that file holds
-    something else; it stays as it is.
+    from another machine; Ctrl-C leaves such a file behind, too. Raises ConfigError that lists all that is wrong, and
+    PlainError where that file holds something else; it stays as it is.
     """
     problems = []
     for what, value, known in (("name", name, tuple(EXPERIMENTS)), ("scale", scale, SCALES)):
@@ -64,10 +64,16 @@ def reproduce(
     grid = Grid(first, folder, jobs, stream, others, partial(about.chosen, others, scale), executor, curves_in(kept))
     if stream is not None:
         print(*about.scaled(scale, seeds), sep="\n", file=stream, flush=True)
-    outcomes = grid.run()
+    command = shlex.join(["trpolab", "reproduce", name, "--scale", scale, "--seeds", str(seeds)])
+    try:
+        outcomes = grid.run()
+    except KeyboardInterrupt:
+        done = [Curve.of(one) for one in grid.outcomes() if one.state == "finished"]
+        if known := {one.asked: one.thinned(POINTS) for one in (*curves_in(kept), *done)}:
+            keep(kept, command, machine(), known.values())
+        raise
     curves = [Curve.of(one) for one in outcomes]
-    command = ["trpolab", "reproduce", name, "--scale", scale, "--seeds", str(seeds)]
-    keep(kept, shlex.join(command), machine(), [one.thinned(POINTS) for one in curves])
+    keep(kept, command, machine(), [one.thinned(POINTS) for one in curves])
     over = "steps" if all("steps" in trial.settings for trial in others) else "iterations"
     figure = draw_curves([one for one in curves if one.method in about.NAMES], over, about.NAMES)
     rows = table_of(outcomes)
