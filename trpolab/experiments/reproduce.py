@@ -69,8 +69,8 @@ def reproduce(
         outcomes = grid.run()
     except KeyboardInterrupt:
         done = [Curve.of(one) for one in grid.outcomes() if one.state == "finished"]
-        if known := {one.asked: one.thinned(POINTS) for one in (*curves_in(kept), *done)}:
-            keep(kept, command, machine(), known.values())
+        if there := {one.asked: one.thinned(POINTS) for one in (*curves_in(kept), *done)}:
+            keep(kept, command, machine(), there.values())
         raise
     curves = [Curve.of(one) for one in outcomes]
     keep(kept, command, machine(), [one.thinned(POINTS) for one in curves])
