@@ -17,6 +17,8 @@ from trpolab.experiments.trial import TrialResult
 
 pytest.importorskip("cma", reason='needs cma: pip install "trpolab[cma]"')
 
+KEPT_SCALES = ("small", "medium")  # that were really run
+
 
 @pytest.mark.parametrize("scale", figure4.SCALES)
 def test_every_trial_can_be_run_and_has_a_place_of_its_own(scale: str) -> None:
@@ -119,15 +121,28 @@ def test_claims_of_runs_that_are_not_there_agree_with_nothing() -> None:
     assert {row[-1] for row in claims([])} == {"no"}
 
 
-def test_the_kept_comparison_is_judged_as_the_page_of_results_says() -> None:
+@pytest.mark.parametrize("scale", KEPT_SCALES)
+def test_the_kept_comparison_is_judged_as_the_page_of_results_says(scale: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
-    rows = claims(read_curves("figure4-small"))
+    curves = read_curves(f"figure4-{scale}")
+    rows = claims(curves)
     assert markdown(figure4.CLAIMS_HEAD, rows) in page
-    assert [row[-1] for row in rows].count("yes") == 5
-    names = {one.method for one in read_curves("figure4-small")}
-    assert set(figure4.NAMES) <= names
+    assert f"{[row[-1] for row in rows].count('yes')} of {len(rows)} claims" in page
+    assert set(figure4.NAMES) <= {one.method for one in curves}
 
 
-def test_the_curves_of_the_comparison_are_whole() -> None:
-    for one in read_curves("figure4-small"):
+@pytest.mark.parametrize("scale", KEPT_SCALES)
+def test_the_kept_comparison_is_that_of_the_present_settings(scale: str) -> None:
+    """Every run that the scale asks for is there, of as many seeds, but for the sweep, whose best step decides."""
+    curves = read_curves(f"figure4-{scale}")
+    seeds = 1 + max(one.seed for one in curves if one.method == "trpo")
+    swept, others = figure4.trials_of(scale, seeds)
+    asked = [one.asked for one in curves]
+    assert len(asked) == len(set(asked)) == len(swept) + len(others)
+    assert {one.asked for one in (*swept, *others) if one.label != figure4.NATURAL} <= set(asked)
+
+
+@pytest.mark.parametrize("scale", KEPT_SCALES)
+def test_the_curves_of_the_comparison_are_whole(scale: str) -> None:
+    for one in read_curves(f"figure4-{scale}"):
         assert len(one.steps) == len(one.seconds) == len(one.returns) and dataclasses.astuple(one)
